@@ -1,0 +1,42 @@
+"""airbench, one trick at a time: the training code of fast CIFAR-10 speedruns, every trick a switch.
+
+from dataclasses import replace
+from airbench_core import AIRBENCH94, load_dataset, train
+
+data = load_dataset("auto")
+result = train(replace(AIRBENCH94, flip="random"), data, seed=0, scale="laptop")
+print(result.accuracy, result.seconds)
+"""
+
+from airbench_core.datasets import Dataset, load_dataset
+from airbench_core.devices import Runtime
+from airbench_core.errors import AirbenchError, DataError, Diverged, UsageError
+from airbench_core.recipes import AIRBENCH94, BASELINE, LADDER, RECIPES, Recipe, Rung
+from airbench_core.scales import SCALES, Scale
+from airbench_core.training import EpochRecord, Parts, RunResult, Stopped, Trainer, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AIRBENCH94",
+    "BASELINE",
+    "LADDER",
+    "RECIPES",
+    "SCALES",
+    "AirbenchError",
+    "DataError",
+    "Dataset",
+    "Diverged",
+    "EpochRecord",
+    "Parts",
+    "Recipe",
+    "RunResult",
+    "Rung",
+    "Runtime",
+    "Scale",
+    "Stopped",
+    "Trainer",
+    "UsageError",
+    "load_dataset",
+    "train",
+]

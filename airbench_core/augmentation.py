@@ -1,0 +1,107 @@
+"""Flips, translations and cutout as vectorised functions of plain tensors, and `Augmentation`, which applies them.
+
+What is random is drawn once an epoch for all images (`Augmentation.draw`); a batch is then one gather.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from airbench_core.recipes import Recipe
+
+
+def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype) -> Tensor:
+    """uint8 images (N, C, H, W) -> `dtype`, channels-last, each channel minus `mean` over `std` (of pixels in 0..1)."""
+    mean_, std_ = (torch.tensor(values, device=images.device)[:, None, None] for values in (mean, std))
+    normalized = torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
+    for some, out in zip(images.split(4096), normalized.split(4096), strict=True):  # in parts: float32 is large
+        out.copy_((some.float() / 255 - mean_) / std_)
+    return normalized
+
+
+def flip_mask(flip: str, epoch: int, first: Tensor, generator: torch.Generator) -> Tensor:
+    """Which images are mirrored in `epoch` (counted from 0): bool (N,).
+
+    `first` (N,) is a fair coin tossed for each image before training. "random" tosses anew from `generator` in every
+    epoch; "alternating" takes `first` and then its opposite in turn, so that any two epochs in a row
+    show both sides of every image (Jordan, arXiv:2404.00498, section 3.6).
+    """
+    if flip == "none":
+        return torch.zeros_like(first)
+    if flip == "random":
+        return coin(len(first), generator)
+    return first if epoch % 2 == 0 else ~first
+
+
+def coin(n: int, generator: torch.Generator) -> Tensor:
+    """n fair tosses: bool (n,) on the generator's device."""
+    return torch.rand(n, generator=generator, device=generator.device) < 0.5
+
+
+def mirror(images: Tensor, mask: Tensor) -> Tensor:
+    """Images (N, C, H, W) with those mirrored left to right where `mask` (N,) is true."""
+    return torch.where(mask[:, None, None, None], images.flip(-1), images)
+
+
+def pad(images: Tensor, pixels: int) -> Tensor:
+    """Images (N, C, H, W) with a border of `pixels` reflected on each side; `pixels` below H and W."""
+    return F.pad(images, (pixels,) * 4, mode="reflect") if pixels else images
+
+
+def crop(padded: Tensor, which: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
+    """The windows (B, C, size, size) of images `which` whose top left corners are at (rows, columns); all (B,).
+
+    `padded`: (N, C, S, S) in channels-last memory, as is the result. One gather: every window that could be
+    asked for exists already as a view of the same memory.
+    """
+    windows = padded.permute(0, 2, 3, 1).unfold(1, size, 1).unfold(2, size, 1)  # (N, rows, columns, C, H, W)
+    return windows.permute(0, 1, 2, 4, 5, 3)[which, rows, columns].permute(0, 3, 1, 2)
+
+
+def cutout(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
+    """Images (N, C, H, W) with a square of `size` pixels set to 0, its top left corner at (rows, columns), each (N,)."""
+    y = torch.arange(images.shape[2], device=images.device)
+    x = torch.arange(images.shape[3], device=images.device)
+    inside_y = (y >= rows[:, None]) & (y < rows[:, None] + size)  # (N, H)
+    inside_x = (x >= columns[:, None]) & (x < columns[:, None] + size)  # (N, W)
+    return images.masked_fill((inside_y[:, :, None] & inside_x[:, None, :])[:, None], 0)
+
+
+class Augmentation:
+    """The training images of one run as the network sees them.
+
+    images: normalized (N, 3, H, W) in channels-last memory. generator: on the images' device; all that is random
+    comes from it. flip: a function like `flip_mask`.
+    """
+
+    def __init__(self, images: Tensor, recipe: Recipe, generator: torch.Generator, flip=flip_mask):
+        self.recipe, self.generator, self.flip = recipe, generator, flip
+        self.size = images.shape[-1]
+        self.padded = pad(images, recipe.translate).contiguous(memory_format=torch.channels_last)
+        self.first_flip = coin(len(images), generator)
+        self.order: Tensor | None = None
+
+    def draw(self, epoch: int) -> Tensor:
+        """Draw flips, shifts, squares and the order for `epoch`; returns the order of the images, (N,)."""
+        recipe, n = self.recipe, len(self.padded)
+        if self.order is None or recipe.reshuffle:
+            self.order = torch.randperm(n, generator=self.generator, device=self.generator.device)
+        self.mirrored = self.flip(recipe.flip, epoch, self.first_flip, self.generator)
+        self.corners = self._integers(2 * recipe.translate + 1)
+        if recipe.cutout:
+            self.squares = self._integers(self.size - recipe.cutout + 1)
+        return self.order
+
+    def batch(self, which: Tensor) -> Tensor:
+        """Images `which` (B,) as drawn for this epoch: (B, 3, H, W)."""
+        recipe = self.recipe
+        images = crop(self.padded, which, *(corner[which] for corner in self.corners), self.size)
+        if recipe.flip != "none":
+            images = mirror(images, self.mirrored[which])
+        if recipe.cutout:
+            images = cutout(images, *(corner[which] for corner in self.squares), recipe.cutout)
+        return images
+
+    def _integers(self, below: int) -> tuple[Tensor, Tensor]:
+        draw = torch.randint(below, (2, len(self.padded)), generator=self.generator, device=self.generator.device)
+        return draw[0], draw[1]

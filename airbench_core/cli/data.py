@@ -1,0 +1,25 @@
+"""`airbench data`: find, download and verify a data set."""
+
+import argparse
+
+from airbench_core.datasets import load_dataset
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser("data", help="find, download and verify a data set")
+    parser.add_argument("data", metavar="NAME", help="cifar10, builtin or auto")
+    add_root(parser)
+    parser.set_defaults(run=run)
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", help="folder that holds the data (default: $AIRBENCH_DATA, then the cache folder)")
+
+
+def run(args: argparse.Namespace) -> int:
+    data = load_dataset(args.data, args.root)
+    print(
+        f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "
+        f"{len(data.classes)} classes ({', '.join(data.classes)}), digest {data.digest}"
+    )
+    return 0

@@ -1,0 +1,89 @@
+"""`airbench doctor`: what this machine has, whether it works, and what a run will cost on it."""
+
+import argparse
+import os
+import platform
+import sys
+from dataclasses import replace
+
+import torch
+
+import airbench_core
+from airbench_core.cli.data import add_root
+from airbench_core.cli.options import add_runtime, runtime_from
+from airbench_core.datasets import load_dataset
+from airbench_core.devices import Runtime, available_cores
+from airbench_core.errors import DataError
+from airbench_core.recipes import AIRBENCH94
+from airbench_core.scales import SCALES, Scale
+from airbench_core.speed import estimate_seconds, measure_speed, random_dataset
+from airbench_core.training import Trainer
+
+PROBE_BATCH = 256  # on a CPU: a step at the published batch of 1,024 would take longer than the whole check
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser("doctor", help="check this machine and say what each scale costs on it")
+    add_root(parser)
+    add_runtime(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    runtime = runtime_from(args)
+    ok = True
+    for name, value in _facts(runtime).items():
+        print(f"{name:12}{value}")
+    try:
+        data = load_dataset("cifar10", args.root, download=False)
+        print(f"{'data':12}cifar10, {len(data.train_images):,} + {len(data.test_images):,} images, verified")
+    except DataError as error:
+        print(f"{'data':12}{error}")
+    print(f"{'cost':12}one run of airbench94, measured now:")
+    for scale in SCALES.values():
+        print(f"{'':12}{scale.name:8}{_duration(_cost(scale, runtime))}")
+    if runtime.device.type == "cuda":
+        worst = compiled_difference(runtime)
+        ok = worst < 0.02
+        print(f"{'compile':12}{'ok' if ok else 'FAILED'}: compiled and eager losses differ by {worst:.2%} at most")
+    return 0 if ok else 1
+
+
+def _facts(runtime: Runtime) -> dict[str, str]:
+    device = runtime.describe()
+    cuda = f", CUDA {torch.version.cuda}" if runtime.device.type == "cuda" else ""
+    return {
+        "device": f"{device['device']}: {device['name']}",
+        "dtype": f"{device['dtype']}, weights {str(runtime.weights_dtype).removeprefix('torch.')}",
+        "threads": f"{runtime.threads} of {available_cores()} cores",
+        "memory": _memory(runtime),
+        "versions": f"airbench {airbench_core.__version__}, torch {torch.__version__}{cuda}, "
+        f"Python {platform.python_version()}, {sys.platform}",
+    }
+
+
+def _memory(runtime: Runtime) -> str:
+    if runtime.device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(runtime.device)
+        return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free on the device"
+    try:
+        return f"{os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB free"
+    except (AttributeError, ValueError, OSError):
+        return "unknown on this system"
+
+
+def _cost(scale: Scale, runtime: Runtime) -> float:
+    batch = None if runtime.device.type == "cuda" else min(PROBE_BATCH, scale.recipe(AIRBENCH94).batch_size)
+    return estimate_seconds(AIRBENCH94, scale, measure_speed(AIRBENCH94, scale, runtime, seconds=0.5, batch=batch))
+
+
+def _duration(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"
+
+
+def compiled_difference(runtime: Runtime, steps: int = 5) -> float:
+    """The largest relative difference between the losses of `steps` eager and compiled steps from the same start."""
+    # One batch of images makes each epoch one step, whose loss is then the epoch's record.
+    data, recipe = random_dataset(AIRBENCH94.batch_size, 100), replace(AIRBENCH94, epochs=steps)
+    eager, compiled = (Trainer(recipe, data, runtime=replace(runtime, compile=on)).run().epochs for on in (False, True))
+    return max(abs(b.train_loss / a.train_loss - 1) for a, b in zip(eager, compiled, strict=True))

@@ -1,0 +1,134 @@
+"""`airbench train`: train a recipe one or more times and print what came out."""
+
+import argparse
+import signal
+import statistics
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from airbench_core.cli.data import add_root
+from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_core.datasets import load_dataset
+from airbench_core.errors import Diverged, UsageError
+from airbench_core.study import runlog
+from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser("train", help="train a recipe and print its accuracy and seconds")
+    add_recipe(parser)
+    add_scale(parser)
+    parser.add_argument("--data", default="auto", help="cifar10, builtin or auto (default: CIFAR-10 if it is on disk)")
+    add_root(parser)
+    parser.add_argument("--runs", type=int, default=1, help="how many runs, with seeds counted up from --seed")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first run (default 0)")
+    add_runtime(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="append each finished run to this log, a line of JSON each"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.runs < 1:
+        raise UsageError(f"runs={args.runs} is not legal: 1 or more")
+    recipe, runtime = recipe_from(args), runtime_from(args)
+    if args.out:
+        runlog.check_writable(args.out)
+    trainer = Trainer(recipe, load_dataset(args.data, args.root), scale=args.scale, runtime=runtime)
+    about = runtime.describe()
+    print(
+        f"{' '.join([args.recipe, *args.settings])}, scale {args.scale}, {trainer.data.name}: "
+        f"{trainer.images:,} training and {len(trainer.data.test_images):,} test images, {trainer.steps:,} steps; "
+        f"{about['name']}, {about['dtype']}, {about['threads']} thread(s){', compiled' * runtime.compile}"
+    )
+    print(f"{'run':>4}{'epoch':>8}{'train loss':>13}{'accuracy':>11}{'seconds':>10}", flush=True)
+    results: list[RunResult] = []
+    try:
+        with _ctrl_c() as stop:
+            for index in range(args.runs):
+                result = _one_run(trainer, index + 1, args.seed + index, stop)
+                results.append(result)
+                if args.out:
+                    runlog.append(args.out, result)
+    except Stopped as stopped:
+        print(f"airbench: run {len(results) + 1} {stopped}", file=sys.stderr)
+        return 130
+    except Diverged as error:
+        raise Diverged(f"run {len(results) + 1}: {error}") from error
+    finally:
+        if results:
+            print(summary(results, args.runs))
+    return 0
+
+
+def _one_run(trainer: Trainer, number: int, seed: int, stop: threading.Event) -> RunResult:
+    def show(record: EpochRecord) -> None:
+        _print(
+            f"{number:>4}{record.epochs:>8.2f}{record.train_loss:>13.4f}{record.accuracy:>11.4f}{record.seconds:>10.1f}"
+        )
+
+    with _progress(trainer):
+        result = trainer.run(seed, observer=show, stop=stop)
+    _print(f"{number:>4}{'TTA':>8}{'':13}{result.accuracy:>11.4f}{result.seconds:>10.1f}")
+    return result
+
+
+def summary(results: list[RunResult], asked: int) -> str:
+    """The closing line: mean and standard deviation of the accuracy with n, and the seconds of a run."""
+    n = len(results)
+    accuracies, seconds = [r.accuracy for r in results], [r.seconds for r in results]
+    spread = f", std {statistics.stdev(accuracies):.4f}" if n > 1 else ""
+    missing = f" of {asked} asked for" if n < asked else ""
+    return (
+        f"accuracy with TTA {results[0].recipe.tta}: mean {statistics.mean(accuracies):.4f}{spread}, n={n}{missing}; "
+        f"seconds a run: median {statistics.median(seconds):.1f}"
+    )
+
+
+def _print(line: str) -> None:
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()
+
+
+@contextmanager
+def _progress(trainer: Trainer) -> Iterator[None]:
+    """A bar with the time left on a terminal, nothing in a pipe. A thread polls; the training never waits."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    with tqdm(total=trainer.steps, unit="step", leave=False) as bar:
+
+        def poll() -> None:
+            while not done.wait(0.25):
+                bar.update(trainer.steps_done - bar.n)
+
+        thread = threading.Thread(target=poll, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that the run ends at its next step; a second Ctrl-C ends the program at once."""
+    stop = threading.Event()
+
+    def asked(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, asked)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,150 @@
+"""How a training is computed: device, precision, threads, compilation. Never what is computed (`recipes.Recipe`)."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from airbench_core.errors import UsageError
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and in which precision a training runs; `detect` chooses what suits the machine.
+
+    dtype: of the activations. threads: of the CPU's kernels (on a GPU they only launch work).
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+    compile: bool = False
+
+    @classmethod
+    def detect(cls, device: str = "auto", *, dtype: str = "auto", threads: int | None = None, compile: bool = False):
+        """The runtime for `device`: auto, cpu, cuda, cuda:N or mps. Raises UsageError where there is no such device.
+
+        Precision: float16 on CUDA as published; bfloat16 on CPUs that multiply it in hardware; else float32.
+        Threads: all cores but one, because one busy neighbour stalls a training that uses them all.
+        """
+        chosen = _device(device)
+        if dtype == "auto":
+            fast = {"cuda": "float16", "cpu": "bfloat16" if cpu_has_fast_bfloat16() else "float32"}
+            dtype = fast.get(chosen.type, "float32")
+        elif dtype not in DTYPES:
+            raise UsageError(f"dtype={dtype} is not legal: auto, {', '.join(DTYPES)}")
+        elif dtype == "float16" and chosen.type != "cuda":
+            raise UsageError(f"dtype=float16 needs a CUDA device, not {chosen}: use bfloat16 or float32")
+        if threads is None:
+            threads = max(1, available_cores() - 1)
+        elif threads < 1:
+            raise UsageError(f"threads={threads} is not legal: 1 or more")
+        return cls(device=chosen, dtype=DTYPES[dtype], threads=threads, compile=compile)
+
+    @property
+    def weights_dtype(self) -> torch.dtype:
+        """float16 weights are kept as published; bfloat16 ones would lose small updates, so those stay float32."""
+        return torch.float16 if self.dtype is torch.float16 else torch.float32
+
+    @property
+    def device_name(self) -> str:
+        """The hardware's own name, such as "NVIDIA A100-SXM4-80GB"."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
+
+    def describe(self) -> dict[str, object]:
+        """Plain values for a run log."""
+        return {
+            "device": self.device.type,
+            "name": self.device_name,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "threads": self.threads,
+            "compile": self.compile,
+        }
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Apply the process-wide settings (threads, cuDNN's search for the fastest kernels) and put them back after."""
+        threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.benchmark = True
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.backends.cudnn.benchmark = benchmark
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+
+class Clock:
+    """Seconds of the blocks run under `with clock:`; the pauses between them are left out.
+
+    The device is waited for at both ends of a block, so that a block's work is in its own time and nothing else's.
+    """
+
+    def __init__(self, synchronize: Callable[[], None] = lambda: None, now: Callable[[], float] = time.perf_counter):
+        self.synchronize, self.now = synchronize, now
+        self.seconds = 0.0
+
+    def __enter__(self) -> "Clock":
+        self.synchronize()
+        self.started = self.now()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.synchronize()
+        self.seconds += self.now() - self.started
+
+
+def _device(name: str) -> torch.device:
+    has = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    if name == "auto":
+        return torch.device(next(kind for kind in has if has[kind]()))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in has:
+        raise UsageError(f"device={name} is not legal: auto, cpu, cuda, cuda:N or mps")
+    if not has[device.type]():
+        raise UsageError(f"device={name} is not to be had on this machine; `airbench doctor` shows what is")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device={name} is not to be had: this machine has {torch.cuda.device_count()} CUDA device(s)")
+    return device
+
+
+def available_cores() -> int:
+    """Cores that this process may use: its affinity, and the quota of its container where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or no limit ("max")
+        return cores
+
+
+def cpu_has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX or avx512_bf16)."""
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+
+
+def cpu_name() -> str:
+    """The processor's own name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

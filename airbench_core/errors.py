@@ -1,0 +1,24 @@
+"""The errors that a person is meant to read: one line that says what is wrong, where, and what to do.
+
+The command line prints them without a traceback. Everything else that is raised is a defect of ours.
+"""
+
+
+class AirbenchError(Exception):
+    """Base of all errors with a remedy; `exit_status` is what the command line ends with."""
+
+    exit_status = 1
+
+
+class UsageError(AirbenchError, ValueError):
+    """A request that cannot be met as stated: an unknown field, an illegal value, an impossible mix."""
+
+    exit_status = 2
+
+
+class DataError(AirbenchError):
+    """A data set that is missing, truncated, altered or could not be downloaded."""
+
+
+class Diverged(AirbenchError):
+    """The training loss is no longer a finite number."""

@@ -1,0 +1,129 @@
+"""The network of airbench, and the two initializations that make it fast to train.
+
+Notable: the first layer whitens 2x2 patches and is never trained; the 3x3 convolutions start as identities;
+BatchNorm has a trained bias but no trained scale; weights are cast to the dtype of the activations, so that
+float32 weights with bfloat16 compute and pure float16 run through the same lines.
+Source: Jordan, arXiv:2404.00498, sections 2 and 3; all numbers as in its repository's airbench94.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from airbench_core.recipes import Recipe
+
+WHITENING_WIDTH = 24  # 12 eigenvectors of 2x2x3 patches, and the same 12 negated
+WHITENING_IMAGES = 5000  # how many training images the patch covariance is measured on
+LOGIT_SCALE = 1 / 9
+
+
+class Conv(nn.Conv2d):
+    """A convolution that computes in its input's dtype and leaves its initialization to `Network.reset`."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.conv2d(x, self.weight.to(x.dtype), bias, padding=self.padding)
+
+
+class Linear(nn.Linear):
+    """A linear layer without bias that computes in its input's dtype."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype))
+
+
+def batch_norm(channels: int, recipe: Recipe) -> nn.BatchNorm2d:
+    """BatchNorm whose scale stays 1 and whose bias is trained."""
+    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=1 - recipe.batchnorm_momentum)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def conv_group(width_in: int, width_out: int, recipe: Recipe) -> nn.Sequential:
+    """(N, width_in, S, S) -> (N, width_out, S // 2, S // 2): pooled after the first of `depth` convolutions."""
+    first = [
+        Conv(width_in, width_out, 3, padding=1, bias=False),
+        nn.MaxPool2d(2),
+        batch_norm(width_out, recipe),
+        nn.GELU(),
+    ]
+    rest = [
+        [Conv(width_out, width_out, 3, padding=1, bias=False), batch_norm(width_out, recipe), nn.GELU()]
+        for _ in range(recipe.depth - 1)
+    ]
+    return nn.Sequential(*first, *(layer for layers in rest for layer in layers))
+
+
+class Network(nn.Module):
+    """Normalized images (N, 3, 32, 32) -> float32 logits (N, classes). Maps of 31, 15, 7, 3 and 1 pixels."""
+
+    def __init__(self, recipe: Recipe, classes: int = 10):
+        super().__init__()
+        widths = (WHITENING_WIDTH, *recipe.widths)
+        self.first = Conv(3, WHITENING_WIDTH, 2, padding=0, bias=not recipe.first_norm)
+        self.first.weight.requires_grad_(not recipe.whiten)
+        self.first_norm = batch_norm(WHITENING_WIDTH, recipe) if recipe.first_norm else nn.Identity()
+        self.groups = nn.Sequential(*(conv_group(a, b, recipe) for a, b in pairwise(widths)))
+        self.head = Linear(recipe.widths[-1], classes, bias=False)
+        self.whitened = recipe.whiten
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.gelu(self.first_norm(self.first(images)))  # (N, 24, 31, 31)
+        x = self.groups(x)  # (N, widths[2], 3, 3)
+        x = F.max_pool2d(x, 3).flatten(1)  # (N, widths[2])
+        return self.head(x).float() * LOGIT_SCALE  # (N, classes)
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw all weights anew as PyTorch would by default, from `generator` (on the CPU) alone."""
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.bias.zero_()
+            elif isinstance(module, Conv | Linear):
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                module.weight.copy_(torch.empty(module.weight.shape).uniform_(-bound, bound, generator=generator))
+                if module.bias is not None:
+                    module.bias.copy_(torch.empty(module.bias.shape).uniform_(-bound, bound, generator=generator))
+        if self.whitened:
+            self.first.bias.zero_()
+
+    def convolutions(self) -> list[Conv]:
+        """The 3x3 convolutions, in order."""
+        return [module for module in self.groups.modules() if isinstance(module, Conv)]
+
+
+def whitening_filters(images: Tensor, eps: float) -> Tensor:
+    """Filters (24, 3, 2, 2) that whiten the 2x2 patches of normalized `images` (N, 3, H, W).
+
+    Row i of the first twelve is the eigenvector of the patches' uncentred second moment with the i-th largest
+    eigenvalue, divided by sqrt(eigenvalue + eps); the other twelve are their negatives, since the GELU
+    that follows would lose one sign.
+    """
+    patches = F.unfold(images.float(), kernel_size=2)  # (N, 12, positions)
+    moment = (patches @ patches.mT).sum(0) / (patches.shape[0] * patches.shape[2])
+    # 12 x 12 in double precision on the CPU: exact enough on every device, and cheaper than a GPU's solver.
+    eigenvalues, eigenvectors = torch.linalg.eigh(moment.cpu().double())
+    filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0)
+    return torch.cat([filters, -filters]).reshape(24, 3, 2, 2).to(images)
+
+
+@torch.no_grad()
+def identity_init_(weight: Tensor) -> None:
+    """Let a convolution (out, in, k, k) pass on its input: its first min(in, out) filters become Dirac deltas.
+
+    The remaining filters keep their values.
+    """
+    n = min(weight.shape[:2])
+    channels = torch.arange(n, device=weight.device)
+    weight[:n] = 0
+    weight[channels, channels, weight.shape[2] // 2, weight.shape[3] // 2] = 1

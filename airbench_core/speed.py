@@ -1,0 +1,86 @@
+"""Images per second of training, augmentation and evaluation, measured, and what a run will cost on this machine."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from airbench_core.augmentation import Augmentation, normalize
+from airbench_core.datasets import Dataset
+from airbench_core.devices import Runtime
+from airbench_core.evaluation import TTA_WEIGHTS
+from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN
+from airbench_core.recipes import Recipe
+from airbench_core.scales import Scale
+from airbench_core.training import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Images per second; `evaluate` counts each view of an image."""
+
+    train: float  # steps on augmented batches
+    augment: float  # the augmentation alone
+    evaluate: float  # forward passes of the final inference
+
+
+def random_dataset(train: int, test: int) -> Dataset:
+    """Noise in CIFAR-10's shapes, for measurements of speed."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images = torch.randint(256, (n, 3, 32, 32), generator=generator, dtype=torch.uint8)
+        return images, torch.randint(10, (n,), generator=generator)
+
+    classes = tuple(str(label) for label in range(10))
+    return Dataset("noise", *draw(train), *draw(test), classes, (0.5, 0.5, 0.5), (0.29, 0.29, 0.29))
+
+
+def measure_speed(
+    recipe: Recipe, scale: Scale, runtime: Runtime, seconds: float = 1.0, batch: int | None = None
+) -> Speed:
+    """Measure `recipe` at `scale`, each count for at least `seconds` after a warm-up. `batch`: another batch size."""
+    batch = batch or scale.recipe(recipe).batch_size
+    small = replace(scale, batch_size=1, train_images=None, test_images=None)
+    data = random_dataset(4 * batch, batch)
+    trainer = Trainer(replace(recipe, batch_size=batch), data, scale=small, runtime=runtime)
+    with runtime.active():
+        trainer.reset(0)
+        images = normalize(trainer.data.train_images, data.mean, data.std, runtime.dtype)
+        generator = torch.Generator(runtime.device).manual_seed(0)
+        augmentation = Augmentation(images, trainer.recipe, generator)
+        batches = augmentation.draw(0).split(batch)
+        labels = trainer.data.train_labels
+        if recipe.whiten:
+            trainer.network.first.bias.requires_grad_(False)  # as in most of a run
+
+        def train(which: torch.Tensor) -> None:
+            trainer.network.train()
+            trainer.step(augmentation.batch(which), labels[which], 0.01)
+
+        def evaluate(_: torch.Tensor) -> None:
+            trainer.logits("none")
+
+        rates = [_rate(work, batches, runtime, seconds) for work in (train, augmentation.batch, evaluate)]
+    return Speed(train=rates[0], augment=rates[1], evaluate=rates[2])
+
+
+def _rate(work: Callable, batches: tuple[torch.Tensor, ...], runtime: Runtime, seconds: float) -> float:
+    """Images per second of `work` on the batches in turn, the first call left out."""
+    work(batches[0])
+    runtime.synchronize()
+    done, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        work(batches[done % len(batches)])
+        runtime.synchronize()
+        done += 1
+    return done * len(batches[0]) / elapsed
+
+
+def estimate_seconds(recipe: Recipe, scale: Scale, speed: Speed) -> float:
+    """Seconds that one run of `recipe` at `scale` on CIFAR-10 takes at the measured `speed`."""
+    scaled = scale.recipe(recipe)
+    trained = scaled.steps(scale.train_images or CIFAR10_TRAIN) * scaled.batch_size
+    inferred = (scale.test_images or CIFAR10_TEST) * len(TTA_WEIGHTS[recipe.tta])
+    return trained / speed.train + inferred / speed.evaluate

@@ -1,0 +1,82 @@
+"""The run log: one line of JSON for each finished run, appended."""
+
+import json
+import os
+import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+import airbench_core
+from airbench_core.errors import AirbenchError
+from airbench_core.training import RunResult
+
+SCHEMA = 1
+
+
+def record(result: RunResult) -> dict[str, object]:
+    """What is logged of a run: plain values, the recipe whole (as scaled), accuracies in 0..1, seconds."""
+    return {
+        "schema": SCHEMA,
+        "recipe": asdict(result.recipe),
+        "scale": result.scale,
+        "data": {"name": result.data_name, "digest": result.data_digest},
+        "runtime": result.runtime.describe(),
+        "seed": result.seed,
+        "versions": {
+            "airbench": airbench_core.__version__,
+            "commit": _commit(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda if result.runtime.device.type == "cuda" else None,
+        },
+        "started": datetime.fromtimestamp(result.started, UTC).isoformat(timespec="seconds"),
+        "epochs": [asdict(epoch) for epoch in result.epochs],
+        "accuracy": result.accuracy,
+        "accuracies": result.accuracies,
+        "seconds": result.seconds,
+    }
+
+
+def check_writable(path: Path) -> None:
+    """Raise AirbenchError if nothing can be appended at `path`: better before a run than after it."""
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise AirbenchError(f"cannot write the run log {path}: {error.strerror}; choose another --out") from error
+
+
+def append(path: Path, result: RunResult) -> None:
+    """Append one line for `result`, on the disk when this returns. Raises AirbenchError if it cannot be written."""
+    line = json.dumps(record(result)) + "\n"
+    try:
+        with path.open("ab") as log:
+            log.write(line.encode())
+            log.flush()
+            os.fsync(log.fileno())
+    except OSError as error:
+        raise AirbenchError(
+            f"run with seed {result.seed} is done (accuracy {result.accuracy:.4f}) but could not be "
+            f"logged in {path}: {error.strerror}; make room and run it again"
+        ) from error
+
+
+def load(path: Path) -> list[dict[str, object]]:
+    """The records in the log at `path`, in the order in which they were written."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _commit() -> str | None:
+    """The commit of the project's own checkout, with "+" where files were changed since; None for an installed copy."""
+    root = Path(airbench_core.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changed.strip() else "")

@@ -1,0 +1,185 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+import pytest
+
+from airbench_core.cli import main
+
+SMOKE = ["--scale", "smoke", "--data", "builtin", "--set", "epochs=7"]  # 2.1 epochs at this scale
+
+
+def airbench(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "airbench_core", *arguments], capture_output=True, text=True, **options
+    )
+
+
+def test_train_prints_a_row_an_epoch_and_a_summary_and_logs_each_run(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    assert main(["train", "airbench94", *SMOKE, "--runs", "2", "--seed", "5", "--out", str(log)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(
+        r"airbench94 epochs=7, scale smoke, builtin: 1,000 training and 500 test images, 66 steps; ", lines[0]
+    )
+    assert lines[1].split() == ["run", "epoch", "train", "loss", "accuracy", "seconds"]
+    rows = [line.split() for line in lines[2:-1]]
+    assert [row[:2] for row in rows] == [[run, epoch] for run in "12" for epoch in ("1.00", "2.00", "2.13", "TTA")]
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [record["seed"] for record in records] == [5, 6]
+    assert [f"{record['accuracy']:.4f}" for record in records] == [rows[3][2], rows[7][2]]
+    mean = sum(record["accuracy"] for record in records) / 2
+    assert f"mean {mean:.4f}, std " in lines[-1]
+    assert "n=2" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "airbench93"], 2, "unknown recipe 'airbench93'; the recipes are baseline, airbench94"),
+        (["train", "airbench94", "--set", "flp=random"], 2, "unknown recipe field 'flp'"),
+        (
+            ["train", "airbench94", "--set", "flip=sideways"],
+            2,
+            "flip=sideways is not legal: none or random or alternating",
+        ),
+        (["train", "airbench94", "--set", "first_norm=true"], 2, "first_norm=true needs whiten=false"),
+        (["train", "airbench94", "--device", "abacus"], 2, "device=abacus is not legal"),
+        (["train", "airbench94", "--threads", "0"], 2, "threads=0 is not legal"),
+        (["train", "airbench94", "--runs", "0"], 2, "runs=0 is not legal"),
+        (["train", "airbench94", *SMOKE, "--set", "batch_size=100000"], 2, "batch_size=3125 is more than the 1000"),
+        (["train", "airbench94", "--data", "mnist"], 2, "mnist"),
+        (["train", "airbench94", *SMOKE, "--out", "/no/such/folder/log"], 1, "cannot write the run log"),
+        (
+            ["train", "airbench94", *SMOKE, "--set", "lr=1e30", "--set", "identity_init=false"],
+            1,
+            "run 1: the training loss is",
+        ),
+        (["train", "airbench94", *SMOKE, "--out", "/dev/full"], 1, "No space left on device"),
+        (["recipes", "airbench93"], 2, "unknown recipe"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_an_error_is_one_line_with_the_right_status(arguments, status, message, capsys):
+    assert main(arguments) == status
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("airbench: error: ")
+
+
+def test_wrong_options_are_status_2_and_say_so():
+    done = airbench("train", "airbench94", "--scale", "huge")
+    assert done.returncode == 2
+    assert "invalid choice: 'huge'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_unreadable_data_is_one_line(tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(b"half a file")
+    done = airbench("train", "airbench94", "--scale", "smoke", "--root", str(tmp_path), "--data", "cifar10")
+    assert done.returncode == 1
+    assert "data_batch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_diverges_keeps_the_runs_before_it(tmp_path, monkeypatch, capsys):
+    from airbench_core import Diverged, Trainer
+
+    log, run = tmp_path / "runs.jsonl", Trainer.run
+
+    def second_diverges(self, seed, **options):
+        if seed == 1:
+            raise Diverged("the training loss is nan")
+        return run(self, seed, **options)
+
+    monkeypatch.setattr(Trainer, "run", second_diverges)
+    assert main(["train", "airbench94", *SMOKE, "--runs", "3", "--out", str(log)]) == 1
+    out, err = capsys.readouterr()
+    assert "n=1 of 3 asked for" in out
+    assert err == "airbench: error: run 2: the training loss is nan\n"
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_ctrl_c_ends_at_the_next_step_and_keeps_what_is_complete(tmp_path):
+    log = tmp_path / "runs.jsonl"
+    command = [sys.executable, "-m", "airbench_core", "train", "airbench94", *SMOKE, "--runs", "50", "--out", str(log)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (log.exists() and log.read_text()):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 10
+    assert process.returncode == 130
+    runs = len(log.read_text().splitlines())
+    assert f"n={runs} of 50 asked for" in out
+    assert re.search(r"airbench: run \d+ stopped after \d complete epoch", err)
+    assert "Traceback" not in err
+
+
+def test_a_progress_bar_on_a_terminal_only():
+    leader, follower = os.openpty()
+    termios.tcsetwinsize(follower, (24, 100))
+    command = [sys.executable, "-m", "airbench_core", "train", "airbench94", *SMOKE]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            some = os.read(leader, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not some:
+            break
+        shown += some
+    os.close(leader)
+    assert process.wait() == 0
+    assert b"/66" in shown
+    assert "step" not in airbench("train", "airbench94", *SMOKE).stderr
+
+
+def test_recipes_are_listed_with_their_cost(capsys):
+    assert main(["recipes"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^airbench94 +9\.9 +476 +1,971,640 +0\.350$", out, re.MULTILINE)
+    assert "+ alternating flip" in out
+
+
+def test_the_fields_of_a_recipe(capsys):
+    assert main(["recipes", "airbench94"]) == 0
+    assert re.search(r"^whiten_eps +0\.0005 +added to", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_data_describes_what_it_found(capsys):
+    assert main(["data", "builtin"]) == 0
+    assert re.match(r"builtin: 20,000 training and 5,000 test images, 10 classes", capsys.readouterr().out)
+
+
+def test_bench_as_json(capsys):
+    assert main(["bench", "--scale", "smoke", "--seconds", "0.1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["images_per_second"]) == {"train", "augment", "evaluate"}
+    assert all(rate > 0 for rate in report["images_per_second"].values())
+
+
+def test_a_reader_that_leaves_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m airbench_core recipes | head -1", shell=True, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
+def test_importing_is_cheap():
+    """torchvision, pandas and the FLOP counter are loaded only where they are used."""
+    code = "import sys, airbench_core; print(*[m for m in ('torchvision', 'pandas', 'matplotlib', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from torchvision.transforms.functional import hflip, normalize as normalize_one, pad as pad_one  # isort: skip
+
+import itertools
+
+from airbench_core import AIRBENCH94
+from airbench_core.augmentation import Augmentation, coin, crop, cutout, flip_mask, mirror, normalize, pad
+
+
+@pytest.fixture
+def images(generator):
+    return torch.randn(40, 3, 32, 32, generator=generator)
+
+
+def test_normalize(generator):
+    raw = torch.randint(256, (5000, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    ours = normalize(raw, mean, std, torch.float32)
+    torch.testing.assert_close(ours, normalize_one(raw / 255, mean, std))
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert normalize(raw[:3], mean, std, torch.bfloat16).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 4])
+def test_crops_equal_a_slow_reference(images, generator, pixels):
+    padded = pad(images, pixels).contiguous(memory_format=torch.channels_last)
+    which = torch.randperm(40, generator=generator)[:17]
+    rows, columns = torch.randint(2 * pixels + 1, (2, 17), generator=generator)
+    crops = crop(padded, which, rows, columns, 32)
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    for i in range(17):
+        reference = pad_one(images[which[i]], pixels, padding_mode="reflect")
+        assert torch.equal(crops[i], reference[:, rows[i] : rows[i] + 32, columns[i] : columns[i] + 32])
+
+
+def test_mirror_only_where_asked(images):
+    mask = torch.arange(40) % 3 == 0
+    mirrored = mirror(images, mask)
+    for i in range(40):
+        assert torch.equal(mirrored[i], hflip(images[i]) if mask[i] else images[i])
+
+
+def test_cutout_equals_a_slow_reference(images, generator):
+    rows, columns = torch.randint(21, (2, 40), generator=generator)
+    ours = cutout(images, rows, columns, 12)
+    for i in range(40):
+        reference = images[i].clone()
+        reference[:, rows[i] : rows[i] + 12, columns[i] : columns[i] + 12] = 0
+        assert torch.equal(ours[i], reference)
+
+
+def test_alternating_flip_shows_both_sides_in_any_two_epochs(generator):
+    first = coin(1000, generator)
+    masks = [flip_mask("alternating", epoch, first, generator) for epoch in range(6)]
+    assert 400 < first.sum() < 600
+    for now, then in itertools.pairwise(masks):
+        assert torch.equal(now, ~then)
+
+
+def test_random_and_no_flip(generator):
+    first = coin(1000, generator)
+    masks = torch.stack([flip_mask("random", epoch, first, generator) for epoch in range(20)])
+    assert 0.45 < masks.float().mean() < 0.55
+    assert 0.4 < (masks[1:] == masks[:-1]).float().mean() < 0.6  # no memory from one epoch to the next
+    assert not flip_mask("none", 0, first, generator).any()
+
+
+def make(recipe, images, seed=0):
+    return Augmentation(images, recipe, torch.Generator().manual_seed(seed))
+
+
+def test_an_epoch_is_a_permutation_and_reshuffle_renews_it(images):
+    fresh, kept = make(AIRBENCH94, images), make(replace(AIRBENCH94, reshuffle=False), images)
+    orders = [fresh.draw(epoch).clone() for epoch in range(3)]
+    assert all(torch.equal(order.sort().values, torch.arange(40)) for order in orders)
+    assert not torch.equal(orders[0], orders[1])
+    assert torch.equal(kept.draw(0).clone(), kept.draw(1))
+
+
+def test_both_sides_of_each_image_reach_the_network(images):
+    augmentation = make(replace(AIRBENCH94, translate=0), images)
+    everyone = torch.arange(40)
+    augmentation.draw(0)
+    even = augmentation.batch(everyone)
+    augmentation.draw(1)
+    odd = augmentation.batch(everyone)
+    assert torch.equal(even, odd.flip(-1))
+    assert all(torch.equal(even[i], images[i]) or torch.equal(odd[i], images[i]) for i in range(40))
+
+
+def test_shifts_are_drawn_evenly_and_anew(generator):
+    augmentation = make(replace(AIRBENCH94, flip="none"), torch.randn(5000, 1, 8, 8, generator=generator))
+    augmentation.draw(0)
+    rows, columns = (corner.clone() for corner in augmentation.corners)
+    counts = torch.bincount(rows * 5 + columns, minlength=25)
+    assert counts.min() > 120  # of 200 expected in each of the 25 places
+    augmentation.draw(1)
+    assert not torch.equal(rows, augmentation.corners[0])
+
+
+def test_cutout_lies_fully_inside_and_moves(images):
+    augmentation = make(replace(AIRBENCH94, cutout=12), images.abs() + 1)
+    augmentation.draw(0)
+    batch = augmentation.batch(torch.arange(40))
+    assert ((batch == 0).flatten(1).sum(1) == 3 * 12 * 12).all()
+    assert len({tuple(corner) for corner in torch.stack(augmentation.squares, 1).tolist()}) > 30
+
+
+def test_the_seed_decides_everything(images):
+    recipe = replace(AIRBENCH94, flip="random", cutout=4)
+    batches = []
+    for seed in (0, 0, 1):
+        augmentation = make(recipe, images, seed)
+        batches.append(augmentation.batch(augmentation.draw(0)))
+    assert torch.equal(batches[0], batches[1])
+    assert not torch.equal(batches[0], batches[2])

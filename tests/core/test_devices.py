@@ -1,0 +1,89 @@
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from airbench_core import Runtime, UsageError, devices
+from airbench_core.devices import Clock, available_cores
+
+
+def test_an_interactive_run_leaves_one_core_free(monkeypatch):
+    monkeypatch.setattr(devices, "available_cores", lambda: 8)
+    assert Runtime.detect("cpu").threads == 7
+    assert Runtime.detect("cpu", threads=8).threads == 8
+    monkeypatch.setattr(devices, "available_cores", lambda: 1)
+    assert Runtime.detect("cpu").threads == 1
+
+
+def test_available_cores_knows_affinity():
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, [min(cores)])
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.parametrize(("has_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_cpu_precision_follows_the_hardware(monkeypatch, has_bf16, dtype):
+    monkeypatch.setattr(devices, "cpu_has_fast_bfloat16", lambda: has_bf16)
+    runtime = Runtime.detect("cpu")
+    assert runtime.dtype == dtype
+    assert runtime.weights_dtype == torch.float32
+
+
+def test_cuda_runs_in_float16_as_published(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    runtime = Runtime.detect()
+    assert (runtime.device.type, runtime.dtype, runtime.weights_dtype) == ("cuda", torch.float16, torch.float16)
+    with pytest.raises(UsageError, match=r"cuda:3 is not to be had: this machine has 1 CUDA"):
+        Runtime.detect("cuda:3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"device": "tpu9"}, "device=tpu9 is not legal"), ({"device": "cpu", "dtype": "int8"}, "dtype=int8 is not legal"),
+     ({"device": "cpu", "dtype": "float16"}, "float16 needs a CUDA device"), ({"threads": 0}, "threads=0 is not legal")],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        Runtime.detect(**arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_missing_device_is_refused():
+    with pytest.raises(UsageError, match=r"device=cuda is not to be had on this machine; `airbench doctor`"):
+        Runtime.detect("cuda")
+
+
+def test_active_applies_and_restores_threads():
+    runtime = Runtime.detect("cpu", threads=2)
+    before = torch.get_num_threads()
+    with replace(runtime, threads=before + 1).active():
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_clock_counts_only_its_blocks_and_waits_for_the_device():
+    now, waits = [0.0], []
+
+    def wait():
+        waits.append(now[0])
+        now[0] += 0.5  # work that was still under way
+
+    clock = Clock(wait, lambda: now[0])
+    with clock:
+        now[0] += 2
+    now[0] += 100
+    with clock:
+        now[0] += 3
+    assert clock.seconds == 2.5 + 3.5  # what is under way at the start is not the block's, at the end it is
+    assert len(waits) == 4
+
+
+def test_describe_is_plain():
+    described = Runtime.detect("cpu").describe()
+    assert set(described) == {"device", "name", "dtype", "threads", "compile"}
+    assert described["name"]

@@ -1,0 +1,63 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, predict, tta_views, view_logits
+
+
+def test_views_and_weights(generator):
+    images = torch.randn(4, 3, 32, 32, generator=generator)
+    padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
+    up, down = padded[:, :, 0:32, 0:32], padded[:, :, 2:34, 2:34]
+    expected = [
+        (images, 0.25),
+        (images.flip(-1), 0.25),
+        (up, 0.125),
+        (down, 0.125),
+        (up.flip(-1), 0.125),
+        (down.flip(-1), 0.125),
+    ]
+    views, weights = tta_views(images, "mirror+translate")
+    assert len(views) == len(weights) == 6
+    for view, weight, (expected_view, expected_weight) in zip(views, weights, expected, strict=True):
+        assert torch.equal(view, expected_view)
+        assert weight == expected_weight
+
+
+@pytest.mark.parametrize(("tta", "n"), [("none", 1), ("mirror", 2), ("mirror+translate", 6)])
+def test_each_level_uses_the_first_views_of_the_highest(generator, tta, n):
+    images = torch.randn(2, 3, 32, 32, generator=generator)
+    highest, _ = tta_views(images, "mirror+translate")
+    views, weights = tta_views(images, tta)
+    assert len(views) == n
+    assert sum(weights) == 1
+    assert all(torch.equal(a, b) for a, b in zip(views, highest, strict=False))
+
+
+class Linear(torch.nn.Module):
+    def forward(self, images):
+        return images.float().flatten(1)[:, ::400]
+
+
+def test_predict_is_the_weighted_mean_over_views(noise):
+    logits = predict(Linear(), noise, "mirror+translate")
+    mean = torch.tensor(noise.mean)[:, None, None]
+    images = (noise.test_images / 255 - mean) / torch.tensor(noise.std)[:, None, None]
+    expected = sum(w * Linear()(view) for view, w in zip(*tta_views(images, "mirror+translate"), strict=True))
+    torch.testing.assert_close(logits, expected)
+
+
+def test_lower_levels_come_from_the_same_logits(noise):
+    logits, _ = view_logits(Linear(), noise, "mirror+translate", torch.float32)
+    for tta, weights in TTA_WEIGHTS.items():
+        torch.testing.assert_close(combine(logits, weights), predict(Linear(), noise, tta))
+
+
+def test_predict_evaluates(noise):
+    network = torch.nn.Sequential(Linear(), torch.nn.Dropout(0.9))
+    assert torch.equal(predict(network, noise, "none"), predict(network, noise, "none"))
+
+
+def test_accuracy():
+    logits = torch.tensor([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    assert accuracy(logits, torch.tensor([1, 0, 0])) == 2 / 3

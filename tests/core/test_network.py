@@ -1,0 +1,127 @@
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from airbench_core import AIRBENCH94, BASELINE
+from airbench_core.augmentation import normalize
+from airbench_core.flops import parameters
+from airbench_core.network import Conv, Linear, Network, identity_init_, whitening_filters
+
+
+def correlated_images() -> torch.Tensor:
+    """Blurred noise with unequal channels: patches far from white."""
+    images = torch.randn(200, 3, 36, 36, generator=torch.Generator().manual_seed(1))
+    return F.avg_pool2d(images, 5, stride=1) * torch.tensor([1.0, 3.0, 0.5])[:, None, None] + 0.7
+
+
+def check_whitened(images: torch.Tensor, eps: float) -> None:
+    """The second moment of the positive filters' outputs on the same images is diag(l / (l + eps)), l falling."""
+    filters = whitening_filters(images, eps)
+    assert filters.shape == (24, 3, 2, 2)
+    assert torch.equal(filters[12:], -filters[:12])
+    patches = images.double().unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 12)
+    eigenvalues = torch.linalg.eigvalsh(patches.T @ patches / len(patches)).flip(0)
+    outputs = F.conv2d(images.double(), filters[:12].double()).permute(0, 2, 3, 1).reshape(-1, 12)
+    moment = outputs.T @ outputs / len(outputs)
+    torch.testing.assert_close(moment, torch.diag(eigenvalues / (eigenvalues + eps)), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("eps", [1e-12, 5e-4, 0.1])
+def test_whitening_filters_whiten(eps):
+    check_whitened(correlated_images(), eps)
+
+
+def test_whitening_filters_whiten_cifar10(cifar10):
+    check_whitened(normalize(cifar10.train_images[:5000], cifar10.mean, cifar10.std, torch.float32), 5e-4)
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 3, 3), (24, 24, 3, 3), (64, 16, 3, 3)])
+def test_identity_layer_passes_its_input(shape, generator):
+    weight = torch.randn(shape, generator=generator)
+    before = weight.clone()
+    identity_init_(weight)
+    n = min(shape[:2])
+    x = torch.randn(2, shape[1], 7, 7, generator=generator)
+    torch.testing.assert_close(F.conv2d(x, weight, padding=1)[:, :n], x[:, :n])
+    assert torch.equal(weight[n:], before[n:])
+
+
+def test_airbench94_has_1_97_million_parameters():
+    assert parameters(AIRBENCH94) == 1_971_640
+    assert sum(p.numel() for p in Network(AIRBENCH94).parameters()) == 1_971_640 + 2 * (64 + 256 + 256)
+
+
+def test_maps_and_layers():
+    network = Network(AIRBENCH94)
+    assert [tuple(c.weight.shape[:2]) for c in network.convolutions()] == [
+        (64, 24), (64, 64), (256, 64), (256, 256), (256, 256), (256, 256)
+    ]  # fmt: skip
+    sizes = []
+    for layer in [network.first, *network.groups]:
+        layer.register_forward_hook(lambda _, __, output: sizes.append(output.shape[-1]))
+    network.reset(torch.Generator().manual_seed(0))
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    assert sizes == [31, 15, 7, 3]
+    assert len(Network(replace(AIRBENCH94, depth=3)).convolutions()) == 9
+
+
+def test_first_layer_of_each_baseline():
+    whitened, plain = Network(AIRBENCH94), Network(BASELINE)
+    normed = Network(replace(BASELINE, first_norm=True))
+    assert not whitened.first.weight.requires_grad
+    assert whitened.first.bias.requires_grad
+    assert plain.first.weight.requires_grad
+    assert plain.first.bias is not None
+    assert isinstance(plain.first_norm, torch.nn.Identity)
+    assert normed.first.bias is None
+    assert normed.first_norm.num_features == 24
+    for network in (whitened, plain):
+        network.reset(torch.Generator().manual_seed(0))
+    assert not whitened.first.bias.any()
+    assert plain.first.bias.all()
+
+
+def test_batchnorm_follows_the_recipe():
+    for norm in [m for m in Network(AIRBENCH94).modules() if isinstance(m, torch.nn.BatchNorm2d)]:
+        assert norm.momentum == pytest.approx(0.4)
+        assert norm.eps == 1e-12
+        assert not norm.weight.requires_grad
+        assert norm.bias.requires_grad
+
+
+def test_reset_draws_from_its_generator_alone_and_as_pytorch_does():
+    network = Network(BASELINE)
+    state = torch.random.get_rng_state()
+    network.reset(torch.Generator().manual_seed(3))
+    first = {name: value.clone() for name, value in network.state_dict().items()}
+    for value in network.state_dict().values():
+        value.fill_(7)
+    network.groups[0][2].weight.data.fill_(1)
+    network.reset(torch.Generator().manual_seed(3))
+    assert torch.equal(state, torch.random.get_rng_state())
+    again = network.state_dict()
+    assert all(
+        torch.equal(again[name], first[name])
+        for name in first
+        if not name.endswith(("norm.weight", "2.weight", "5.weight"))
+    )
+    for ours, theirs in [
+        (network.groups[1][0], torch.nn.Conv2d(64, 256, 3, bias=False)),
+        (network.head, torch.nn.Linear(256, 10, bias=False)),
+    ]:
+        assert isinstance(ours, Conv | Linear)
+        assert ours.weight.std().item() == pytest.approx(theirs.weight.std().item(), rel=0.1)
+        assert ours.weight.abs().max().item() == pytest.approx(theirs.weight.abs().max().item(), rel=0.1)
+
+
+def test_half_precision_activations_with_float32_weights(generator):
+    network = Network(AIRBENCH94)
+    network.reset(generator)
+    images = torch.randn(8, 3, 32, 32, generator=generator)
+    exact, rounded = network(images), network(images.bfloat16())
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0.05)
+    rounded.sum().backward()
+    assert network.groups[0][0].weight.grad.dtype == torch.float32

@@ -1,0 +1,153 @@
+import itertools
+import json
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airbench_core import AIRBENCH94, BASELINE, LADDER, Recipe, UsageError
+from airbench_core.recipes import describe, parse_field, with_fields
+
+widths = st.tuples(*[st.integers(1, 4096)] * 3)
+share = st.floats(0, 1)
+positive = st.floats(1e-6, 1e6)
+LEGAL = {
+    "widths": widths,
+    "depth": st.integers(2, 8),
+    "whiten_eps": positive,
+    "whiten_bias_epochs": st.none() | st.floats(0, 100),
+    "identity_init": st.booleans(),
+    "batchnorm_momentum": st.floats(0, 1, exclude_max=True),
+    "flip": st.sampled_from(["none", "random", "alternating"]),
+    "translate": st.integers(0, 16),
+    "cutout": st.integers(0, 32),
+    "reshuffle": st.booleans(),
+    "epochs": positive,
+    "batch_size": st.integers(1, 10**6),
+    "lr": positive,
+    "momentum": st.floats(0.01, 0.99),
+    "weight_decay": st.floats(0, 10),
+    "bias_scale": positive,
+    "label_smoothing": st.floats(0, 1, exclude_max=True),
+    "lr_start": share,
+    "lr_peak_at": share,
+    "lr_end": share,
+    "lookahead": st.booleans(),
+    "tta": st.sampled_from(["none", "mirror", "mirror+translate"]),
+}
+first_layer = st.sampled_from([{"whiten": True}, {"whiten": False}, {"whiten": False, "first_norm": True}])
+recipes = st.builds(
+    lambda values, first: Recipe(**values, **first), st.fixed_dictionaries({}, optional=LEGAL), first_layer
+)
+
+
+def test_every_field_is_drawn():
+    assert set(LEGAL) | {"whiten", "first_norm"} == {f.name for f in fields(Recipe)}
+
+
+@given(recipes)
+def test_json_round_trip(recipe):
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@given(recipes)
+def test_json_holds_only_what_differs_from_airbench94(recipe):
+    held = json.loads(recipe.to_json())
+    assert set(held) == {f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(AIRBENCH94, f.name)}
+
+
+@given(recipes)
+def test_settings_of_the_command_line_say_the_same_as_python(recipe):
+    lines = [line.split()[:2] for line in describe(recipe).splitlines()]
+    assert with_fields(Recipe(), **dict(parse_field(f"{name}={value}") for name, value in lines)) == recipe
+
+
+def test_equal_values_have_one_json():
+    assert replace(AIRBENCH94, epochs=12).to_json() == replace(AIRBENCH94, epochs=12.0).to_json() == '{"epochs": 12.0}'
+    assert AIRBENCH94.to_json() == "{}"
+    assert replace(AIRBENCH94, widths=[8, 16, 16]) == replace(AIRBENCH94, widths=(8, 16, 16))
+
+
+ILLEGAL = [
+    ("epochs", 0), ("epochs", -1), ("epochs", float("nan")), ("epochs", float("inf")), ("epochs", "9.9"),
+    ("epochs", True), ("batch_size", 0), ("batch_size", 2.5), ("lr", 0), ("momentum", 0), ("momentum", 1),
+    ("weight_decay", -1e-9), ("label_smoothing", 1), ("lr_peak_at", 1.01), ("bias_scale", 0), ("flip", "sometimes"),
+    ("flip", None), ("tta", "all"), ("translate", -1), ("translate", 17), ("cutout", 33), ("whiten", 1),
+    ("whiten", "yes"), ("whiten_eps", 0), ("whiten_bias_epochs", -1), ("batchnorm_momentum", 1), ("depth", 1),
+    ("widths", (64, 256)), ("widths", (64, 256, 0)), ("widths", 64), ("widths", (64.0, 256, 256)), ("epochs", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), ILLEGAL)
+def test_an_illegal_value_is_refused_with_field_and_value(name, value):
+    with pytest.raises(UsageError, match=rf"^{name}=.* is not legal: "):
+        replace(AIRBENCH94, **{name: value})
+
+
+@given(st.sampled_from([f.name for f in fields(Recipe)]), st.text() | st.binary() | st.lists(st.integers()))
+def test_values_of_a_foreign_type_are_refused(name, value):
+    legal = value in ("none", "random", "alternating", "mirror", "mirror+translate") or (
+        name == "widths" and len(value) == 3
+    )
+    if not legal:
+        with pytest.raises(UsageError, match=f"^{name}="):
+            replace(AIRBENCH94, **{name: value})
+
+
+def test_a_whitening_layer_with_batchnorm_is_refused():
+    with pytest.raises(UsageError, match="first_norm=true needs whiten=false"):
+        replace(AIRBENCH94, first_norm=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [("flip=random", "flip", "random"), ("epochs=12", "epochs", 12.0), ("widths=32x64x64", "widths", (32, 64, 64)),
+     ("whiten=False", "whiten", False), ("whiten_bias_epochs=none", "whiten_bias_epochs", None), ("tta=none", "tta", "none")],
+)  # fmt: skip
+def test_parse_field(setting, field, value):
+    assert parse_field(setting) == (field, value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("flip", "FIELD=VALUE"), ("flp=random", "unknown recipe field 'flp'"), ("epochs=ten", "epochs=ten is not legal"),
+     ("whiten=maybe", "whiten=maybe is not legal"), ("widths=64", "widths=64 is not legal"), ("batch_size=2.5", "batch_size=2.5")],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_read(setting, message):
+    with pytest.raises(UsageError, match=message):
+        with_fields(AIRBENCH94, **dict([parse_field(setting)]))
+
+
+def test_json_of_something_else_is_refused():
+    for text in ("[1]", "{", '{"colour": 1}', '{"epochs": -1}'):
+        with pytest.raises(UsageError):
+            Recipe.from_json(text)
+
+
+def test_ladder_climbs_from_the_baseline_to_airbench94_one_trick_at_a_time():
+    assert LADDER[0].recipe == BASELINE
+    assert LADDER[-1].recipe == AIRBENCH94
+    tricks = [set(rung.recipe.changes(below.recipe)) - {"epochs"} for below, rung in itertools.pairwise(LADDER)]
+    bundle = {"lookahead", "batchnorm_momentum", "lr", "lr_peak_at", "lr_end"}
+    assert tricks == [
+        {"whiten"},
+        {"identity_init"},
+        {"bias_scale"},
+        {"whiten_bias_epochs"},
+        bundle,
+        {"tta"},
+        {"flip"},
+        set(),
+    ]
+    assert [rung.compile for rung in LADDER] == [False] * 8 + [True]
+    assert [rung.recipe.epochs for rung in LADDER] == [45, 21, 18, 13.5, 13.5, 12, 10.8, 9.9, 9.9]  # arXiv:2404.00498
+
+
+def test_steps():
+    assert AIRBENCH94.steps(50_000) == 476  # ceil(9.9 x 48)
+    assert AIRBENCH94.freeze_step(50_000) == 144
+    assert BASELINE.freeze_step(50_000) is None
+    assert replace(AIRBENCH94, whiten=False).freeze_step(50_000) is None
+    with pytest.raises(UsageError, match="batch_size=1024 is more than the 500 training images"):
+        AIRBENCH94.steps(500)

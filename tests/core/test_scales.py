@@ -1,0 +1,37 @@
+from dataclasses import replace
+
+import pytest
+
+from airbench_core import AIRBENCH94, BASELINE, SCALES, UsageError
+from airbench_core.scales import scale_named
+
+
+def test_full_is_as_published():
+    assert SCALES["full"].recipe(AIRBENCH94) == AIRBENCH94
+    assert SCALES["full"].train_images is None
+
+
+def test_a_scale_multiplies_what_it_says_and_keeps_the_tricks():
+    scale = replace(SCALES["full"], width=0.25, batch_size=0.5, epochs=0.5, lr=0.1)
+    scaled = scale.recipe(AIRBENCH94)
+    assert scaled.changes() == {
+        "widths": (16, 64, 64), "batch_size": 512, "epochs": 4.95, "lr": pytest.approx(1.15), "whiten_bias_epochs": 1.5
+    }  # fmt: skip
+    assert scale.recipe(BASELINE).whiten_bias_epochs is None
+
+
+def test_switching_a_trick_and_scaling_commute():
+    for scale in SCALES.values():
+        switched = scale.recipe(replace(AIRBENCH94, whiten=False))
+        assert switched == replace(scale.recipe(AIRBENCH94), whiten=False)
+
+
+def test_data_is_cut_to_the_first_images(noise):
+    some = replace(SCALES["full"], train_images=10, test_images=7).data(noise)
+    assert (len(some.train_images), len(some.test_images)) == (10, 7)
+    assert some.train_labels.tolist() == noise.train_labels[:10].tolist()
+
+
+def test_unknown_scale():
+    with pytest.raises(UsageError, match="scale=tiny is not legal: full, laptop, smoke"):
+        scale_named("tiny")

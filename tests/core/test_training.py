@@ -1,0 +1,242 @@
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from airbench_core import (
+    AIRBENCH94,
+    BASELINE,
+    Diverged,
+    Parts,
+    Runtime,
+    Stopped,
+    Trainer,
+    UsageError,
+    load_dataset,
+    train,
+)
+from airbench_core.augmentation import flip_mask
+from airbench_core.devices import Clock
+from airbench_core.evaluation import accuracy, predict, tta_views
+from airbench_core.network import identity_init_, whitening_filters
+from airbench_core.optimizers import lookahead_update_
+
+SHORT = replace(AIRBENCH94, epochs=2.5, whiten_bias_epochs=1)  # 8 steps of 64 on `noise` at the tiny scale
+
+
+def weights(result):
+    return result.network.state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(weights(a).values(), weights(b).values(), strict=True))
+
+
+CHANGES = [
+    {"widths": (32, 64, 96)}, {"depth": 3}, {"whiten": False}, {"whiten": False, "first_norm": True}, {"whiten_eps": 0.1},
+    {"whiten_bias_epochs": None}, {"whiten_bias_epochs": 0}, {"identity_init": False}, {"batchnorm_momentum": 0.9},
+    {"flip": "none"}, {"flip": "random"}, {"translate": 0}, {"translate": 4}, {"cutout": 12}, {"cutout": 32},
+    {"reshuffle": False}, {"batch_size": 512}, {"lr": 1}, {"momentum": 0.5}, {"weight_decay": 0}, {"bias_scale": 1},
+    {"label_smoothing": 0}, {"lr_start": 0}, {"lr_peak_at": 0}, {"lr_peak_at": 1}, {"lr_end": 0}, {"lookahead": False},
+    {"tta": "none"}, {"tta": "mirror"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_every_single_field_change_survives_three_steps(change, noise, tiny, float32):
+    result = train(replace(AIRBENCH94, epochs=1, **change), noise, scale=tiny, runtime=float32)
+    assert len(result.epochs) == 1
+    assert 0 < result.epochs[0].train_loss < 20
+
+
+def test_every_field_is_among_the_changes():
+    # How long a run is (epochs) is varied by every test here.
+    assert {name for change in CHANGES for name in change} == set(vars(AIRBENCH94)) - {"epochs"}
+
+
+@pytest.mark.parametrize("recipe", [AIRBENCH94, BASELINE], ids=["airbench94", "baseline"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_same_seed_same_result_bit_for_bit(recipe, dtype, noise, tiny):
+    runtime = Runtime(device=torch.device("cpu"), dtype=dtype, threads=1)
+    recipe = replace(recipe, epochs=2)
+    trainer = Trainer(recipe, noise, scale=tiny, runtime=runtime)
+    first = trainer.run(0)
+    other = trainer.run(1)
+    torch.manual_seed(99)  # nothing may depend on the process's own random state
+    again = trainer.run(0)
+    fresh = train(recipe, noise, seed=0, scale=tiny, runtime=runtime)
+    assert same(first, again)
+    assert same(first, fresh)
+    assert not same(first, other)
+    assert [e.train_loss for e in first.epochs] == [e.train_loss for e in fresh.epochs]
+
+
+def test_watching_changes_nothing(noise, tiny, float32):
+    seen = []
+    watched = train(SHORT, noise, scale=tiny, runtime=float32, observer=seen.append)
+    alone = train(SHORT, noise, scale=tiny, runtime=float32)
+    assert same(watched, alone)
+    assert tuple(seen) == watched.epochs
+    assert [record.epochs for record in seen] == [1, 2, 8 / 3]
+    assert all(record.accuracy is not None for record in watched.epochs)
+    assert all(record.accuracy is None for record in alone.epochs)
+
+
+def test_the_process_is_left_as_it_was(noise, tiny, float32):
+    torch.manual_seed(5)
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    train(SHORT, noise, scale=tiny, runtime=replace(float32, threads=threads + 1))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+def test_result_is_what_the_network_predicts(noise, tiny, float32):
+    result = train(SHORT, noise, scale=tiny, runtime=float32)
+    assert set(result.accuracies) == {"none", "mirror", "mirror+translate"}
+    for tta, value in result.accuracies.items():
+        assert accuracy(predict(result.network, noise, tta), noise.test_labels) == value
+    assert result.accuracy == result.accuracies["mirror+translate"]
+    assert result.recipe.widths == (4, 16, 16)
+
+
+class FakeTime:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
+    """Time passes in three places: 1 s a training step, 100 s an evaluation between epochs, 1,000 s the last one."""
+    time = FakeTime()
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32, clock=lambda sync: Clock(sync, time))
+    step, logits = trainer.step, trainer.logits
+
+    def slow_step(*args):
+        time.now += 1
+        return step(*args)
+
+    def slow_logits(tta):
+        time.now += 100 if tta == "none" else 1000
+        return logits(tta)
+
+    trainer.step, trainer.logits = slow_step, slow_logits
+    result = trainer.run(0, observer=lambda _: None)
+    assert [record.seconds for record in result.epochs] == [3, 6, 8]
+    assert result.seconds == 1008
+    assert time.now == 1308
+
+
+def test_whitening_weights_stay_and_their_bias_freezes(noise, tiny, float32):
+    filters, biases = [], []
+    trainer = Trainer(replace(SHORT, lookahead=False), noise, scale=tiny, runtime=float32)
+
+    def watch(_):
+        filters.append(trainer.network.first.weight.detach().clone())
+        biases.append(trainer.network.first.bias.detach().clone())
+
+    trainer.run(0, observer=watch)
+    assert torch.equal(filters[0], filters[-1])
+    assert biases[0].any()
+    assert torch.equal(biases[0], biases[1])
+    assert filters[0].std() > 0.1
+
+
+def test_the_bias_trains_on_without_the_freeze(noise, tiny, float32):
+    biases = []
+    trainer = Trainer(replace(SHORT, whiten_bias_epochs=None, lookahead=False), noise, scale=tiny, runtime=float32)
+    trainer.run(0, observer=lambda _: biases.append(trainer.network.first.bias.detach().clone()))
+    assert not torch.equal(biases[0], biases[1])
+
+
+def test_a_student_s_parts_train_the_network(noise, tiny, float32):
+    called = []
+
+    def recorded(function):
+        def part(*args):
+            called.append(function.__name__)
+            return function(*args)
+
+        return part
+
+    stock = [whitening_filters, identity_init_, flip_mask, lookahead_update_, tta_views]
+    names = ["whiten", "identity_init", "flip", "lookahead", "tta_views"]
+    mine = Parts(**{name: recorded(function) for name, function in zip(names, stock, strict=True)})
+    result = train(SHORT, noise, scale=tiny, runtime=float32, parts=mine)
+    assert set(called) == {function.__name__ for function in stock}
+    assert same(result, train(SHORT, noise, scale=tiny, runtime=float32))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        Parts(whiten=lambda images, eps: torch.ones(24, 3, 2, 2)),
+        Parts(identity_init=lambda weight: weight.zero_()),
+        Parts(flip=lambda flip, epoch, first, generator: torch.ones_like(first)),
+        Parts(lookahead=lambda slow, fast, decay: None),
+    ],
+)
+def test_a_different_part_gives_a_different_network(parts, noise, tiny, float32):
+    assert not same(
+        train(SHORT, noise, scale=tiny, runtime=float32, parts=parts), train(SHORT, noise, scale=tiny, runtime=float32)
+    )
+
+
+def test_own_views_decide_the_accuracy(noise, tiny, float32):
+    upside_down = Parts(tta_views=lambda images, tta: ([images.flip(2)], (1.0,)))
+    result = train(SHORT, noise, scale=tiny, runtime=float32, parts=upside_down)
+    flipped = replace(noise, test_images=noise.test_images.flip(2))
+    assert result.accuracy == accuracy(predict(result.network, flipped, "none"), noise.test_labels)
+    assert set(result.accuracies) == {"mirror+translate"}
+
+
+def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float32):
+    stop = threading.Event()
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
+    step = trainer.step
+
+    def stop_in_step_4(*args):
+        if trainer.steps_done == 3:
+            stop.set()
+        return step(*args)
+
+    trainer.step = stop_in_step_4
+    with pytest.raises(Stopped) as stopped:
+        trainer.run(0, stop=stop)
+    assert trainer.steps_done == 4
+    assert [record.epoch for record in stopped.value.epochs] == [1]
+
+
+def test_a_diverged_run_says_so(noise, tiny, float32):
+    with pytest.raises(Diverged, match=r"loss is (nan|inf) after epoch 1.*lower lr"):
+        train(replace(SHORT, lr=1e30, identity_init=False), noise, scale=tiny, runtime=float32)
+
+
+def test_too_few_images_for_a_batch(noise):
+    with pytest.raises(UsageError, match="batch_size=1024 is more than the 192 training images"):
+        train(AIRBENCH94, noise)
+    with pytest.raises(UsageError, match="scale=huge is not legal: full, laptop, smoke"):
+        train(AIRBENCH94, noise, scale="huge")
+
+
+def test_a_warm_up_leaves_no_trace(noise, tiny, float32):
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
+    trainer.warm = False
+    assert same(trainer.run(0), train(SHORT, noise, scale=tiny, runtime=float32))
+
+
+def test_compiled_and_eager_agree(noise, tiny, float32):
+    recipe = replace(SHORT, epochs=2, whiten_bias_epochs=None, tta="none")  # few graphs: each takes long to compile
+    eager = train(recipe, noise, scale=tiny, runtime=float32)
+    compiled = train(recipe, noise, scale=tiny, runtime=replace(float32, compile=True))
+    for a, b in zip(eager.epochs, compiled.epochs, strict=True):
+        assert b.train_loss == pytest.approx(a.train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["builtin", "cifar10"])
+def test_smoke_scale_learns(name, request):
+    data = load_dataset("builtin") if name == "builtin" else request.getfixturevalue("cifar10")
+    losses = [record.train_loss for record in train(AIRBENCH94, data, scale="smoke").epochs]
+    assert losses[-1] < losses[0] - 0.03
