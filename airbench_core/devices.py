@@ -54,6 +54,11 @@ class Runtime:
         return torch.float16 if self.dtype is torch.float16 else torch.float32
 
     @property
+    def inference_batch(self) -> int:
+        """Images in a forward pass without gradients: as many as a GPU wants, as few as stay in a CPU's caches."""
+        return 250 if self.device.type == "cpu" else 2000
+
+    @property
     def device_name(self) -> str:
         """The hardware's own name, such as "NVIDIA A100-SXM4-80GB"."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from airbench_core.augmentation import normalize, pad
 from airbench_core.datasets import Dataset
+from airbench_core.devices import Runtime
 
 # Weights of: the image; its mirror; the copies moved by (-1, -1) and (+1, +1); the mirrors of these two.
 TTA_WEIGHTS = {
@@ -18,7 +19,6 @@ TTA_WEIGHTS = {
     "mirror": (0.5, 0.5),
     "mirror+translate": (0.25, 0.25, 0.125, 0.125, 0.125, 0.125),
 }
-BATCH = 1000  # images of one forward pass (as many views follow one another)
 
 
 def tta_views(images: Tensor, tta: str) -> tuple[list[Tensor], tuple[float, ...]]:
@@ -41,16 +41,16 @@ def view_logits(
     forward: Callable[[Tensor], Tensor],
     data: Dataset,
     tta: str,
-    dtype: torch.dtype,
+    runtime: Runtime,
     views: Callable = tta_views,
 ) -> tuple[Tensor, tuple[float, ...]]:
     """The network's logits for each view of each test image, float32 (views, N, classes), and the views' weights.
 
-    forward: the network in evaluation mode. dtype: of the activations. views: a function like `tta_views`.
+    forward: the network in evaluation mode, on the device that holds `data`. views: a function like `tta_views`.
     """
     parts = []
-    for images in data.test_images.split(BATCH):
-        some, weights = views(normalize(images, data.mean, data.std, dtype), tta)
+    for images in data.test_images.split(runtime.inference_batch):
+        some, weights = views(normalize(images, data.mean, data.std, runtime.dtype), tta)
         parts.append(torch.stack([forward(view.contiguous(memory_format=torch.channels_last)) for view in some]))
     return torch.cat(parts, dim=1), weights
 
@@ -60,10 +60,13 @@ def combine(logits: Tensor, weights: tuple[float, ...]) -> Tensor:
     return torch.einsum("vnc,v->nc", logits[: len(weights)], logits.new_tensor(weights))
 
 
-def predict(network: nn.Module, data: Dataset, tta: str, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Logits (N, classes) of the test images under `tta`, with the network put into evaluation mode."""
+def predict(network: nn.Module, data: Dataset, tta: str, runtime: Runtime) -> Tensor:
+    """Logits (N, classes) of the test images under `tta`; the network is put into evaluation mode.
+
+    runtime: the one that the network was trained with (`RunResult.runtime`).
+    """
     network.eval()
-    return combine(*view_logits(network, data, tta, dtype))
+    return combine(*view_logits(network, data.to(runtime.device), tta, runtime))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -40,7 +40,15 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale(name="full"),
-        Scale(name="laptop", width=1 / 4, batch_size=1 / 4, epochs=0.8, train_images=10_000, test_images=5_000),
+        Scale(
+            name="laptop",
+            width=1 / 4,
+            batch_size=3 / 16,
+            epochs=0.4,
+            lr=1.4,
+            train_images=10_000,
+            test_images=4_000,
+        ),
         Scale(name="smoke", width=1 / 8, batch_size=1 / 32, epochs=0.3, lr=4, train_images=1_000, test_images=500),
     )
 }

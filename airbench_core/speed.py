@@ -1,5 +1,6 @@
 """Images per second of training, augmentation and evaluation, measured, and what a run will cost on this machine."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ def measure_speed(
     """Measure `recipe` at `scale`, each count for at least `seconds` after a warm-up. `batch`: another batch size."""
     batch = batch or scale.recipe(recipe).batch_size
     small = replace(scale, batch_size=1, train_images=None, test_images=None)
-    data = random_dataset(4 * batch, batch)
+    data = random_dataset(4 * batch, 4 * runtime.inference_batch)
     trainer = Trainer(replace(recipe, batch_size=batch), data, scale=small, runtime=runtime)
     with runtime.active():
         trainer.reset(0)
@@ -55,27 +56,34 @@ def measure_speed(
         if recipe.whiten:
             trainer.network.first.bias.requires_grad_(False)  # as in most of a run
 
-        def train(which: torch.Tensor) -> None:
+        def train(which: torch.Tensor) -> int:
             trainer.network.train()
             trainer.step(augmentation.batch(which), labels[which], 0.01)
+            return len(which)
 
-        def evaluate(_: torch.Tensor) -> None:
-            trainer.logits("none")
+        def augment(which: torch.Tensor) -> int:
+            return len(augmentation.batch(which))
 
-        rates = [_rate(work, batches, runtime, seconds) for work in (train, augmentation.batch, evaluate)]
+        def evaluate(which: torch.Tensor) -> int:
+            logits, _ = trainer.logits("none")
+            return logits.shape[1]
+
+        rates = [_rate(work, batches, runtime, seconds) for work in (train, augment, evaluate)]
     return Speed(train=rates[0], augment=rates[1], evaluate=rates[2])
 
 
-def _rate(work: Callable, batches: tuple[torch.Tensor, ...], runtime: Runtime, seconds: float) -> float:
-    """Images per second of `work` on the batches in turn, the first call left out."""
+def _rate(
+    work: Callable[[torch.Tensor], int], batches: tuple[torch.Tensor, ...], runtime: Runtime, seconds: float
+) -> float:
+    """Images per second of `work`, which says how many it did, on the batches in turn; the first call is left out."""
     work(batches[0])
     runtime.synchronize()
-    done, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
-        work(batches[done % len(batches)])
+    images, started = 0, time.perf_counter()
+    for which in itertools.cycle(batches):
+        images += work(which)
         runtime.synchronize()
-        done += 1
-    return done * len(batches[0]) / elapsed
+        if (elapsed := time.perf_counter() - started) >= seconds:
+            return images / elapsed
 
 
 def estimate_seconds(recipe: Recipe, scale: Scale, speed: Speed) -> float:

@@ -246,7 +246,7 @@ class Trainer:
 
     def logits(self, tta: str) -> tuple[Tensor, tuple[float, ...]]:
         self.network.eval()
-        return view_logits(self.forward, self.data, tta, self.runtime.dtype, self.parts.tta_views)
+        return view_logits(self.forward, self.data, tta, self.runtime, self.parts.tta_views)
 
     def _accuracies(self, logits: Tensor, final: Tensor) -> dict[str, float]:
         """Accuracy at the recipe's level of TTA and at those below it, whose views are among those computed."""

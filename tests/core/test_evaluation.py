@@ -39,23 +39,24 @@ class Linear(torch.nn.Module):
         return images.float().flatten(1)[:, ::400]
 
 
-def test_predict_is_the_weighted_mean_over_views(noise):
-    logits = predict(Linear(), noise, "mirror+translate")
+def test_predict_is_the_weighted_mean_over_views(noise, float32):
+    logits = predict(Linear(), noise, "mirror+translate", float32)
     mean = torch.tensor(noise.mean)[:, None, None]
     images = (noise.test_images / 255 - mean) / torch.tensor(noise.std)[:, None, None]
     expected = sum(w * Linear()(view) for view, w in zip(*tta_views(images, "mirror+translate"), strict=True))
     torch.testing.assert_close(logits, expected)
 
 
-def test_lower_levels_come_from_the_same_logits(noise):
-    logits, _ = view_logits(Linear(), noise, "mirror+translate", torch.float32)
+def test_lower_levels_come_from_the_same_logits(noise, float32):
+    logits, _ = view_logits(Linear(), noise, "mirror+translate", float32)
     for tta, weights in TTA_WEIGHTS.items():
-        torch.testing.assert_close(combine(logits, weights), predict(Linear(), noise, tta))
+        torch.testing.assert_close(combine(logits, weights), predict(Linear(), noise, tta, float32))
 
 
-def test_predict_evaluates(noise):
+def test_predict_evaluates(noise, float32):
     network = torch.nn.Sequential(Linear(), torch.nn.Dropout(0.9))
-    assert torch.equal(predict(network, noise, "none"), predict(network, noise, "none"))
+    once, again = (predict(network, noise, "none", float32) for _ in range(2))
+    assert torch.equal(once, again)
 
 
 def test_accuracy():

@@ -95,7 +95,7 @@ def test_result_is_what_the_network_predicts(noise, tiny, float32):
     result = train(SHORT, noise, scale=tiny, runtime=float32)
     assert set(result.accuracies) == {"none", "mirror", "mirror+translate"}
     for tta, value in result.accuracies.items():
-        assert accuracy(predict(result.network, noise, tta), noise.test_labels) == value
+        assert accuracy(predict(result.network, noise, tta, float32), noise.test_labels) == value
     assert result.accuracy == result.accuracies["mirror+translate"]
     assert result.recipe.widths == (4, 16, 16)
 
@@ -188,7 +188,7 @@ def test_own_views_decide_the_accuracy(noise, tiny, float32):
     upside_down = Parts(tta_views=lambda images, tta: ([images.flip(2)], (1.0,)))
     result = train(SHORT, noise, scale=tiny, runtime=float32, parts=upside_down)
     flipped = replace(noise, test_images=noise.test_images.flip(2))
-    assert result.accuracy == accuracy(predict(result.network, flipped, "none"), noise.test_labels)
+    assert result.accuracy == accuracy(predict(result.network, flipped, "none", float32), noise.test_labels)
     assert set(result.accuracies) == {"mirror+translate"}
 
 
