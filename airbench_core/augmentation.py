@@ -59,7 +59,7 @@ def crop(padded: Tensor, which: Tensor, rows: Tensor, columns: Tensor, size: int
 
 
 def cutout(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
-    """Images (N, C, H, W) with squares of `size` pixels set to 0, their top left corners at (rows, columns), all (N,)."""
+    """Images (N, C, H, W) with squares of `size` pixels set to 0, their top left corners at (rows, columns), (N,)."""
     y = torch.arange(images.shape[2], device=images.device)
     x = torch.arange(images.shape[3], device=images.device)
     inside_y = (y >= rows[:, None]) & (y < rows[:, None] + size)  # (N, H)

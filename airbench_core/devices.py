@@ -4,12 +4,13 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from airbench_core.allocator import freed_memory_kept
 from airbench_core.errors import UsageError
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -75,12 +76,13 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Apply the process-wide settings (threads, cuDNN's search for the fastest kernels) and put them back after."""
+        """Apply the process-wide settings (threads, memory, the search for fast kernels) and put them back after."""
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.benchmark = True
         try:
-            yield
+            with freed_memory_kept() if self.device.type == "cpu" else nullcontext():
+                yield
         finally:
             torch.set_num_threads(threads)
             torch.backends.cudnn.benchmark = benchmark

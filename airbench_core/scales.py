@@ -47,7 +47,7 @@ SCALES = {
             epochs=0.4,
             lr=1.4,
             train_images=10_000,
-            test_images=4_000,
+            test_images=5_000,
         ),
         Scale(name="smoke", width=1 / 8, batch_size=1 / 32, epochs=0.3, lr=4, train_images=1_000, test_images=500),
     )

@@ -83,7 +83,8 @@ def _rate(
         images += work(which)
         runtime.synchronize()
         if (elapsed := time.perf_counter() - started) >= seconds:
-            return images / elapsed
+            break
+    return images / elapsed
 
 
 def estimate_seconds(recipe: Recipe, scale: Scale, speed: Speed) -> float:
