@@ -3,7 +3,7 @@
 Notable: the first layer whitens 2x2 patches and is never trained; the 3x3 convolutions start as identities;
 BatchNorm has a trained bias but no trained scale; weights are cast to the dtype of the activations, so that
 float32 weights with bfloat16 compute and pure float16 run through the same lines.
-Source: Jordan, arXiv:2404.00498, sections 2 and 3; all numbers as in its repository's airbench94.
+Source: Jordan, arXiv:2404.00498, section 3; all numbers as in its repository's airbench94.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Learning rate and weight decay are stated per 1,024 examples and decoupled from momentum, batch size and each other:
 with K = 1024 (1 + 1 / (1 - momentum)), SGD's lr is lr / K on a summed loss, and a step decays each weight by
-weight_decay * batch_size / K, whatever the lr of its group (arXiv:2404.00498, listing 4).
+weight_decay * batch_size / K, whatever the lr of its group. Source: Jordan, arXiv:2404.00498, and its repository.
 """
 
 from collections.abc import Callable, Iterable

@@ -5,6 +5,7 @@ import os
 import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -41,6 +42,7 @@ def record(result: RunResult) -> dict[str, object]:
 
 def check_writable(path: Path) -> None:
     """Raise AirbenchError if nothing can be appended at `path`: better before a run than after it."""
+    _commit()  # now, since the checkout may change while a long run goes on
     try:
         with path.open("a"):
             pass
@@ -68,6 +70,7 @@ def load(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@cache
 def _commit() -> str | None:
     """The commit of the project's own checkout, with "+" where files were changed since; None for an installed copy."""
     root = Path(airbench_core.__file__).parents[1]

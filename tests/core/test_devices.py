@@ -44,9 +44,13 @@ def test_cuda_runs_in_float16_as_published(monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"device": "tpu9"}, "device=tpu9 is not legal"), ({"device": "cpu", "dtype": "int8"}, "dtype=int8 is not legal"),
-     ({"device": "cpu", "dtype": "float16"}, "float16 needs a CUDA device"), ({"threads": 0}, "threads=0 is not legal")],
-)  # fmt: skip
+    [
+        ({"device": "tpu9"}, "device=tpu9 is not legal"),
+        ({"device": "cpu", "dtype": "int8"}, "dtype=int8 is not legal"),
+        ({"device": "cpu", "dtype": "float16"}, "float16 needs a CUDA device"),
+        ({"threads": 0}, "threads=0 is not legal"),
+    ],
+)
 def test_what_cannot_be_is_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
         Runtime.detect(**arguments)

@@ -102,18 +102,30 @@ def test_a_whitening_layer_with_batchnorm_is_refused():
 
 @pytest.mark.parametrize(
     ("setting", "field", "value"),
-    [("flip=random", "flip", "random"), ("epochs=12", "epochs", 12.0), ("widths=32x64x64", "widths", (32, 64, 64)),
-     ("whiten=False", "whiten", False), ("whiten_bias_epochs=none", "whiten_bias_epochs", None), ("tta=none", "tta", "none")],
-)  # fmt: skip
+    [
+        ("flip=random", "flip", "random"),
+        ("epochs=12", "epochs", 12.0),
+        ("widths=32x64x64", "widths", (32, 64, 64)),
+        ("whiten=False", "whiten", False),
+        ("whiten_bias_epochs=none", "whiten_bias_epochs", None),
+        ("tta=none", "tta", "none"),
+    ],
+)
 def test_parse_field(setting, field, value):
     assert parse_field(setting) == (field, value)
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [("flip", "FIELD=VALUE"), ("flp=random", "unknown recipe field 'flp'"), ("epochs=ten", "epochs=ten is not legal"),
-     ("whiten=maybe", "whiten=maybe is not legal"), ("widths=64", "widths=64 is not legal"), ("batch_size=2.5", "batch_size=2.5")],
-)  # fmt: skip
+    [
+        ("flip", "FIELD=VALUE"),
+        ("flp=random", "unknown recipe field 'flp'"),
+        ("epochs=ten", "epochs=ten is not legal"),
+        ("whiten=maybe", "whiten=maybe is not legal"),
+        ("widths=64", "widths=64 is not legal"),
+        ("batch_size=2.5", "batch_size=2.5"),
+    ],
+)
 def test_a_setting_that_cannot_be_read(setting, message):
     with pytest.raises(UsageError, match=message):
         with_fields(AIRBENCH94, **dict([parse_field(setting)]))

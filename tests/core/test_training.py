@@ -34,7 +34,8 @@ def same(a, b):
 
 
 CHANGES = [
-    {"widths": (32, 64, 96)}, {"depth": 3}, {"whiten": False}, {"whiten": False, "first_norm": True}, {"whiten_eps": 0.1},
+    {"widths": (32, 64, 96)}, {"depth": 3}, {"whiten": False}, {"whiten": False, "first_norm": True},
+    {"whiten_eps": 0.1},
     {"whiten_bias_epochs": None}, {"whiten_bias_epochs": 0}, {"identity_init": False}, {"batchnorm_momentum": 0.9},
     {"flip": "none"}, {"flip": "random"}, {"translate": 0}, {"translate": 4}, {"cutout": 12}, {"cutout": 32},
     {"reshuffle": False}, {"batch_size": 512}, {"lr": 1}, {"momentum": 0.5}, {"weight_decay": 0}, {"bias_scale": 1},

@@ -1,0 +1,96 @@
+"""What each trick is worth at the laptop scale: README's table and picture, from the recorded runs.
+
+python benchmarks/laptop_table.py                 # prints the table
+python benchmarks/laptop_table.py --figure docs/laptop.png
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from scipy import stats
+
+from airbench_core import AIRBENCH94, SCALES, Recipe
+from airbench_core.study import runlog
+
+LOG = Path(__file__).parent / "results" / "laptop-cifar10.jsonl"
+REMOVED = {
+    "whitening": {"whiten": False},
+    "identity initialization": {"identity_init": False},
+    "BatchNorm-bias learning rate × 64": {"bias_scale": 1.0},
+    "Lookahead": {"lookahead": False},
+    "alternating flip (random instead)": {"flip": "random"},
+}
+
+
+class Row(NamedTuple):
+    """Accuracies in percent; the difference is paired by seed, `half` is half its 95 % interval (Student's t)."""
+
+    label: str
+    n: int
+    mean: float
+    difference: float
+    half: float
+
+
+def table(log: Path = LOG) -> tuple[list[float], list[Row]]:
+    """The accuracies of airbench94, and a row for each trick removed from it."""
+    laptop = SCALES["laptop"].recipe(AIRBENCH94)
+    runs: dict[str, dict[int, dict]] = {}
+    for record in runlog.load(log):
+        changes = str(Recipe(**record["recipe"]).changes(laptop))
+        runs.setdefault(changes, {})[record["seed"]] = record
+    base = runs["{}"]
+
+    def row(label: str, with_it: dict[int, float], without: dict[int, float]) -> Row:
+        pairs = [100 * (without[seed] - with_it[seed]) for seed in sorted(with_it)]
+        spread = statistics.stdev(pairs) / len(pairs) ** 0.5
+        half = stats.t.ppf(0.975, len(pairs) - 1) * spread
+        return Row(label, len(pairs), 100 * statistics.mean(without.values()), statistics.mean(pairs), half)
+
+    whole = {seed: run["accuracy"] for seed, run in base.items()}
+    rows = [
+        row(label, whole, {seed: run["accuracy"] for seed, run in runs[str(change)].items()})
+        for label, change in REMOVED.items()
+    ]
+    # TTA is removed from the very same networks.
+    rows.append(row("test-time augmentation", whole, {seed: run["accuracies"]["none"] for seed, run in base.items()}))
+    return [100 * accuracy for accuracy in whole.values()], rows
+
+
+def markdown(base: list[float], rows: list[Row]) -> str:
+    lines = ["| airbench94 without | accuracy | difference | 95 % interval | n |", "|---|---|---|---|---|"]
+    lines.append(f"| *(nothing removed)* | {statistics.mean(base):.1f} % | | | {len(base)} |")
+    for r in rows:
+        interval = f"{r.difference - r.half:+.1f} to {r.difference + r.half:+.1f}"
+        lines.append(f"| {r.label} | {r.mean:.1f} % | {r.difference:+.1f} | {interval} | {r.n} |")
+    return "\n".join(line.replace("-", "−") if index > 1 else line for index, line in enumerate(lines))
+
+
+def figure(rows: list[Row]) -> Figure:
+    picture = Figure(figsize=(7.5, 3.2), layout="constrained", dpi=150)
+    axes = picture.subplots()
+    labels = [row.label for row in rows][::-1]
+    values = [row.difference for row in rows][::-1]
+    axes.barh(labels, values, xerr=[row.half for row in rows][::-1], color="#4477aa", ecolor="#222222", capsize=3)
+    axes.axvline(0, color="#222222", linewidth=0.8)
+    axes.set_xlabel("change of test accuracy when removed, percentage points (95 % interval)")
+    axes.set_title(f"airbench94 at the laptop scale, CIFAR-10, {rows[0].n} seeds each", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    return picture
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--figure", type=Path, help="also draw the rows into this file")
+    args = parser.parse_args()
+    base, rows = table()
+    print(markdown(base, rows))
+    if args.figure:
+        figure(rows).savefig(args.figure)
+
+
+if __name__ == "__main__":
+    main()
