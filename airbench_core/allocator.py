@@ -2,11 +2,14 @@
 
 By default glibc hands large blocks back to the system when they are freed, and the system clears fresh pages for the
 next. A training step frees and allocates the same hundreds of megabytes again and again, so a quarter of its time
-goes into clearing pages (benchmarks/README.md has the measurement). Other C libraries are left alone.
+goes into clearing pages (benchmarks/README.md has the measurement). Other C libraries are left alone, and so is a
+process whose user has set malloc's options.
 """
 
 import ctypes
+import os
 import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,19 +20,38 @@ _OPTIONS = (
     (-8, 1, 0),  # M_ARENA_MAX: new threads share the one heap that can grow to any size
 )
 
+_lock = threading.Lock()
+_inside = 0  # blocks entered and not left, in all threads: malloc's options are the process's
+
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Within this block freed memory stays with the process; at its end what is free goes back to the system."""
-    if platform.libc_ver()[0] != "glibc":
+    if not _applies():
         yield
         return
-    libc = ctypes.CDLL(None)
-    for option, training, _ in _OPTIONS:
-        libc.mallopt(option, training)
+    _count(+1)
     try:
         yield
     finally:
-        for option, _, default in _OPTIONS:
-            libc.mallopt(option, default)
-        libc.malloc_trim(0)
+        _count(-1)
+
+
+def _applies() -> bool:
+    own = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    return platform.libc_ver()[0] == "glibc" and not own
+
+
+def _count(change: int) -> None:
+    """Set the options with the first block that is entered, and glibc's defaults with the last that is left."""
+    global _inside
+    libc = ctypes.CDLL(None)
+    with _lock:
+        was, _inside = _inside, _inside + change
+        if was == 0:
+            for option, training, _ in _OPTIONS:
+                libc.mallopt(option, training)
+        elif _inside == 0:
+            for option, _, default in _OPTIONS:
+                libc.mallopt(option, default)
+            libc.malloc_trim(0)

@@ -2,16 +2,19 @@
 
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType, MethodType
 
 import torch
 
 from airbench_core.allocator import freed_memory_kept
-from airbench_core.errors import UsageError
+from airbench_core.errors import AirbenchError, UsageError
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -45,8 +48,8 @@ class Runtime:
             raise UsageError(f"dtype=float16 needs a CUDA device, not {chosen}: use bfloat16 or float32")
         if threads is None:
             threads = max(1, available_cores() - 1)
-        elif threads < 1:
-            raise UsageError(f"threads={threads} is not legal: 1 or more")
+        elif not 1 <= threads <= 1024:
+            raise UsageError(f"threads={threads} is not legal: 1 to 1024")
         return cls(device=chosen, dtype=DTYPES[dtype], threads=threads, compile=compile)
 
     @property
@@ -76,7 +79,10 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Apply the process-wide settings (threads, memory, the search for fast kernels) and put them back after."""
+        """Apply the process-wide settings (threads, the search for fast kernels) and put them back after.
+
+        On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`).
+        """
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.benchmark = True
@@ -93,6 +99,30 @@ class Runtime:
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
+
+
+def compiled(method: MethodType) -> Callable:
+    """torch.compile for one object's method, apart from all others.
+
+    Dynamo counts what it compiled per code object and gives up, silently, after a few: so each object gets a code
+    object of its own, shapes are never made dynamic, and giving up is an error.
+    """
+    function = method.__func__
+    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    with compile_errors():
+        return torch.compile(MethodType(own, method.__self__), dynamic=False, fullgraph=True)
+
+
+@contextmanager
+def compile_errors() -> Iterator[None]:
+    """Turns a failure of torch.compile (no C++ compiler, a Python that it lacks) into an error with a remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith("torch._") and "compile" not in str(error):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise AirbenchError(f"torch.compile does not work here ({reason}): run without compile") from error
 
 
 class Clock:
@@ -123,7 +153,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in has:
+    if device is None or device.type not in has or (device.type != "cuda" and device.index):
         raise UsageError(f"device={name} is not legal: auto, cpu, cuda, cuda:N or mps")
     if not has[device.type]():
         raise UsageError(f"device={name} is not to be had on this machine; `airbench doctor` shows what is")
@@ -150,6 +180,9 @@ def cpu_has_fast_bfloat16() -> bool:
 
 def cpu_name() -> str:
     """The processor's own name, as far as the system tells it."""
+    if sys.platform == "darwin":
+        brand = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(brand, capture_output=True, text=True).stdout.strip() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -88,6 +88,7 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_running_stats()
+                module.weight.fill_(1)
                 module.bias.zero_()
             elif isinstance(module, Conv | Linear):
                 bound = 1 / math.sqrt(module.weight[0].numel())

@@ -15,19 +15,11 @@ from typing import Any, NamedTuple
 from airbench_core.errors import UsageError
 
 
-def _number(
-    default: float | None,
-    legal: str,
-    doc: str,
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> Any:
-    """A field for a number in [low, high], and strictly between `above` and `below`."""
-    limits = {"low": low, "high": high, "above": above, "below": below}
-    return field(default=default, metadata={"legal": legal, "doc": doc, "limits": limits})
+def _number(default: float, low: float, high: float, doc: str, *, below: bool = False, or_none: bool = False) -> Any:
+    """A field for a number from `low` to `high`; `below` keeps it under `high`; `or_none` lets None stand for never."""
+    legal = f"{low:g} or more, below {high:g}" if below else f"{low:g} to {high:g}"
+    metadata = {"legal": legal + ", or none" * or_none, "doc": doc, "low": low, "high": high, "below": below}
+    return field(default=default, metadata=metadata)
 
 
 def _choice(default: str, *choices: str, doc: str) -> Any:
@@ -50,46 +42,39 @@ class Recipe:
     widths: tuple[int, int, int] = field(
         default=(64, 256, 256),
         metadata={
-            "legal": "three positive whole numbers, such as 64x256x256",
+            "legal": "three whole numbers from 1 to 4096, such as 64x256x256",
             "doc": "channels of the three groups",
         },
     )
-    depth: int = _number(2, "2 to 8", "convolutions in each group", low=2, high=8)
+    depth: int = _number(2, 2, 8, "convolutions in each group")
     whiten: bool = _switch(True, "first layer: frozen patch-whitening filters instead of trained ones")
-    whiten_eps: float = _number(5e-4, "above 0", "added to the patch covariance's eigenvalues", above=0)
+    whiten_eps: float = _number(5e-4, 1e-12, 1000, "added to the patch covariance's eigenvalues")
     whiten_bias_epochs: float | None = _number(
-        3.0,
-        "0 or more, or none for all epochs",
-        "epochs after which the whitening layer's bias is frozen",
-        low=0,
+        3.0, 0, 10_000, "epochs until the whitening layer's bias is frozen; none: never", or_none=True
     )
     first_norm: bool = _switch(False, "trained first layer: BatchNorm instead of a bias (the 34-epoch baseline)")
     identity_init: bool = _switch(True, "3x3 convolutions start by passing their input on (Dirac filters)")
     batchnorm_momentum: float = _number(
-        0.6,
-        "0 or more, below 1",
-        "share of the old running average kept (PyTorch's momentum is 1 minus this)",
-        low=0,
-        below=1,
+        0.6, 0, 1, "share of the old running average kept (1 minus PyTorch's momentum)", below=True
     )
 
     # Data and augmentation
     flip: str = _choice("alternating", "none", "random", "alternating", doc="horizontal flips")
-    translate: int = _number(2, "0 to 16", "largest shift in pixels, reflect padding", low=0, high=16)
-    cutout: int = _number(0, "0 to 32", "side of the square set to 0, in pixels", low=0, high=32)
+    translate: int = _number(2, 0, 16, "largest shift in pixels, reflect padding")
+    cutout: int = _number(0, 0, 31, "side of the square set to 0, in pixels")
     reshuffle: bool = _switch(True, "a new order of the images in each epoch")
 
     # Optimization
-    epochs: float = _number(9.9, "above 0", "passes over the training images; fractions count", above=0)
-    batch_size: int = _number(1024, "1 or more", "images in a step", low=1)
-    lr: float = _number(11.5, "above 0", "peak learning rate, per 1,024 examples", above=0)
-    momentum: float = _number(0.85, "above 0, below 1", "Nesterov momentum", above=0, below=1)
-    weight_decay: float = _number(0.0153, "0 or more", "weight decay, per 1,024 examples", low=0)
-    bias_scale: float = _number(64.0, "above 0", "learning rate of BatchNorm biases, times lr", above=0)
-    label_smoothing: float = _number(0.2, "0 or more, below 1", "label smoothing", low=0, below=1)
-    lr_start: float = _number(0.2, "0 to 1", "schedule: first learning rate, times lr", low=0, high=1)
-    lr_peak_at: float = _number(0.23, "0 to 1", "schedule: where the peak lies, as a share of the steps", low=0, high=1)
-    lr_end: float = _number(0.07, "0 to 1", "schedule: last learning rate, times lr", low=0, high=1)
+    epochs: float = _number(9.9, 0.001, 10_000, "passes over the training images; fractions count")
+    batch_size: int = _number(1024, 1, 1_000_000, "images in a step")
+    lr: float = _number(11.5, 1e-6, 1e9, "peak learning rate, per 1,024 examples")
+    momentum: float = _number(0.85, 0.01, 1, "Nesterov momentum", below=True)
+    weight_decay: float = _number(0.0153, 0, 1000, "weight decay, per 1,024 examples")
+    bias_scale: float = _number(64.0, 1e-6, 1e6, "learning rate of BatchNorm biases, times lr")
+    label_smoothing: float = _number(0.2, 0, 1, "label smoothing", below=True)
+    lr_start: float = _number(0.2, 0, 1, "schedule: first learning rate, times lr")
+    lr_peak_at: float = _number(0.23, 0, 1, "schedule: where the peak lies, as a share of the steps")
+    lr_end: float = _number(0.07, 0, 1, "schedule: last learning rate, times lr")
     lookahead: bool = _switch(True, "slow weights pull the fast ones back every 5 steps")
 
     # Inference
@@ -150,7 +135,7 @@ def _checked(f: Field, value: Any) -> Any:
     if f.name == "widths":
         if not isinstance(value, tuple | list) or len(value) != 3:
             raise refused
-        if not all(type(width) is int and 0 < width <= 65536 for width in value):
+        if not all(type(width) is int and 0 < width <= 4096 for width in value):
             raise refused
         return tuple(value)
     if "choices" in f.metadata:
@@ -163,12 +148,12 @@ def _checked(f: Field, value: Any) -> Any:
         return value
     if value is None and f.type == float | None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refused
+    low, high = f.metadata["low"], f.metadata["high"]
+    if not low <= value <= high or (f.metadata["below"] and value == high):
         raise refused
     if f.type is int and value != int(value):
-        raise refused
-    limits = f.metadata["limits"]
-    if not (limits["low"] <= value <= limits["high"] and limits["above"] < value < limits["below"]):
         raise refused
     return int(value) if f.type is int else float(value)
 
@@ -179,7 +164,7 @@ def _shown(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def with_fields(recipe: Recipe, **values: Any) -> Recipe:
+def with_fields(recipe: Recipe, /, **values: Any) -> Recipe:
     """`dataclasses.replace` that answers an unknown field with the known ones."""
     for name in values:
         if name not in _FIELDS:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from airbench_core.augmentation import Augmentation, flip_mask, normalize
 from airbench_core.datasets import Dataset
-from airbench_core.devices import Clock, Runtime
+from airbench_core.devices import Clock, Runtime, compile_errors, compiled
 from airbench_core.errors import AirbenchError, Diverged
 from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, tta_views, view_logits
 from airbench_core.network import WHITENING_IMAGES, Network, identity_init_, whitening_filters
@@ -126,17 +126,17 @@ class Trainer:
             if not isinstance(module, torch.nn.BatchNorm2d):
                 for parameter in module.parameters(recurse=False):
                     parameter.data = parameter.data.to(self.runtime.weights_dtype)
-        compiled = torch.compile if self.runtime.compile else lambda function: function
-        self.loss, self.forward = compiled(self._loss), compiled(self.network.__call__)
-        self.warm = not (self.runtime.compile or self.runtime.device.type == "cuda")
+        self.loss, self.forward = self._loss, self._forward
+        if self.runtime.compile:
+            self.loss, self.forward = compiled(self._loss), compiled(self._forward)
+        self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
 
     def run(self, seed: int = 0, *, observer: Observer | None = None, stop: threading.Event | None = None) -> RunResult:
         """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts."""
         started = time.time()
         with self.runtime.active():
-            if not self.warm:
-                self._warm_up()
+            self.warm_up()
             self.reset(seed)
             clock = self.clock(self.runtime.synchronize)
             records: list[EpochRecord] = []
@@ -169,6 +169,7 @@ class Trainer:
     def reset(self, seed: int) -> None:
         """New weights and a new optimizer, in place: compiled functions keep their tensors."""
         self.network.reset(torch.Generator().manual_seed(seed))
+        self.network.zero_grad()
         if self.recipe.identity_init:
             for convolution in self.network.convolutions():
                 self.parts.identity_init(convolution.weight.data)
@@ -225,6 +226,9 @@ class Trainer:
         logits = self.network(images)
         return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="sum")
 
+    def _forward(self, images: Tensor) -> Tensor:
+        return self.network(images)
+
     def _record(self, epoch: int, steps: int, loss: Tensor, seconds: float, watched: bool) -> EpochRecord:
         train_loss = loss.item()
         if not math.isfinite(train_loss):
@@ -257,8 +261,14 @@ class Trainer:
             accuracies |= {tta: accuracy(combine(logits, TTA_WEIGHTS[tta]), labels) for tta in below}
         return accuracies
 
-    def _warm_up(self) -> None:
-        """Compile and touch what a run uses, on labels without meaning; weights are drawn anew afterwards."""
+    def warm_up(self) -> None:
+        """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""
+        if not self.warm:
+            with compile_errors():
+                self._touch_everything()
+            self.warm = True
+
+    def _touch_everything(self) -> None:
         self.reset(0)
         b, device = self.recipe.batch_size, self.runtime.device
         images = normalize(self.data.train_images[:b], self.data.mean, self.data.std, self.runtime.dtype)
@@ -272,4 +282,3 @@ class Trainer:
             for _ in range(3):
                 self.step(augmentation.batch(which), labels, lr_factor=0.0)
         self.logits(self.recipe.tta)
-        self.warm = True

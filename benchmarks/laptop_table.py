@@ -60,13 +60,17 @@ def table(log: Path = LOG) -> tuple[list[float], list[Row]]:
     return [100 * accuracy for accuracy in whole.values()], rows
 
 
+def signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
+
+
 def markdown(base: list[float], rows: list[Row]) -> str:
     lines = ["| airbench94 without | accuracy | difference | 95 % interval | n |", "|---|---|---|---|---|"]
     lines.append(f"| *(nothing removed)* | {statistics.mean(base):.1f} % | | | {len(base)} |")
     for r in rows:
-        interval = f"{r.difference - r.half:+.1f} to {r.difference + r.half:+.1f}"
-        lines.append(f"| {r.label} | {r.mean:.1f} % | {r.difference:+.1f} | {interval} | {r.n} |")
-    return "\n".join(line.replace("-", "−") if index > 1 else line for index, line in enumerate(lines))
+        interval = f"{signed(r.difference - r.half)} to {signed(r.difference + r.half)}"
+        lines.append(f"| {r.label} | {r.mean:.1f} % | {signed(r.difference)} | {interval} | {r.n} |")
+    return "\n".join(lines)
 
 
 def figure(rows: list[Row]) -> Figure:
@@ -76,8 +80,8 @@ def figure(rows: list[Row]) -> Figure:
     values = [row.difference for row in rows][::-1]
     axes.barh(labels, values, xerr=[row.half for row in rows][::-1], color="#4477aa", ecolor="#222222", capsize=3)
     axes.axvline(0, color="#222222", linewidth=0.8)
-    axes.set_xlabel("change of test accuracy when removed, percentage points (95 % interval)")
-    axes.set_title(f"airbench94 at the laptop scale, CIFAR-10, {rows[0].n} seeds each", fontsize=10)
+    axes.set_xlabel("test accuracy when removed: change in percentage points, 95 % interval")
+    picture.suptitle(f"airbench94 at the laptop scale, CIFAR-10, {rows[0].n} seeds each", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     return picture
 

@@ -28,7 +28,9 @@ def test_the_full_scale_table_is_that_of_the_recorded_run():
     (run,) = runlog.load(ROOT / "benchmarks" / "results" / "full-cifar10-cpu.jsonl")
     assert run["scale"] == "full"
     shown = re.findall(r"^\| ([\d.]+) \| ([\d.]+) % \| ([\d,]+) \|", README, re.MULTILINE)
-    assert shown == [(f"{e['epochs']:.1f}", f"{100 * e['accuracy']:.2f}", f"{e['seconds']:,.0f}") for e in run["epochs"]]
+    assert shown == [
+        (f"{e['epochs']:.1f}", f"{100 * e['accuracy']:.2f}", f"{e['seconds']:,.0f}") for e in run["epochs"]
+    ]
     assert f"| with TTA | **{100 * run['accuracy']:.2f} %** | **{run['seconds']:,.0f}** |" in README
 
 

@@ -3,19 +3,27 @@
 import argparse
 import os
 import sys
+from typing import NoReturn
 
 from airbench_core.cli import bench, data, doctor, recipes, train
-from airbench_core.errors import AirbenchError
+from airbench_core.errors import AirbenchError, UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors in one line as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (`{self.prog} --help` shows what there is)")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
-    parser = argparse.ArgumentParser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
+    parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (train, recipes, data, doctor, bench):
         module.add(verbs)
-    args = parser.parse_args(argv)
     try:
+        args = parser.parse_args(argv)
         status = args.run(args)
         sys.stdout.flush()
         return status
@@ -26,9 +34,21 @@ def main(argv: list[str] | None = None) -> int:
         print("airbench: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _discard_stdout()
+        return 1
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
         print(f"airbench: error:{where} {error.strerror or error}", file=sys.stderr)
+        _discard_stdout()
         return 1
+    except (MemoryError, RuntimeError) as error:
+        # torch says it in several ways: its own class on a GPU, a plain RuntimeError on a CPU.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print("airbench: error: out of memory: try a smaller batch_size, widths or scale", file=sys.stderr)
+        return 1
+
+
+def _discard_stdout() -> None:
+    """Let what is still buffered for a standard output that cannot take it go nowhere, silently."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import torch
 
 from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_core.errors import UsageError
 from airbench_core.scales import SCALES
 from airbench_core.speed import measure_speed
 
@@ -22,6 +23,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if not 0 < args.seconds <= 3600:
+        raise UsageError(f"seconds={args.seconds} is not legal: above 0, to 3600")
     recipe, runtime = recipe_from(args), runtime_from(args)
     speed = measure_speed(recipe, SCALES[args.scale], runtime, args.seconds)
     about = {

@@ -37,6 +37,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.runs < 1:
         raise UsageError(f"runs={args.runs} is not legal: 1 or more")
+    if not 0 <= args.seed <= args.seed + args.runs - 1 < 2**63:
+        raise UsageError(f"seed={args.seed} is not legal: 0 to 2^63 - 1, also of the last run")
     recipe, runtime = recipe_from(args), runtime_from(args)
     if args.out:
         runlog.check_writable(args.out)

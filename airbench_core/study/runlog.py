@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -52,12 +54,20 @@ def check_writable(path: Path) -> None:
 
 def append(path: Path, result: RunResult) -> None:
     """Append one line for `result`, on the disk when this returns. Raises AirbenchError if it cannot be written."""
-    line = json.dumps(record(result)) + "\n"
+    line = json.dumps(record(result)).encode() + b"\n"
     try:
         with path.open("ab") as log:
-            log.write(line.encode())
-            log.flush()
-            os.fsync(log.fileno())
+            size = log.tell()
+            if size and not _ends_a_line(path):
+                line = b"\n" + line  # what a killed process left half written stays a line of its own
+            try:
+                log.write(line)
+                log.flush()
+                os.fsync(log.fileno())
+            except OSError:
+                with suppress(OSError):
+                    os.truncate(path, size)  # no half a line for the next record to be glued to
+                raise
     except OSError as error:
         raise AirbenchError(
             f"run with seed {result.seed} is done (accuracy {result.accuracy:.4f}) but could not be "
@@ -66,8 +76,20 @@ def append(path: Path, result: RunResult) -> None:
 
 
 def load(path: Path) -> list[dict[str, object]]:
-    """The records in the log at `path`, in the order in which they were written."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The records in the log at `path`, in the order in which they were written; half a line is reported, not read."""
+    records = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            print(f"{path}, line {number}: not a whole record, left out", file=sys.stderr)
+    return records
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as log:
+        log.seek(-1, os.SEEK_END)
+        return log.read() == b"\n"
 
 
 @cache

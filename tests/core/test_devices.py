@@ -1,3 +1,4 @@
+import functools
 import os
 from dataclasses import replace
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from airbench_core import Runtime, UsageError, devices
-from airbench_core.devices import Clock, available_cores
+from airbench_core.devices import Clock, available_cores, compiled
 
 
 def test_an_interactive_run_leaves_one_core_free(monkeypatch):
@@ -16,6 +17,7 @@ def test_an_interactive_run_leaves_one_core_free(monkeypatch):
     assert Runtime.detect("cpu").threads == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity to set")
 def test_available_cores_knows_affinity():
     cores = os.sched_getaffinity(0)
     try:
@@ -49,6 +51,7 @@ def test_cuda_runs_in_float16_as_published(monkeypatch):
         ({"device": "cpu", "dtype": "int8"}, "dtype=int8 is not legal"),
         ({"device": "cpu", "dtype": "float16"}, "float16 needs a CUDA device"),
         ({"threads": 0}, "threads=0 is not legal"),
+        ({"device": "cpu:1"}, "device=cpu:1 is not legal"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, message):
@@ -91,3 +94,23 @@ def test_describe_is_plain():
     described = Runtime.detect("cpu").describe()
     assert set(described) == {"device", "name", "dtype", "threads", "compile"}
     assert described["name"]
+
+
+def test_each_object_is_compiled_apart_and_none_is_given_up(monkeypatch):
+    """Dynamo runs a code object eagerly, in silence, once it has compiled it for eight objects."""
+    from torch._dynamo.testing import CompileCounter
+
+    class Scaler:
+        def __init__(self, n):
+            self.n = n
+
+        def scale(self, x):
+            return x * self.n
+
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=counter))
+    for n in range(1, 21):
+        scale = compiled(Scaler(n).scale)
+        assert scale(torch.ones(n)).sum() == n * n
+        scale(torch.ones(n))
+    assert counter.frame_count == 20

@@ -11,7 +11,7 @@ from airbench_core.recipes import describe, parse_field, with_fields
 
 widths = st.tuples(*[st.integers(1, 4096)] * 3)
 share = st.floats(0, 1)
-positive = st.floats(1e-6, 1e6)
+positive = st.floats(0.001, 1000)
 LEGAL = {
     "widths": widths,
     "depth": st.integers(2, 8),
@@ -21,7 +21,7 @@ LEGAL = {
     "batchnorm_momentum": st.floats(0, 1, exclude_max=True),
     "flip": st.sampled_from(["none", "random", "alternating"]),
     "translate": st.integers(0, 16),
-    "cutout": st.integers(0, 32),
+    "cutout": st.integers(0, 31),
     "reshuffle": st.booleans(),
     "epochs": positive,
     "batch_size": st.integers(1, 10**6),
@@ -73,9 +73,10 @@ ILLEGAL = [
     ("epochs", 0), ("epochs", -1), ("epochs", float("nan")), ("epochs", float("inf")), ("epochs", "9.9"),
     ("epochs", True), ("batch_size", 0), ("batch_size", 2.5), ("lr", 0), ("momentum", 0), ("momentum", 1),
     ("weight_decay", -1e-9), ("label_smoothing", 1), ("lr_peak_at", 1.01), ("bias_scale", 0), ("flip", "sometimes"),
-    ("flip", None), ("tta", "all"), ("translate", -1), ("translate", 17), ("cutout", 33), ("whiten", 1),
+    ("flip", None), ("tta", "all"), ("translate", -1), ("translate", 17), ("cutout", 32), ("whiten", 1),
     ("whiten", "yes"), ("whiten_eps", 0), ("whiten_bias_epochs", -1), ("batchnorm_momentum", 1), ("depth", 1),
     ("widths", (64, 256)), ("widths", (64, 256, 0)), ("widths", 64), ("widths", (64.0, 256, 256)), ("epochs", None),
+    ("epochs", 10**400), ("lr", 5e-324),
 ]  # fmt: skip
 
 
@@ -132,7 +133,7 @@ def test_a_setting_that_cannot_be_read(setting, message):
 
 
 def test_json_of_something_else_is_refused():
-    for text in ("[1]", "{", '{"colour": 1}', '{"epochs": -1}'):
+    for text in ("[1]", "{", '{"colour": 1}', '{"epochs": -1}', '{"recipe": 1}', '{"epochs": 1' + 400 * "0" + "}"):
         with pytest.raises(UsageError):
             Recipe.from_json(text)
 

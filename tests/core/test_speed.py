@@ -2,20 +2,33 @@ from dataclasses import replace
 
 import pytest
 
-from airbench_core import AIRBENCH94, SCALES
+from airbench_core import AIRBENCH94, SCALES, speed
 from airbench_core.speed import Speed, estimate_seconds, measure_speed
 
 
 def test_estimate_counts_steps_and_views():
-    speed = Speed(train=1000, augment=1, evaluate=2000)
+    measured = Speed(train=1000, augment=1, evaluate=2000)
     full = SCALES["full"]
-    assert estimate_seconds(AIRBENCH94, full, speed) == pytest.approx(476 * 1024 / 1000 + 60_000 / 2000)
+    assert estimate_seconds(AIRBENCH94, full, measured) == pytest.approx(476 * 1024 / 1000 + 60_000 / 2000)
     without = replace(AIRBENCH94, tta="none", epochs=1)
-    assert estimate_seconds(without, full, speed) == pytest.approx(48 * 1024 / 1000 + 10_000 / 2000)
+    assert estimate_seconds(without, full, measured) == pytest.approx(48 * 1024 / 1000 + 10_000 / 2000)
 
 
-def test_measured_rates_order_as_the_work_does(float32):
-    """Augmentation is a small part of a step, and a forward pass is cheaper than forward and backward."""
-    speed = measure_speed(AIRBENCH94, SCALES["smoke"], float32, seconds=0.3)
-    assert speed.augment > speed.train > 0
-    assert speed.evaluate > speed.train
+def test_a_rate_counts_the_images_of_whole_calls_after_the_first(monkeypatch, float32):
+    """Each call takes 2 s for 10 images, the first 100 s; five calls are the fewest that take 9 s."""
+    now = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
+    calls = []
+
+    def work(batch):
+        now[0] += 2 if calls else 100
+        calls.append(batch)
+        return 10
+
+    assert speed._rate(work, ("a", "b"), float32, seconds=9) == 5
+    assert calls == ["a", "a", "b", "a", "b", "a"]
+
+
+def test_every_rate_is_measured(float32):
+    rates = measure_speed(AIRBENCH94, SCALES["smoke"], float32, seconds=0.05)
+    assert min(rates.train, rates.augment, rates.evaluate) > 0

@@ -4,11 +4,13 @@ import re
 import signal
 import subprocess
 import sys
-import termios
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from airbench_core import AIRBENCH94
 from airbench_core.cli import main
 
 SMOKE = ["--scale", "smoke", "--data", "builtin", "--set", "epochs=7"]  # 2.1 epochs at this scale
@@ -56,11 +58,24 @@ def test_train_prints_a_row_an_epoch_and_a_summary_and_logs_each_run(tmp_path, c
         (["train", "airbench94", "--data", "mnist"], 2, "mnist"),
         (["train", "airbench94", *SMOKE, "--out", "/no/such/folder/log"], 1, "cannot write the run log"),
         (
-            ["train", "airbench94", *SMOKE, "--set", "lr=1e30", "--set", "identity_init=false"],
+            ["train", "airbench94", *SMOKE, "--set", "weight_decay=1000", "--set", "lookahead=false"],
             1,
             "run 1: the training loss is",
         ),
-        (["train", "airbench94", *SMOKE, "--out", "/dev/full"], 1, "No space left on device"),
+        (["train", "airbench94", *SMOKE, "--set", "epochs=1e308"], 2, "epochs=1e+308 is not legal: 0.001 to 10000"),
+        (["train", "airbench94", "--seed", "-1"], 2, "seed=-1 is not legal"),
+        (["train", "airbench94", "--seed", str(2**63 - 1), "--runs", "2"], 2, "is not legal: 0 to 2^63 - 1"),
+        (["train", "airbench94", "--threads", str(2**40)], 2, "is not legal: 1 to 1024"),
+        (["train", "airbench94", "--runs", "x"], 2, "argument --runs: invalid int value: 'x'"),
+        (["train", "airbench94", "--scale", "huge"], 2, "argument --scale: invalid choice: 'huge'"),
+        (["bench", "--seconds", "nan"], 2, "seconds=nan is not legal"),
+        ([], 2, "COMMAND"),
+        pytest.param(
+            ["train", "airbench94", *SMOKE, "--out", "/dev/full"],
+            1,
+            "No space left on device",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here"),
+        ),
         (["recipes", "airbench93"], 2, "unknown recipe"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -73,11 +88,46 @@ def test_an_error_is_one_line_with_the_right_status(arguments, status, message, 
     assert err.startswith("airbench: error: ")
 
 
-def test_wrong_options_are_status_2_and_say_so():
-    done = airbench("train", "airbench94", "--scale", "huge")
-    assert done.returncode == 2
-    assert "invalid choice: 'huge'" in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] can't allocate memory: 9 bytes")])
+def test_running_out_of_memory_is_one_line(error, monkeypatch, capsys):
+    from airbench_core import Trainer
+
+    def run(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Trainer, "run", run)
+    assert main(["train", "airbench94", *SMOKE]) == 1
+    assert capsys.readouterr().err == "airbench: error: out of memory: try a smaller batch_size, widths or scale\n"
+
+
+def test_doctor_says_what_is_here_and_what_a_run_costs(monkeypatch, capsys, tmp_path):
+    from airbench_core.cli import doctor
+    from airbench_core.speed import Speed
+
+    speed = Speed(train=1000, augment=1, evaluate=10_000)
+    monkeypatch.setattr(doctor, "measure_speed", lambda *_, **__: speed)
+    monkeypatch.setenv("AIRBENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["doctor", "--device", "cpu", "--threads", "1"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^device +cpu: \S", out, re.MULTILINE)
+    assert re.search(r"^threads +1 of \d+ cores$", out, re.MULTILINE)
+    assert re.search(r"^memory +[\d.]+ GiB free$", out, re.MULTILINE)
+    assert re.search(r"^data +CIFAR-10 .* is in none of .*`airbench data cifar10`", out, re.MULTILINE)
+    assert re.search(r"^ +full +about 8 min$", out, re.MULTILINE)  # 476 steps of 1,024 images, 60,000 views
+
+
+def test_doctor_compares_eager_with_compiled_steps(monkeypatch, float32):
+    """With a compiler that changes nothing they agree; with one that computes something else they do not."""
+    import torch
+
+    from airbench_core.cli import doctor
+
+    monkeypatch.setattr(doctor, "AIRBENCH94", replace(AIRBENCH94, widths=(4, 8, 8), batch_size=64))
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    assert doctor.compiled_difference(float32) == 0
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *args: 1.1 * function(*args))
+    assert doctor.compiled_difference(float32) > 0.05
 
 
 def test_unreadable_data_is_one_line(tmp_path):
@@ -127,6 +177,7 @@ def test_ctrl_c_ends_at_the_next_step_and_keeps_what_is_complete(tmp_path):
 
 
 def test_a_progress_bar_on_a_terminal_only():
+    termios = pytest.importorskip("termios")
     leader, follower = os.openpty()
     termios.tcsetwinsize(follower, (24, 100))
     command = [sys.executable, "-m", "airbench_core", "train", "airbench94", *SMOKE]
@@ -184,3 +235,11 @@ def test_importing_is_cheap():
     code = f"import sys, airbench_core; print(*[module for module in {late} if module in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_without_a_compiler_compile_is_one_line(tmp_path):
+    environment = os.environ | {"CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = airbench("train", "airbench94", *SMOKE, "--device", "cpu", "--compile", env=environment)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("airbench: error: torch.compile does not work here (")
+    assert done.stderr.count("\n") == 1

@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +36,18 @@ def test_a_log_that_cannot_be_written_is_known_before_the_run(tmp_path):
     runlog.check_writable(tmp_path / "new.jsonl")
 
 
+def test_half_a_line_costs_no_other_record(result, tmp_path, capsys):
+    """A process killed while it wrote leaves half a line; what is appended after it is not glued to it."""
+    log = tmp_path / "runs.jsonl"
+    runlog.append(log, result)
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[: len(whole) // 2])
+    runlog.append(log, result)
+    assert runlog.load(log) == [json.loads(whole)] * 2
+    assert capsys.readouterr().err == f"{log}, line 2: not a whole record, left out\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_names_the_run_and_what_it_reached(result, tmp_path):
     full = tmp_path / "log"
     full.symlink_to("/dev/full")
