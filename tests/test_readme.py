@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airbench_core import AIRBENCH94, SCALES
+from airbench_core import AIRBENCH94, SCALES, load_dataset
 from airbench_core.study import runlog
 
 ROOT = Path(__file__).parents[1]
@@ -41,3 +41,17 @@ def test_recorded_runs_are_of_the_recipes_and_scales_there_are(log):
         assert run["recipe"]["widths"] == list(scaled.widths)
         assert run["recipe"]["batch_size"] == scaled.batch_size
         assert run["recipe"]["epochs"] == scaled.epochs
+
+
+def test_the_built_in_pictures_are_learnable_but_not_trivial():
+    runs = runlog.load(ROOT / "benchmarks" / "results" / "laptop-builtin.jsonl")
+    assert len(runs) == 3
+    assert all(0.60 < run["accuracy"] < 0.95 for run in runs)
+    (digest,) = {run["data"]["digest"] for run in runs}
+    assert digest == SCALES["laptop"].data(load_dataset("builtin")).digest
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+def test_no_number_is_still_to_be_filled_in(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert not re.search(r"@[A-Z]+|TODO|XXX", text)
