@@ -52,7 +52,7 @@ class Recipe:
     whiten_bias_epochs: float | None = _number(
         3.0, 0, 10_000, "epochs until the whitening layer's bias is frozen; none: never", or_none=True
     )
-    first_norm: bool = _switch(False, "trained first layer: BatchNorm instead of a bias (the 34-epoch baseline)")
+    first_norm: bool = _switch(False, "trained first layer: BatchNorm instead of a bias")
     identity_init: bool = _switch(True, "3x3 convolutions start by passing their input on (Dirac filters)")
     batchnorm_momentum: float = _number(
         0.6, 0, 1, "share of the old running average kept (1 minus PyTorch's momentum)", below=True

@@ -80,8 +80,8 @@ def figure(rows: list[Row]) -> Figure:
     values = [row.difference for row in rows][::-1]
     axes.barh(labels, values, xerr=[row.half for row in rows][::-1], color="#4477aa", ecolor="#222222", capsize=3)
     axes.axvline(0, color="#222222", linewidth=0.8)
-    axes.set_xlabel("test accuracy when removed: change in percentage points, 95 % interval")
-    picture.suptitle(f"airbench94 at the laptop scale, CIFAR-10, {rows[0].n} seeds each", fontsize=10)
+    picture.supxlabel("test accuracy when removed: change in percentage points, 95 % interval", fontsize=10)
+    picture.suptitle(f"airbench94 at the laptop scale, CIFAR-10, {rows[0].n} seeds each", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return picture
 
