@@ -3,9 +3,14 @@
 import os
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 
 from airbench_core import datasets
+
+# A busy machine is slow, not wrong.
+hypothesis.settings.register_profile("airbench", deadline=None)
+hypothesis.settings.load_profile("airbench")
 
 
 @pytest.fixture(scope="session")

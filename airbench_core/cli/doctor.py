@@ -19,7 +19,7 @@ from airbench_core.scales import SCALES, Scale
 from airbench_core.speed import estimate_seconds, measure_speed, random_dataset
 from airbench_core.training import Trainer
 
-PROBE_BATCH = 256  # on a CPU: a step at the published batch of 1,024 would take longer than the whole check
+PROBE_BATCH = 512  # on a CPU: a step at the published batch of 1,024 would take longer than the whole check
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
