@@ -91,7 +91,12 @@ def load_dataset(
             data = load_dataset("cifar10", root, download=False)
             print(f"data: CIFAR-10 from {found}", file=sys.stderr)
             return data
-        print("data: the built-in pictures (to get CIFAR-10: `airbench data cifar10`)", file=sys.stderr)
+        places = ", ".join(dict.fromkeys(map(str, _places(root))))
+        print(
+            f"data: the built-in pictures, from which nothing about a trick follows; no CIFAR-10 in {places} "
+            "(to get it: `airbench data cifar10`)",
+            file=sys.stderr,
+        )
         return load_dataset("builtin")
     if name not in LOADERS:
         names = ", ".join(["auto", *LOADERS])

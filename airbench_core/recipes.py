@@ -7,6 +7,7 @@ from them, is short, and stays the same when a field is added later. Values that
 when the recipe is built, with the field, the value and the legal ones.
 """
 
+import difflib
 import json
 import math
 from dataclasses import Field, dataclass, field, fields, replace
@@ -59,7 +60,9 @@ class Recipe:
     )
 
     # Data and augmentation
-    flip: str = _choice("alternating", "none", "random", "alternating", doc="horizontal flips")
+    flip: str = _choice(
+        "alternating", "none", "random", "alternating", doc="horizontal flips: none, random or alternating"
+    )
     translate: int = _number(2, 0, 16, "largest shift in pixels, reflect padding")
     cutout: int = _number(0, 0, 31, "side of the square set to 0, in pixels")
     reshuffle: bool = _switch(True, "a new order of the images in each epoch")
@@ -70,7 +73,7 @@ class Recipe:
     lr: float = _number(11.5, 1e-6, 1e9, "peak learning rate, per 1,024 examples")
     momentum: float = _number(0.85, 0.01, 1, "Nesterov momentum", below=True)
     weight_decay: float = _number(0.0153, 0, 1000, "weight decay, per 1,024 examples")
-    bias_scale: float = _number(64.0, 1e-6, 1e6, "learning rate of BatchNorm biases, times lr")
+    bias_scale: float = _number(64.0, 1e-6, 1e6, "learning rate of BatchNorm biases, times lr; 1: as all others")
     label_smoothing: float = _number(0.2, 0, 1, "label smoothing", below=True)
     lr_start: float = _number(0.2, 0, 1, "schedule: first learning rate, times lr")
     lr_peak_at: float = _number(0.23, 0, 1, "schedule: where the peak lies, as a share of the steps")
@@ -78,7 +81,13 @@ class Recipe:
     lookahead: bool = _switch(True, "slow weights pull the fast ones back every 5 steps")
 
     # Inference
-    tta: str = _choice("mirror+translate", "none", "mirror", "mirror+translate", doc="test-time augmentation")
+    tta: str = _choice(
+        "mirror+translate",
+        "none",
+        "mirror",
+        "mirror+translate",
+        doc="views averaged at test time: none, mirror or mirror+translate",
+    )
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -167,9 +176,15 @@ def _shown(value: Any) -> str:
 def with_fields(recipe: Recipe, /, **values: Any) -> Recipe:
     """`dataclasses.replace` that answers an unknown field with the known ones."""
     for name in values:
-        if name not in _FIELDS:
-            raise UsageError(f"unknown recipe field {name!r}; the fields are {', '.join(_FIELDS)}")
+        _check_name(name)
     return replace(recipe, **values)
+
+
+def _check_name(name: str) -> None:
+    if name not in _FIELDS:
+        near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"unknown recipe field {name!r}; {guess}The fields are {', '.join(_FIELDS)}")
 
 
 def parse_field(setting: str) -> tuple[str, Any]:
@@ -177,8 +192,7 @@ def parse_field(setting: str) -> tuple[str, Any]:
     name, equals, text = setting.partition("=")
     if not equals:
         raise UsageError(f"cannot read {setting!r}: write FIELD=VALUE, such as flip=random")
-    if name not in _FIELDS:
-        raise UsageError(f"unknown recipe field {name!r}; the fields are {', '.join(_FIELDS)}")
+    _check_name(name)
     kind = _FIELDS[name].type
     refused = UsageError(f"{name}={text} is not legal: {_FIELDS[name].metadata['legal']}")
     try:
@@ -190,7 +204,7 @@ def parse_field(setting: str) -> tuple[str, Any]:
             return name, text
         if kind == float | None and text.lower() == "none":
             return name, None
-        return name, float(text)
+        return name, int(text) if text.lstrip("-").isdigit() else float(text)
     except (ValueError, KeyError):
         raise refused from None
 

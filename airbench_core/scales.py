@@ -22,14 +22,17 @@ class Scale:
     def recipe(self, recipe: Recipe) -> Recipe:
         """`recipe` at this scale. The epochs after which the whitening bias is frozen shrink with the epochs."""
         freeze = recipe.whiten_bias_epochs
-        return replace(
-            recipe,
-            widths=tuple(max(1, round(width * self.width)) for width in recipe.widths),
-            batch_size=max(1, round(recipe.batch_size * self.batch_size)),
-            epochs=recipe.epochs * self.epochs,
-            lr=recipe.lr * self.lr,
-            whiten_bias_epochs=None if freeze is None else freeze * self.epochs,
-        )
+        try:
+            return replace(
+                recipe,
+                widths=tuple(max(1, round(width * self.width)) for width in recipe.widths),
+                batch_size=max(1, round(recipe.batch_size * self.batch_size)),
+                epochs=recipe.epochs * self.epochs,
+                lr=recipe.lr * self.lr,
+                whiten_bias_epochs=None if freeze is None else freeze * self.epochs,
+            )
+        except UsageError as error:
+            raise UsageError(f"at scale {self.name} {error}") from error
 
     def data(self, data: Dataset) -> Dataset:
         """The first `train_images` and `test_images` of `data`."""

@@ -13,15 +13,16 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from airbench_core import AIRBENCH94, SCALES, Recipe
+from airbench_core.recipes import parse_field, with_fields
 from airbench_core.study import runlog
 
 LOG = Path(__file__).parent / "results" / "laptop-cifar10.jsonl"
 REMOVED = {
-    "whitening": {"whiten": False},
-    "identity initialization": {"identity_init": False},
-    "BatchNorm-bias learning rate × 64": {"bias_scale": 1.0},
-    "Lookahead": {"lookahead": False},
-    "alternating flip (random instead)": {"flip": "random"},
+    "whitening": "whiten=false",
+    "identity initialization": "identity_init=false",
+    "BatchNorm-bias learning rate × 64": "bias_scale=1",
+    "Lookahead": "lookahead=false",
+    "alternating flip (random instead)": "flip=random",
 }
 
 
@@ -29,6 +30,7 @@ class Row(NamedTuple):
     """Accuracies in percent; the difference is paired by seed, `half` is half its 95 % interval (Student's t)."""
 
     label: str
+    setting: str
     n: int
     mean: float
     difference: float
@@ -44,19 +46,26 @@ def table(log: Path = LOG) -> tuple[list[float], list[Row]]:
         runs.setdefault(changes, {})[record["seed"]] = record
     base = runs["{}"]
 
-    def row(label: str, with_it: dict[int, float], without: dict[int, float]) -> Row:
+    def row(label: str, setting: str, with_it: dict[int, float], without: dict[int, float]) -> Row:
         pairs = [100 * (without[seed] - with_it[seed]) for seed in sorted(with_it)]
         spread = statistics.stdev(pairs) / len(pairs) ** 0.5
         half = stats.t.ppf(0.975, len(pairs) - 1) * spread
-        return Row(label, len(pairs), 100 * statistics.mean(without.values()), statistics.mean(pairs), half)
+        return Row(label, setting, len(pairs), 100 * statistics.mean(without.values()), statistics.mean(pairs), half)
+
+    def changes(setting: str) -> str:
+        return str(with_fields(laptop, **dict([parse_field(setting)])).changes(laptop))
 
     whole = {seed: run["accuracy"] for seed, run in base.items()}
     rows = [
-        row(label, whole, {seed: run["accuracy"] for seed, run in runs[str(change)].items()})
-        for label, change in REMOVED.items()
+        row(label, setting, whole, {seed: run["accuracy"] for seed, run in runs[changes(setting)].items()})
+        for label, setting in REMOVED.items()
     ]
     # TTA is removed from the very same networks.
-    rows.append(row("test-time augmentation", whole, {seed: run["accuracies"]["none"] for seed, run in base.items()}))
+    rows.append(
+        row(
+            "test-time augmentation", "tta=none", whole, {seed: run["accuracies"]["none"] for seed, run in base.items()}
+        )
+    )
     return [100 * accuracy for accuracy in whole.values()], rows
 
 
@@ -65,11 +74,14 @@ def signed(value: float) -> str:
 
 
 def markdown(base: list[float], rows: list[Row]) -> str:
-    lines = ["| airbench94 without | accuracy | difference | 95 % interval | n |", "|---|---|---|---|---|"]
-    lines.append(f"| *(nothing removed)* | {statistics.mean(base):.1f} % | | | {len(base)} |")
+    lines = [
+        "| airbench94 without | `--set` | accuracy | difference | 95 % interval | n |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines.append(f"| *(nothing removed)* | | {statistics.mean(base):.1f} % | | | {len(base)} |")
     for r in rows:
         interval = f"{signed(r.difference - r.half)} to {signed(r.difference + r.half)}"
-        lines.append(f"| {r.label} | {r.mean:.1f} % | {signed(r.difference)} | {interval} | {r.n} |")
+        lines.append(f"| {r.label} | `{r.setting}` | {r.mean:.1f} % | {signed(r.difference)} | {interval} | {r.n} |")
     return "\n".join(lines)
 
 

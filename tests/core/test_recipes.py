@@ -120,7 +120,7 @@ def test_parse_field(setting, field, value):
     ("setting", "message"),
     [
         ("flip", "FIELD=VALUE"),
-        ("flp=random", "unknown recipe field 'flp'"),
+        ("flp=random", "unknown recipe field 'flp'; did you mean flip"),
         ("epochs=ten", "epochs=ten is not legal"),
         ("whiten=maybe", "whiten=maybe is not legal"),
         ("widths=64", "widths=64 is not legal"),

@@ -32,6 +32,11 @@ def test_data_is_cut_to_the_first_images(noise):
     assert some.train_labels.tolist() == noise.train_labels[:10].tolist()
 
 
+def test_a_value_that_only_the_scale_makes_illegal_names_the_scale():
+    with pytest.raises(UsageError, match=r"^at scale smoke lr=4e\+09|^at scale smoke lr=4000000000"):
+        SCALES["smoke"].recipe(replace(AIRBENCH94, lr=1e9))
+
+
 def test_unknown_scale():
     with pytest.raises(UsageError, match="scale=tiny is not legal: full, laptop, smoke"):
         scale_named("tiny")
