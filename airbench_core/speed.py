@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from airbench_core.augmentation import Augmentation, normalize
 from airbench_core.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.evaluation import TTA_WEIGHTS
@@ -49,9 +48,7 @@ def measure_speed(
     with runtime.active():
         trainer.warm_up()
         trainer.reset(0)
-        images = normalize(trainer.data.train_images, data.mean, data.std, runtime.dtype)
-        generator = torch.Generator(runtime.device).manual_seed(0)
-        augmentation = Augmentation(images, trainer.recipe, generator)
+        augmentation = trainer.augmentation(trainer.data.train_images, seed=0)
         batches = augmentation.draw(0).split(batch)
         labels = trainer.data.train_labels
         if recipe.whiten:

@@ -179,6 +179,12 @@ class Trainer:
         self.optimizer = make_optimizer(self.network, self.recipe)
         self.base_lrs = [group["lr"] for group in self.optimizer.param_groups]
 
+    def augmentation(self, images: Tensor, seed: int) -> Augmentation:
+        """uint8 `images` (N, 3, H, W) as the network sees them; what is random comes from `seed` alone."""
+        generator = torch.Generator(self.runtime.device).manual_seed(seed)
+        normalized = normalize(images, self.data.mean, self.data.std, self.runtime.dtype)
+        return Augmentation(normalized, self.recipe, generator, self.parts.flip)
+
     def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator[tuple[int, Tensor]]:
         """Train, giving (steps done, mean loss of the epoch on the device) after each epoch, outside the clock."""
         recipe, data = self.recipe, self.data
@@ -186,10 +192,7 @@ class Trainer:
             if recipe.whiten:
                 some = normalize(data.train_images[:WHITENING_IMAGES], data.mean, data.std, torch.float32)
                 self.network.first.weight.data.copy_(self.parts.whiten(some, recipe.whiten_eps))
-            generator = torch.Generator(self.runtime.device).manual_seed(seed)
-            images = normalize(data.train_images, data.mean, data.std, self.runtime.dtype)
-            augmentation = Augmentation(images, recipe, generator, self.parts.flip)
-            del images  # the padded copy is what is used from here on
+            augmentation = self.augmentation(data.train_images, seed)
             lookahead = Lookahead(self.network, self.steps, self.parts.lookahead) if recipe.lookahead else None
             factors = lr_factors(recipe, self.steps)
             freeze_at = recipe.freeze_step(self.images)
@@ -271,8 +274,7 @@ class Trainer:
     def _touch_everything(self) -> None:
         self.reset(0)
         b, device = self.recipe.batch_size, self.runtime.device
-        images = normalize(self.data.train_images[:b], self.data.mean, self.data.std, self.runtime.dtype)
-        augmentation = Augmentation(images, self.recipe, torch.Generator(device).manual_seed(0), self.parts.flip)
+        augmentation = self.augmentation(self.data.train_images[:b], seed=0)
         which = augmentation.draw(0)
         labels = torch.arange(b, device=device) % len(self.data.classes)
         self.network.train()

@@ -55,20 +55,17 @@ def check_writable(path: Path) -> None:
 def append(path: Path, result: RunResult) -> None:
     """Append one line for `result`, on the disk when this returns. Raises AirbenchError if it cannot be written."""
     line = json.dumps(record(result)).encode() + b"\n"
+    size = path.stat().st_size if path.exists() else 0
     try:
+        if size and not _ends_a_line(path):
+            line = b"\n" + line  # what a killed process left half written stays a line of its own
         with path.open("ab") as log:
-            size = log.tell()
-            if size and not _ends_a_line(path):
-                line = b"\n" + line  # what a killed process left half written stays a line of its own
-            try:
-                log.write(line)
-                log.flush()
-                os.fsync(log.fileno())
-            except OSError:
-                with suppress(OSError):
-                    os.truncate(path, size)  # no half a line for the next record to be glued to
-                raise
+            log.write(line)
+            log.flush()
+            os.fsync(log.fileno())
     except OSError as error:
+        with suppress(OSError):  # only now: closing the file tries once more to write what is left of the line
+            os.truncate(path, size)
         raise AirbenchError(
             f"run with seed {result.seed} is done (accuracy {result.accuracy:.4f}) but could not be "
             f"logged in {path}: {error.strerror}; make room and run it again"
