@@ -11,17 +11,36 @@ print(result.accuracy, result.seconds)
 from airbench_core.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, DataError, Diverged, UsageError
-from airbench_core.recipes import AIRBENCH94, BASELINE, LADDER, RECIPES, Recipe, Rung
+from airbench_core.learner import Parts
+from airbench_core.published import (
+    AIRBENCH94,
+    AIRBENCH94_MUON,
+    AIRBENCH95,
+    AIRBENCH96,
+    AIRBENCH96_FASTER,
+    BASELINE,
+    LADDER,
+    RECIPES,
+    RESNET18,
+    Rung,
+)
+from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES, Scale
-from airbench_core.training import EpochRecord, Parts, RunResult, Stopped, Trainer, train
+from airbench_core.tables import describe, diff
+from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer, train
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AIRBENCH94",
+    "AIRBENCH94_MUON",
+    "AIRBENCH95",
+    "AIRBENCH96",
+    "AIRBENCH96_FASTER",
     "BASELINE",
     "LADDER",
     "RECIPES",
+    "RESNET18",
     "SCALES",
     "AirbenchError",
     "DataError",
@@ -37,6 +56,8 @@ __all__ = [
     "Stopped",
     "Trainer",
     "UsageError",
+    "describe",
+    "diff",
     "load_dataset",
     "train",
 ]

@@ -1,7 +1,11 @@
-"""Flips, translations and cutout as vectorised functions of plain tensors, and `Augmentation`, which applies them.
+"""Flips, translations and cutout as vectorised functions; `Augmentation`, which applies them; the plan of batches.
 
-What is random is drawn once an epoch for all images (`Augmentation.draw`); a batch is then one gather.
+What is random is drawn once an epoch for all images (`Augmentation.draw`); a batch is then one gather. Which images
+make up which step's batch is the plan (`plan`): whoever wants other batches rewrites it, and the training loop stays.
 """
+
+import itertools
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -82,26 +86,44 @@ class Augmentation:
         self.order: Tensor | None = None
 
     def draw(self, epoch: int) -> Tensor:
-        """Draw flips, shifts, squares and the order for `epoch`; returns the order of the images, (N,)."""
+        """What is random in `epoch`: int64 (N, 6), a row for each image in the order in which they are trained on.
+
+        A row holds the image's number; whether it is mirrored; the row and column of its crop's corner in the padded
+        image; the row and column of the corner of the square that is cut out.
+        """
         recipe, n = self.recipe, len(self.padded)
         if self.order is None or recipe.reshuffle:
             self.order = torch.randperm(n, generator=self.generator, device=self.generator.device)
-        self.mirrored = self.flip(recipe.flip, epoch, self.first_flip, self.generator)
-        self.corners = self._integers(2 * recipe.translate + 1)
-        if recipe.cutout:
-            self.squares = self._integers(self.size - recipe.cutout + 1)
-        return self.order
+        mirrored = self.flip(recipe.flip, epoch, self.first_flip, self.generator).long()
+        corners = self._integers(2 * recipe.translate + 1)
+        squares = self._integers(self.size - recipe.cutout + 1) if recipe.cutout else torch.zeros_like(corners)
+        rows = torch.stack([torch.arange(n, device=mirrored.device), mirrored, *corners, *squares], dim=1)
+        return rows[self.order]
 
-    def batch(self, which: Tensor) -> Tensor:
-        """Images `which` (B,) as drawn for this epoch: (B, 3, H, W)."""
-        recipe = self.recipe
-        images = crop(self.padded, which, *(corner[which] for corner in self.corners), self.size)
-        if recipe.flip != "none":
-            images = mirror(images, self.mirrored[which])
-        if recipe.cutout:
-            images = cutout(images, *(corner[which] for corner in self.squares), recipe.cutout)
+    def batch(self, rows: Tensor) -> Tensor:
+        """The images (B, 3, H, W) that `rows` (B, 6), some of those drawn, describe."""
+        which, mirrored, top, left, square_top, square_left = rows.unbind(1)
+        images = crop(self.padded, which, top, left, self.size)
+        if self.recipe.flip != "none":
+            images = mirror(images, mirrored.bool())
+        if self.recipe.cutout:
+            images = cutout(images, square_top, square_left, self.recipe.cutout)
         return images
 
-    def _integers(self, below: int) -> tuple[Tensor, Tensor]:
-        draw = torch.randint(below, (2, len(self.padded)), generator=self.generator, device=self.generator.device)
-        return draw[0], draw[1]
+    def _integers(self, below: int) -> Tensor:
+        return torch.randint(below, (2, len(self.padded)), generator=self.generator, device=self.generator.device)
+
+
+def plan(augmentation: Augmentation) -> Iterator[Tensor]:
+    """The rows (batch_size, 6) of one batch after the other, without end.
+
+    What an epoch leaves that fills no batch is dropped or, with `cross_epochs`, begins the next epoch's first batch.
+    """
+    recipe, left = augmentation.recipe, None
+    for epoch in itertools.count():
+        rows = augmentation.draw(epoch)
+        if left is not None:
+            rows = torch.cat([left, rows])
+        whole = len(rows) - len(rows) % recipe.batch_size
+        yield from rows[:whole].split(recipe.batch_size)
+        left = rows[whole:] if recipe.cross_epochs else None

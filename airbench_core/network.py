@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
 
 WHITENING_WIDTH = 24  # 12 eigenvectors of 2x2x3 patches, and the same 12 negated
 WHITENING_IMAGES = 5000  # how many training images the patch covariance is measured on
 LOGIT_SCALE = 1 / 9
+IMAGE_SIZES = range(25, 49)  # those of which the last pooling leaves one pixel
 
 
 class Conv(nn.Conv2d):
@@ -48,19 +50,27 @@ def batch_norm(channels: int, recipe: Recipe) -> nn.BatchNorm2d:
     return norm
 
 
-def conv_group(width_in: int, width_out: int, recipe: Recipe) -> nn.Sequential:
-    """(N, width_in, S, S) -> (N, width_out, S // 2, S // 2): pooled after the first of `depth` convolutions."""
-    first = [
-        Conv(width_in, width_out, 3, padding=1, bias=False),
-        nn.MaxPool2d(2),
-        batch_norm(width_out, recipe),
-        nn.GELU(),
-    ]
-    rest = [
-        [Conv(width_out, width_out, 3, padding=1, bias=False), batch_norm(width_out, recipe), nn.GELU()]
-        for _ in range(recipe.depth - 1)
-    ]
-    return nn.Sequential(*first, *(layer for layers in rest for layer in layers))
+class ConvGroup(nn.Module):
+    """(N, width_in, S, S) -> (N, width_out, S // 2, S // 2): pooled after the first of `depth` convolutions.
+
+    Each convolution is followed by BatchNorm and GELU; the residual joins the first activation to the last.
+    """
+
+    def __init__(self, width_in: int, width_out: int, recipe: Recipe):
+        super().__init__()
+        widths = [width_in] + [width_out] * recipe.depth
+        self.convolutions = nn.ModuleList(Conv(a, b, 3, padding=1, bias=False) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(batch_norm(width, recipe) for width in widths[1:])
+        self.residual = recipe.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x = F.gelu(self.norms[0](F.max_pool2d(self.convolutions[0](x), 2)))
+        for i in range(1, len(self.norms)):
+            x = self.norms[i](self.convolutions[i](x))
+            if self.residual and i == len(self.norms) - 1:
+                x = x + first
+            x = F.gelu(x)
+        return x
 
 
 class Network(nn.Module):
@@ -72,15 +82,16 @@ class Network(nn.Module):
         self.first = Conv(3, WHITENING_WIDTH, 2, padding=0, bias=not recipe.first_norm)
         self.first.weight.requires_grad_(not recipe.whiten)
         self.first_norm = batch_norm(WHITENING_WIDTH, recipe) if recipe.first_norm else nn.Identity()
-        self.groups = nn.Sequential(*(conv_group(a, b, recipe) for a, b in pairwise(widths)))
+        self.groups = nn.Sequential(*(ConvGroup(a, b, recipe) for a, b in pairwise(widths)))
         self.head = Linear(recipe.widths[-1], classes, bias=False)
-        self.whitened = recipe.whiten
+        self.recipe = recipe
+        self.logit_scale = 1 / recipe.widths[-1] if recipe.unit_head else LOGIT_SCALE
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.gelu(self.first_norm(self.first(images)))  # (N, 24, 31, 31)
         x = self.groups(x)  # (N, widths[2], 3, 3)
         x = F.max_pool2d(x, 3).flatten(1)  # (N, widths[2])
-        return self.head(x).float() * LOGIT_SCALE  # (N, classes)
+        return self.head(x).float() * self.logit_scale  # (N, classes)
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator) -> None:
@@ -95,12 +106,28 @@ class Network(nn.Module):
                 module.weight.copy_(torch.empty(module.weight.shape).uniform_(-bound, bound, generator=generator))
                 if module.bias is not None:
                     module.bias.copy_(torch.empty(module.bias.shape).uniform_(-bound, bound, generator=generator))
-        if self.whitened:
+        if self.recipe.whiten and self.recipe.whiten_bias_zero:
             self.first.bias.zero_()
+        if self.recipe.unit_head:
+            self.head.weight.div_(self.head.weight.std())
 
     def convolutions(self) -> list[Conv]:
         """The 3x3 convolutions, in order."""
-        return [module for module in self.groups.modules() if isinstance(module, Conv)]
+        return [convolution for group in self.groups for convolution in group.convolutions]
+
+
+def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module:
+    """The network that `recipe` names, for images of `size` x `size`. Raises UsageError for sizes it cannot take."""
+    if recipe.network == "resnet18":
+        from airbench_core.resnet import ResNet18  # here, since it is slow to import and seldom needed
+
+        return ResNet18(recipe, classes)
+    if size not in IMAGE_SIZES:
+        raise UsageError(
+            f"images of {size} x {size} pixels do not fit the airbench network: "
+            f"scale them to {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} pixels, best to 32"
+        )
+    return Network(recipe, classes)
 
 
 def whitening_filters(images: Tensor, eps: float) -> Tensor:

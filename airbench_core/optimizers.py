@@ -1,8 +1,15 @@
-"""Parameter groups, the learning-rate table, and Lookahead.
+"""The three ways to optimize, their learning rates at every step, and Lookahead.
 
-Learning rate and weight decay are stated per 1,024 examples and decoupled from momentum, batch size and each other:
-with K = 1024 (1 + 1 / (1 - momentum)), SGD's lr is lr / K on a summed loss, and a step decays each weight by
-weight_decay * batch_size / K, whatever the lr of its group. Source: Jordan, arXiv:2404.00498, and its repository.
+How `lr` and `weight_decay` are stated belongs to the optimizer. The loss is summed over the batch in all of them.
+
+sgd        Nesterov SGD. Both per 1,024 examples and decoupled from momentum, batch size and each other: with
+           K = 1024 (1 + 1 / (1 - momentum)), SGD's lr is lr / K, and a step decays each weight by
+           weight_decay * batch_size / K, whatever the lr of its group.
+torch-sgd  Nesterov SGD with torch.optim.SGD's own numbers for a loss averaged over the batch.
+muon       Muon on the convolutions, Nesterov SGD on biases and head. Raw: each lr as it is, and a step decays each
+           bias and head weight by weight_decay * batch_size.
+
+Source: Jordan, arXiv:2404.00498, its repository, and kellerjordan.github.io/posts/muon.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,8 +17,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
 
-from airbench_core.network import Network
+from airbench_core.muon import Muon
 from airbench_core.recipes import Recipe
 
 LOOKAHEAD_EVERY = 5  # steps between two updates of the slow weights
@@ -23,20 +31,57 @@ def lr_factors(recipe: Recipe, steps: int) -> list[float]:
     return np.interp(np.arange(steps), [0, peak, steps], [recipe.lr_start, 1, recipe.lr_end]).tolist()
 
 
-def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.SGD:
-    """Nesterov SGD for a loss summed over the batch; BatchNorm biases are a group with `bias_scale` times the lr."""
+def make_optimizers(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+    """The optimizers of `recipe`, their groups' "lr" at the peak of the schedule."""
+    return {"sgd": _sgd, "torch-sgd": _torch_sgd, "muon": _muon}[recipe.optimizer](network, recipe)
+
+
+def learning_rates(optimizers: list[Optimizer], recipe: Recipe, images: int) -> list[tuple[dict, list[float]]]:
+    """Each group of the optimizers with its learning rate at every step of a training on `images` images."""
+    factors, freeze = lr_factors(recipe, recipe.steps(images)), recipe.freeze_step(images)
+
+    def rates(group: dict) -> list[float]:
+        if group.get("ends_at_freeze") and freeze is not None:
+            return [group["lr"] * max(0.0, 1 - step / freeze) if freeze else 0.0 for step in range(len(factors))]
+        return [group["lr"] * factor for factor in factors]
+
+    return [(group, rates(group)) for optimizer in optimizers for group in optimizer.param_groups]
+
+
+def _sgd(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
     k = 1024 * (1 + 1 / (1 - recipe.momentum))
     lr = recipe.lr / k
     decay = recipe.weight_decay * recipe.batch_size / k
+    norms, others = _norm_biases_and_others(network)
+    return [_nesterov(recipe, decay, (norms, lr * recipe.bias_scale), (others, lr))]
+
+
+def _torch_sgd(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+    lr = recipe.lr / recipe.batch_size  # the loss is summed here
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return [_nesterov(recipe, recipe.lr * recipe.weight_decay, (trained, lr))]
+
+
+def _muon(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+    norms, others = _norm_biases_and_others(network)
+    filters, head, first_bias = ([p for p in others if p.ndim == n] for n in (4, 2, 1))
+    decay = recipe.weight_decay * recipe.batch_size
+    sgd = _nesterov(recipe, decay, (norms, recipe.bias_lr), (head, recipe.head_lr), (first_bias, recipe.bias_lr))
+    sgd.param_groups[2]["ends_at_freeze"] = recipe.whiten
+    return [Muon(filters, recipe.lr, recipe.muon_momentum, recipe.newton_schulz_steps), sgd]
+
+
+def _norm_biases_and_others(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     norms = [module.bias for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    norm_ids = {id(bias) for bias in norms}
-    others = [p for p in network.parameters() if p.requires_grad and id(p) not in norm_ids]
-    # SGD multiplies the decay by the lr: dividing here keeps it the same for both groups.
-    groups = [
-        {"params": norms, "lr": lr * recipe.bias_scale, "weight_decay": decay / (lr * recipe.bias_scale)},
-        {"params": others, "lr": lr, "weight_decay": decay / lr},
-    ]
-    return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=True)
+    ids = {id(bias) for bias in norms}
+    return norms, [p for p in network.parameters() if p.requires_grad and id(p) not in ids]
+
+
+def _nesterov(recipe: Recipe, decay: float, *groups: tuple[list[Tensor], float]) -> SGD:
+    """SGD on (parameters, lr), a step of which decays each weight by `decay` at the peak of the schedule."""
+    # SGD multiplies its weight decay by the lr: dividing here keeps it the same for all groups.
+    kept = [{"params": parameters, "lr": lr, "weight_decay": decay / lr} for parameters, lr in groups]
+    return SGD(kept, momentum=recipe.momentum, nesterov=True)
 
 
 def lookahead_decays(steps: int) -> list[float]:

@@ -4,31 +4,17 @@
 
 The defaults are airbench94's (Jordan, arXiv:2404.00498), so a recipe's JSON, which holds only what differs
 from them, is short, and stays the same when a field is added later. Values that make no sense are refused
-when the recipe is built, with the field, the value and the legal ones.
+when the recipe is built, with the field, the value and the legal ones. The published recipes: published.py.
 """
 
 import difflib
 import json
 import math
-from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import Field, dataclass, fields, replace
+from typing import Any
 
 from airbench_core.errors import UsageError
-
-
-def _number(default: float, low: float, high: float, doc: str, *, below: bool = False, or_none: bool = False) -> Any:
-    """A field for a number from `low` to `high`; `below` keeps it under `high`; `or_none` lets None stand for never."""
-    legal = f"{low:g} or more, below {high:g}" if below else f"{low:g} to {high:g}"
-    metadata = {"legal": legal + ", or none" * or_none, "doc": doc, "low": low, "high": high, "below": below}
-    return field(default=default, metadata=metadata)
-
-
-def _choice(default: str, *choices: str, doc: str) -> Any:
-    return field(default=default, metadata={"legal": " or ".join(choices), "doc": doc, "choices": choices})
-
-
-def _switch(default: bool, doc: str) -> Any:
-    return field(default=default, metadata={"legal": "true or false", "doc": doc})
+from airbench_core.fields import channels, checked, choice, number, read, shown, switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,52 +22,69 @@ class Recipe:
     """Everything that decides what is computed in one training (how it is computed: `devices.Runtime`).
 
     Raises `UsageError` for a value outside a field's legal range and for mixes that exclude each other.
-    `lr` and `weight_decay` are stated per 1,024 examples and decoupled; `optimizers.py` converts them.
+    In which units `lr` and `weight_decay` are stated follows from `optimizer` (see optimizers.py).
     """
 
     # The network
-    widths: tuple[int, int, int] = field(
-        default=(64, 256, 256),
-        metadata={
-            "legal": "three whole numbers from 1 to 4096, such as 64x256x256",
-            "doc": "channels of the three groups",
-        },
+    network: str = choice(
+        "airbench", "airbench", "resnet18", doc="airbench: three groups of convolutions; resnet18: the reference"
     )
-    depth: int = _number(2, 2, 8, "convolutions in each group")
-    whiten: bool = _switch(True, "first layer: frozen patch-whitening filters instead of trained ones")
-    whiten_eps: float = _number(5e-4, 1e-12, 1000, "added to the patch covariance's eigenvalues")
-    whiten_bias_epochs: float | None = _number(
-        3.0, 0, 10_000, "epochs until the whitening layer's bias is frozen; none: never", or_none=True
+    widths: tuple[int, ...] = channels(64, 256, 256, doc="channels of the three groups (of resnet18's four stages)")
+    depth: int = number(2, 2, 8, "convolutions in each group")
+    residual: bool = switch(False, "a group's first activation is added back before its last one")
+    whiten: bool = switch(True, "first layer: frozen patch-whitening filters instead of trained ones")
+    whiten_eps: float = number(5e-4, 1e-12, 1000, "added to the patch covariance's eigenvalues")
+    whiten_bias_epochs: float | None = number(
+        3.0, 0, 10_000, "epochs until the whitening layer's bias is frozen; none: never"
     )
-    first_norm: bool = _switch(False, "trained first layer: BatchNorm instead of a bias")
-    identity_init: bool = _switch(True, "3x3 convolutions start by passing their input on (Dirac filters)")
-    batchnorm_momentum: float = _number(
+    whiten_bias_zero: bool = switch(True, "the whitening layer's bias starts at 0; false: drawn as by PyTorch")
+    first_norm: bool = switch(False, "trained first layer: BatchNorm instead of a bias")
+    identity_init: bool = switch(True, "3x3 convolutions start by passing their input on (Dirac filters)")
+    unit_head: bool = switch(False, "head starts with unit deviation, logits over its width (else over 9)")
+    batchnorm_momentum: float = number(
         0.6, 0, 1, "share of the old running average kept (1 minus PyTorch's momentum)", below=True
     )
 
     # Data and augmentation
-    flip: str = _choice(
+    flip: str = choice(
         "alternating", "none", "random", "alternating", doc="horizontal flips: none, random or alternating"
     )
-    translate: int = _number(2, 0, 16, "largest shift in pixels, reflect padding")
-    cutout: int = _number(0, 0, 31, "side of the square set to 0, in pixels")
-    reshuffle: bool = _switch(True, "a new order of the images in each epoch")
+    translate: int = number(2, 0, 16, "largest shift in pixels, reflect padding")
+    cutout: int = number(0, 0, 31, "side of the square set to 0, in pixels")
+    reshuffle: bool = switch(True, "a new order of the images in each epoch")
+    cross_epochs: bool = switch(False, "what is left of an epoch begins the next one's first batch; false: dropped")
+    proxy_keep: int | None = number(
+        None, 1, 1_000_000, "images of a batch that are trained on: those hardest for a proxy network; none: all"
+    )
+    proxy_widths: tuple[int, ...] = channels(32, 64, 64, doc="channels of the proxy network's groups")
+    proxy_every: int = number(4, 1, 1000, "the proxy network learns from every n-th batch")
 
     # Optimization
-    epochs: float = _number(9.9, 0.001, 10_000, "passes over the training images; fractions count")
-    batch_size: int = _number(1024, 1, 1_000_000, "images in a step")
-    lr: float = _number(11.5, 1e-6, 1e9, "peak learning rate, per 1,024 examples")
-    momentum: float = _number(0.85, 0.01, 1, "Nesterov momentum", below=True)
-    weight_decay: float = _number(0.0153, 0, 1000, "weight decay, per 1,024 examples")
-    bias_scale: float = _number(64.0, 1e-6, 1e6, "learning rate of BatchNorm biases, times lr; 1: as all others")
-    label_smoothing: float = _number(0.2, 0, 1, "label smoothing", below=True)
-    lr_start: float = _number(0.2, 0, 1, "schedule: first learning rate, times lr")
-    lr_peak_at: float = _number(0.23, 0, 1, "schedule: where the peak lies, as a share of the steps")
-    lr_end: float = _number(0.07, 0, 1, "schedule: last learning rate, times lr")
-    lookahead: bool = _switch(True, "slow weights pull the fast ones back every 5 steps")
+    optimizer: str = choice(
+        "sgd",
+        "sgd",
+        "torch-sgd",
+        "muon",
+        doc="sgd: rates per 1,024 examples, decoupled; torch-sgd: raw, mean loss; muon: raw, summed loss",
+    )
+    epochs: float = number(9.9, 0.001, 10_000, "passes over the training images; fractions count")
+    batch_size: int = number(1024, 1, 1_000_000, "images in a step")
+    lr: float = number(11.5, 1e-6, 1e9, "peak learning rate (muon: of the convolutions)")
+    momentum: float = number(0.85, 0.01, 1, "Nesterov momentum (muon: of biases and head)", below=True)
+    weight_decay: float = number(0.0153, 0, 1000, "weight decay (muon: of biases and head, times the batch)")
+    bias_scale: float = number(64.0, 1e-6, 1e6, "learning rate of BatchNorm biases, times lr; 1: as all others")
+    bias_lr: float | None = number(None, 1e-9, 1e6, "muon: learning rate of the biases")
+    head_lr: float | None = number(None, 1e-9, 1e6, "muon: learning rate of the head")
+    muon_momentum: float = number(0.6, 0, 1, "muon: Nesterov momentum of the convolutions", below=True)
+    newton_schulz_steps: int = number(3, 1, 100, "muon: Newton-Schulz iterations that orthogonalize an update")
+    label_smoothing: float = number(0.2, 0, 1, "label smoothing", below=True)
+    lr_start: float = number(0.2, 0, 1, "schedule: first learning rate, times lr")
+    lr_peak_at: float = number(0.23, 0, 1, "schedule: where the peak lies, as a share of the steps")
+    lr_end: float = number(0.07, 0, 1, "schedule: last learning rate, times lr")
+    lookahead: bool = switch(True, "slow weights pull the fast ones back every 5 steps")
 
     # Inference
-    tta: str = _choice(
+    tta: str = choice(
         "mirror+translate",
         "none",
         "mirror",
@@ -91,12 +94,27 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
-        if self.first_norm and self.whiten:
-            raise UsageError("first_norm=true needs whiten=false: the whitening layer has no BatchNorm after it")
+            object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
+        for name, value, needs, needed, why in MIXES:
+            if getattr(self, name) == value and getattr(self, needs) != needed:
+                raise UsageError(f"{name}={shown(value)} needs {needs}={shown(needed)}: {why}")
+        for name, stages in ("widths", 4 if self.network == "resnet18" else 3), ("proxy_widths", 3):
+            if len(getattr(self, name)) != stages:
+                raise UsageError(
+                    f"{name}={shown(getattr(self, name))} is not legal: {stages} numbers of channels are needed"
+                )
+        if self.optimizer == "muon" and None in (self.bias_lr, self.head_lr):
+            raise UsageError(
+                "optimizer=muon needs bias_lr and head_lr, and states lr raw: start from airbench94_muon, "
+                "whose lr, bias_lr and head_lr are 0.24, 0.053 and 0.67"
+            )
+        if self.proxy_keep is not None and self.proxy_keep > self.batch_size:
+            raise UsageError(
+                f"proxy_keep={self.proxy_keep} is more than the batch it is chosen from: batch_size={self.batch_size}"
+            )
 
     def steps_per_epoch(self, images: int) -> int:
-        """Steps in one pass over `images` training images; an incomplete last batch is dropped."""
+        """Steps in one pass over `images` training images; an incomplete last batch does not count."""
         if images < self.batch_size:
             raise UsageError(
                 f"batch_size={self.batch_size} is more than the {images} training images there are; "
@@ -113,6 +131,11 @@ class Recipe:
         if not self.whiten or self.whiten_bias_epochs is None:
             return None
         return math.ceil(self.whiten_bias_epochs * self.steps_per_epoch(images))
+
+    def proxy(self) -> "Recipe":
+        """The training of the small network that chooses which images of each batch this recipe trains on."""
+        small = {"widths": self.proxy_widths, "depth": 2, "residual": False}
+        return replace(self, **small, whiten_bias_epochs=0, lookahead=False, proxy_keep=None)
 
     def changes(self, other: "Recipe | None" = None) -> dict[str, Any]:
         """The fields in which this recipe differs from `other` (default: from airbench94), with its values."""
@@ -137,40 +160,30 @@ class Recipe:
 
 _FIELDS: dict[str, Field] = {f.name: f for f in fields(Recipe)}
 
-
-def _checked(f: Field, value: Any) -> Any:
-    """`value` in the field's own type, or UsageError."""
-    refused = UsageError(f"{f.name}={_shown(value)} is not legal: {f.metadata['legal']}")
-    if f.name == "widths":
-        if not isinstance(value, tuple | list) or len(value) != 3:
-            raise refused
-        if not all(type(width) is int and 0 < width <= 4096 for width in value):
-            raise refused
-        return tuple(value)
-    if "choices" in f.metadata:
-        if value not in f.metadata["choices"]:
-            raise refused
-        return value
-    if f.type is bool:
-        if not isinstance(value, bool):
-            raise refused
-        return value
-    if value is None and f.type == float | None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise refused
-    low, high = f.metadata["low"], f.metadata["high"]
-    if not low <= value <= high or (f.metadata["below"] and value == high):
-        raise refused
-    if f.type is int and value != int(value):
-        raise refused
-    return int(value) if f.type is int else float(value)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+# A field with this value needs another field with that value, and why.
+MIXES: tuple[tuple[str, Any, str, Any, str], ...] = (
+    ("first_norm", True, "whiten", False, "the whitening layer has no BatchNorm after it"),
+    *(
+        ("network", "resnet18", name, value, "that is a part of the airbench network")
+        for name, value in (
+            ("whiten", False),
+            ("first_norm", False),
+            ("identity_init", False),
+            ("unit_head", False),
+            ("residual", False),
+            ("depth", 2),
+            ("proxy_keep", None),
+        )
+    ),
+    ("network", "resnet18", "optimizer", "torch-sgd", "the reference is trained by plain SGD"),
+    ("optimizer", "torch-sgd", "bias_scale", 1, "it has one learning rate for all weights"),
+    ("optimizer", "muon", "bias_scale", 1, "its biases have a learning rate of their own, bias_lr"),
+    *(
+        ("optimizer", name, rate, None, "that learning rate is Muon's")
+        for name in ("sgd", "torch-sgd")
+        for rate in ("bias_lr", "head_lr")
+    ),
+)
 
 
 def with_fields(recipe: Recipe, /, **values: Any) -> Recipe:
@@ -193,74 +206,4 @@ def parse_field(setting: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError(f"cannot read {setting!r}: write FIELD=VALUE, such as flip=random")
     _check_name(name)
-    kind = _FIELDS[name].type
-    refused = UsageError(f"{name}={text} is not legal: {_FIELDS[name].metadata['legal']}")
-    try:
-        if name == "widths":
-            return name, tuple(int(width) for width in text.split("x"))
-        if kind is bool:
-            return name, {"true": True, "false": False}[text.lower()]
-        if kind is str:
-            return name, text
-        if kind == float | None and text.lower() == "none":
-            return name, None
-        return name, int(text) if text.lstrip("-").isdigit() else float(text)
-    except (ValueError, KeyError):
-        raise refused from None
-
-
-def describe(recipe: Recipe) -> str:
-    """A table of all fields, one per line: name, value, meaning."""
-    rows = [(f.name, _shown(getattr(recipe, f.name)), f.metadata["doc"]) for f in fields(recipe)]
-    return "\n".join(f"{name:19} {value:17} {doc}" for name, value, doc in rows)
-
-
-class Rung(NamedTuple):
-    """One step of the ladder from the baseline to airbench94."""
-
-    label: str
-    recipe: Recipe
-    compile: bool
-
-
-AIRBENCH94 = Recipe()
-
-# The paper's 45-epoch starting point: a first convolution that is trained, with a bias and no BatchNorm.
-BASELINE = replace(
-    AIRBENCH94,
-    epochs=45,
-    lr=10,
-    lr_peak_at=0.2,
-    lr_end=0,
-    batchnorm_momentum=0.9,
-    whiten=False,
-    whiten_bias_epochs=None,
-    identity_init=False,
-    bias_scale=1,
-    lookahead=False,
-    tta="mirror",
-    flip="random",
-)
-
-_WHITEN = replace(BASELINE, whiten=True, epochs=21)
-_IDENTITY = replace(_WHITEN, identity_init=True, epochs=18)
-_BIAS_SCALE = replace(_IDENTITY, bias_scale=64, epochs=13.5)
-_FREEZE = replace(_BIAS_SCALE, whiten_bias_epochs=3)
-# Lookahead pays only together with a fast BatchNorm average and its own schedule: this rung is a bundle.
-_LOOKAHEAD = replace(_FREEZE, lookahead=True, batchnorm_momentum=0.6, lr=11.5, lr_peak_at=0.23, lr_end=0.07, epochs=12)
-_TTA = replace(_LOOKAHEAD, tta="mirror+translate", epochs=10.8)
-_FLIP = replace(_TTA, flip="alternating", epochs=9.9)
-
-LADDER = (
-    Rung("baseline", BASELINE, False),
-    Rung("+ whitening", _WHITEN, False),
-    Rung("+ identity initialization", _IDENTITY, False),
-    Rung("+ BatchNorm-bias learning rate x 64", _BIAS_SCALE, False),
-    Rung("+ whitening bias frozen after 3 epochs", _FREEZE, False),
-    Rung("+ Lookahead", _LOOKAHEAD, False),
-    Rung("+ multi-crop TTA", _TTA, False),
-    Rung("+ alternating flip", _FLIP, False),
-    Rung("+ torch.compile", _FLIP, True),
-)
-
-RECIPES = {"baseline": BASELINE, "airbench94": AIRBENCH94}
+    return name, read(_FIELDS[name], text)

@@ -20,16 +20,24 @@ class Scale:
     test_images: int | None = None
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """`recipe` at this scale. The epochs after which the whitening bias is frozen shrink with the epochs."""
-        freeze = recipe.whiten_bias_epochs
+        """`recipe` at this scale. The epochs after which the whitening bias is frozen shrink with the epochs.
+
+        `lr` multiplies what an image moves the weights: of torch-sgd, whose loss is a mean, the rate therefore shrinks
+        with the batch; Muon's steps do not depend on how many images they come from, so its own rate stays.
+        """
+        lr = {"sgd": self.lr, "torch-sgd": self.lr * self.batch_size, "muon": 1}[recipe.optimizer]
         try:
             return replace(
                 recipe,
-                widths=tuple(max(1, round(width * self.width)) for width in recipe.widths),
-                batch_size=max(1, round(recipe.batch_size * self.batch_size)),
+                widths=_channels(recipe.widths, self.width),
+                proxy_widths=_channels(recipe.proxy_widths, self.width if recipe.proxy_keep else 1),
+                batch_size=_times(recipe.batch_size, self.batch_size),
+                proxy_keep=recipe.proxy_keep and _times(recipe.proxy_keep, self.batch_size),
                 epochs=recipe.epochs * self.epochs,
-                lr=recipe.lr * self.lr,
-                whiten_bias_epochs=None if freeze is None else freeze * self.epochs,
+                whiten_bias_epochs=_or_none(recipe.whiten_bias_epochs, self.epochs),
+                lr=recipe.lr * lr,
+                bias_lr=_or_none(recipe.bias_lr, self.lr),
+                head_lr=_or_none(recipe.head_lr, self.lr),
             )
         except UsageError as error:
             raise UsageError(f"at scale {self.name} {error}") from error
@@ -37,6 +45,18 @@ class Scale:
     def data(self, data: Dataset) -> Dataset:
         """The first `train_images` and `test_images` of `data`."""
         return data.head(self.train_images, self.test_images)
+
+
+def _times(n: int, factor: float) -> int:
+    return max(1, round(n * factor))
+
+
+def _channels(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    return tuple(_times(width, factor) for width in widths)
+
+
+def _or_none(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 SCALES = {

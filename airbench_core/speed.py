@@ -1,6 +1,5 @@
 """Images per second of training, augmentation and evaluation, measured, and what a run will cost on this machine."""
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -42,45 +41,44 @@ def measure_speed(
 ) -> Speed:
     """Measure `recipe` at `scale`, each count for at least `seconds` after a warm-up. `batch`: another batch size."""
     batch = batch or scale.recipe(recipe).batch_size
-    small = replace(scale, batch_size=1, train_images=None, test_images=None)
+    small = replace(scale, batch_size=batch / recipe.batch_size, train_images=None, test_images=None)
     data = random_dataset(4 * batch, 4 * runtime.inference_batch)
-    trainer = Trainer(replace(recipe, batch_size=batch), data, scale=small, runtime=runtime)
+    trainer = Trainer(recipe, data, scale=small, runtime=runtime)
     with runtime.active():
         trainer.warm_up()
         trainer.reset(0)
-        augmentation = trainer.augmentation(trainer.data.train_images, seed=0)
-        batches = augmentation.draw(0).split(batch)
+        trainer.begin()
+        augmentation, batches = trainer.batches(seed=0)
+        drawn = augmentation.draw(0)[:batch]
         labels = trainer.data.train_labels
         if recipe.whiten:
             trainer.network.first.bias.requires_grad_(False)  # as in most of a run
 
-        def train(which: torch.Tensor) -> int:
+        def train() -> int:
             trainer.network.train()
-            trainer.step(augmentation.batch(which), labels[which], 0.01)
-            return len(which)
+            rows = next(batches)
+            trainer.main.step(augmentation.batch(rows), labels[rows[:, 0]], step=1)
+            return batch
 
-        def augment(which: torch.Tensor) -> int:
-            return len(augmentation.batch(which))
+        def augment() -> int:
+            return len(augmentation.batch(drawn))
 
-        def evaluate(which: torch.Tensor) -> int:
+        def evaluate() -> int:
             logits, _ = trainer.logits("none")
             return logits.shape[1]
 
-        rates = [_rate(work, batches, runtime, seconds) for work in (train, augment, evaluate)]
+        rates = [_rate(work, runtime, seconds) for work in (train, augment, evaluate)]
     return Speed(train=rates[0], augment=rates[1], evaluate=rates[2])
 
 
-def _rate(
-    work: Callable[[torch.Tensor], int], batches: tuple[torch.Tensor, ...], runtime: Runtime, seconds: float
-) -> float:
-    """Images per second of `work`, which says how many it did, on the batches in turn; the first call is left out."""
-    work(batches[0])
+def _rate(work: Callable[[], int], runtime: Runtime, seconds: float) -> float:
+    """Images per second of `work`, which says how many it did; its first call is left out."""
+    work()
     runtime.synchronize()
     images, started = 0, time.perf_counter()
     calls = 1 if runtime.device.type == "cpu" else 16  # between two waits: a GPU is kept busy, as in training
-    endless = itertools.cycle(batches)
     while True:
-        images += sum(work(which) for which in itertools.islice(endless, calls))
+        images += sum(work() for _ in range(calls))
         runtime.synchronize()
         if (elapsed := time.perf_counter() - started) >= seconds:
             break

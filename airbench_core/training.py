@@ -13,29 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from airbench_core.augmentation import Augmentation, flip_mask, normalize
+from airbench_core.augmentation import Augmentation, normalize, plan
 from airbench_core.datasets import Dataset
-from airbench_core.devices import Clock, Runtime, compile_errors, compiled
+from airbench_core.devices import Clock, Runtime, compile_errors
 from airbench_core.errors import AirbenchError, Diverged
 from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, tta_views, view_logits
-from airbench_core.network import WHITENING_IMAGES, Network, identity_init_, whitening_filters
-from airbench_core.optimizers import Lookahead, lookahead_update_, lr_factors, make_optimizer
+from airbench_core.learner import Learner, Parts, Proxy
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale, scale_named
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The functions that the lessons teach. Your own in place of one, with the same arguments, is what trains."""
-
-    whiten: Callable = whitening_filters
-    identity_init: Callable = identity_init_
-    flip: Callable = flip_mask
-    lookahead: Callable = lookahead_update_
-    tta_views: Callable = tta_views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +51,7 @@ class RunResult:
     seconds: float
     epochs: tuple[EpochRecord, ...]
     started: float  # seconds since 1970
-    network: Network = field(repr=False)
+    network: nn.Module = field(repr=False)
 
 
 class Stopped(AirbenchError):
@@ -98,7 +85,7 @@ def train(
 
 
 class Trainer:
-    """Everything that runs of one recipe share: network, compiled functions, images on the device."""
+    """Everything that runs of one recipe share: networks, compiled functions, images on the device."""
 
     def __init__(
         self,
@@ -119,16 +106,11 @@ class Trainer:
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
         self.steps = self.recipe.steps(self.images)
-        self.network = Network(self.recipe, len(data.classes)).to(
-            device=self.runtime.device, memory_format=torch.channels_last
-        )
-        for module in self.network.modules():
-            if not isinstance(module, torch.nn.BatchNorm2d):
-                for parameter in module.parameters(recurse=False):
-                    parameter.data = parameter.data.to(self.runtime.weights_dtype)
-        self.loss, self.forward = self._loss, self._forward
-        if self.runtime.compile:
-            self.loss, self.forward = compiled(self._loss), compiled(self._forward)
+        shared = self.recipe, self.data, self.runtime, self.parts
+        self.main = Learner(*shared)
+        self.proxy = None if self.recipe.proxy_keep is None else Proxy(*shared)
+        self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the main network learns from
+        self.network = self.main.network
         self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
 
@@ -167,70 +149,45 @@ class Trainer:
             )
 
     def reset(self, seed: int) -> None:
-        """New weights and a new optimizer, in place: compiled functions keep their tensors."""
-        self.network.reset(torch.Generator().manual_seed(seed))
-        self.network.zero_grad()
-        if self.recipe.identity_init:
-            for convolution in self.network.convolutions():
-                self.parts.identity_init(convolution.weight.data)
-        if self.network.first.bias is not None:
-            self.network.first.bias.requires_grad_(True)
+        """New weights for a run with `seed`."""
         self.steps_done = 0
-        self.optimizer = make_optimizer(self.network, self.recipe)
-        self.base_lrs = [group["lr"] for group in self.optimizer.param_groups]
+        for learner in self.main, self.proxy:
+            if learner is not None:
+                learner.reset(seed)
 
-    def augmentation(self, images: Tensor, seed: int) -> Augmentation:
-        """uint8 `images` (N, 3, H, W) as the network sees them; what is random comes from `seed` alone."""
-        generator = torch.Generator(self.runtime.device).manual_seed(seed)
-        normalized = normalize(images, self.data.mean, self.data.std, self.runtime.dtype)
-        return Augmentation(normalized, self.recipe, generator, self.parts.flip)
+    def batches(self, seed: int) -> tuple[Augmentation, Iterator[Tensor]]:
+        """The training images as the network sees them, and the rows of each step's batch; random by `seed` alone."""
+        data, generator = self.data, torch.Generator(self.runtime.device).manual_seed(seed)
+        normalized = normalize(data.train_images, data.mean, data.std, self.runtime.dtype)
+        augmentation = Augmentation(normalized, self.recipe, generator, self.parts.flip)
+        rows = plan(augmentation)
+        if self.proxy is not None:
+            rows = self.proxy.rewrite(rows, augmentation)
+        return augmentation, rows
+
+    def begin(self) -> None:
+        for learner in self.main, self.proxy:
+            if learner is not None:
+                learner.begin()
 
     def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator[tuple[int, Tensor]]:
         """Train, giving (steps done, mean loss of the epoch on the device) after each epoch, outside the clock."""
-        recipe, data = self.recipe, self.data
+        labels = self.data.train_labels
         with clock:
-            if recipe.whiten:
-                some = normalize(data.train_images[:WHITENING_IMAGES], data.mean, data.std, torch.float32)
-                self.network.first.weight.data.copy_(self.parts.whiten(some, recipe.whiten_eps))
-            augmentation = self.augmentation(data.train_images, seed)
-            lookahead = Lookahead(self.network, self.steps, self.parts.lookahead) if recipe.lookahead else None
-            factors = lr_factors(recipe, self.steps)
-            freeze_at = recipe.freeze_step(self.images)
-        for epoch, first in enumerate(range(0, self.steps, self.steps_per_epoch)):
+            self.begin()
+            augmentation, batches = self.batches(seed)
+        for first in range(0, self.steps, self.steps_per_epoch):
             with clock:
                 self.network.train()
-                order = augmentation.draw(epoch)
                 total = torch.zeros((), device=self.runtime.device)
                 steps = range(first, min(first + self.steps_per_epoch, self.steps))
-                for step, which in zip(steps, order.split(recipe.batch_size), strict=False):
+                for step in steps:
                     if stop is not None and stop.is_set():
                         raise Stopped(())
-                    if step == freeze_at:
-                        self.network.first.bias.requires_grad_(False)
-                    total += self.step(augmentation.batch(which), data.train_labels[which], factors[step])
+                    rows = next(batches)
+                    total += self.main.step(augmentation.batch(rows), labels[rows[:, 0]], step)
                     self.steps_done = step + 1
-                    if lookahead is not None:
-                        lookahead.after_step(step + 1)
-                if lookahead is not None and self.steps_done == self.steps:
-                    lookahead.finish()
-            yield self.steps_done, total / (len(steps) * recipe.batch_size)
-
-    def step(self, images: Tensor, labels: Tensor, lr_factor: float) -> Tensor:
-        """One step of SGD on (B, 3, H, W) and (B,); gives the summed loss, detached, on the device."""
-        for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = lr * lr_factor
-        loss = self.loss(images, labels)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss.detach()
-
-    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        logits = self.network(images)
-        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="sum")
-
-    def _forward(self, images: Tensor) -> Tensor:
-        return self.network(images)
+            yield self.steps_done, total / (len(steps) * self.batch_size)
 
     def _record(self, epoch: int, steps: int, loss: Tensor, seconds: float, watched: bool) -> EpochRecord:
         train_loss = loss.item()
@@ -252,8 +209,9 @@ class Trainer:
         )
 
     def logits(self, tta: str) -> tuple[Tensor, tuple[float, ...]]:
+        """The logits of the test images' views at level `tta`, and the views' weights: see `view_logits`."""
         self.network.eval()
-        return view_logits(self.forward, self.data, tta, self.runtime, self.parts.tta_views)
+        return view_logits(self.main.forward, self.data, tta, self.runtime, self.parts.tta_views)
 
     def _accuracies(self, logits: Tensor, final: Tensor) -> dict[str, float]:
         """Accuracy at the recipe's level of TTA and at those below it, whose views are among those computed."""
@@ -273,14 +231,14 @@ class Trainer:
 
     def _touch_everything(self) -> None:
         self.reset(0)
-        b, device = self.recipe.batch_size, self.runtime.device
-        augmentation = self.augmentation(self.data.train_images[:b], seed=0)
-        which = augmentation.draw(0)
-        labels = torch.arange(b, device=device) % len(self.data.classes)
+        self.begin()
+        augmentation, batches = self.batches(seed=0)
         self.network.train()
-        for frozen in (False,) if self.recipe.freeze_step(self.images) is None else (False, True):
-            if frozen:
-                self.network.first.bias.requires_grad_(False)
+        freeze = self.main.freeze_step
+        # Steps before and after the freeze, on random labels.
+        for first in dict.fromkeys((0, 0 if freeze is None else min(freeze, self.steps - 1))):
             for _ in range(3):
-                self.step(augmentation.batch(which), labels, lr_factor=0.0)
+                rows = next(batches)
+                labels = rows[:, 0] % len(self.data.classes)
+                self.main.step(augmentation.batch(rows), labels, first)
         self.logits(self.recipe.tta)

@@ -14,7 +14,7 @@ from airbench_core.cli.options import add_runtime, runtime_from
 from airbench_core.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError
-from airbench_core.recipes import AIRBENCH94
+from airbench_core.published import AIRBENCH94
 from airbench_core.scales import SCALES, Scale
 from airbench_core.speed import estimate_seconds, measure_speed, random_dataset
 from airbench_core.training import Trainer

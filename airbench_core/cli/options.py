@@ -3,8 +3,8 @@
 import argparse
 
 from airbench_core.devices import DTYPES, Runtime
-from airbench_core.errors import UsageError
-from airbench_core.recipes import RECIPES, Recipe, parse_field, with_fields
+from airbench_core.published import RECIPES, recipe_named
+from airbench_core.recipes import Recipe, parse_field, with_fields
 from airbench_core.scales import SCALES
 
 
@@ -27,13 +27,7 @@ def add_recipe(parser: argparse.ArgumentParser, default: str | None = None) -> N
 
 
 def recipe_from(args: argparse.Namespace) -> Recipe:
-    return with_fields(named_recipe(args.recipe), **dict(parse_field(setting) for setting in args.settings))
-
-
-def named_recipe(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise UsageError(f"unknown recipe {name!r}; the recipes are {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return with_fields(recipe_named(args.recipe), **dict(parse_field(setting) for setting in args.settings))
 
 
 def add_scale(parser: argparse.ArgumentParser) -> None:

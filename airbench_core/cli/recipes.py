@@ -2,9 +2,10 @@
 
 import argparse
 
-from airbench_core.cli.options import named_recipe
 from airbench_core.flops import CIFAR10_TRAIN, parameters, training_flops
-from airbench_core.recipes import LADDER, RECIPES, Recipe, describe
+from airbench_core.published import LADDER, RECIPES, recipe_named
+from airbench_core.recipes import Recipe
+from airbench_core.tables import describe
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -15,7 +16,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.recipe:
-        print(describe(named_recipe(args.recipe)))
+        print(describe(recipe_named(args.recipe)))
         return 0
     print(f"{'recipe':42}{'epochs':>8}{'steps':>8}{'parameters':>12}{'PFLOPs':>8}")
     for name, recipe in RECIPES.items():

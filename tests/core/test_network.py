@@ -103,7 +103,7 @@ def test_reset_draws_from_its_generator_alone_and_as_pytorch_does():
     again = network.state_dict()
     assert all(torch.equal(again[name], first[name]) for name in first)
     for ours, theirs in [
-        (network.groups[1][0], torch.nn.Conv2d(64, 256, 3, bias=False)),
+        (network.groups[1].convolutions[0], torch.nn.Conv2d(64, 256, 3, bias=False)),
         (network.head, torch.nn.Linear(256, 10, bias=False)),
     ]:
         assert isinstance(ours, Conv | Linear)
@@ -119,4 +119,4 @@ def test_half_precision_activations_with_float32_weights(generator):
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0.05)
     rounded.sum().backward()
-    assert network.groups[0][0].weight.grad.dtype == torch.float32
+    assert network.groups[0].convolutions[0].weight.grad.dtype == torch.float32

@@ -5,7 +5,7 @@ import torch
 
 from airbench_core import AIRBENCH94, BASELINE
 from airbench_core.network import Network
-from airbench_core.optimizers import Lookahead, lookahead_decays, lr_factors, make_optimizer
+from airbench_core.optimizers import Lookahead, lookahead_decays, lr_factors, make_optimizers
 
 
 def test_lr_table_of_airbench94():
@@ -29,7 +29,8 @@ def test_lr_table_with_the_peak_at_an_end(peak_at):
 
 def test_parameter_groups_are_decoupled():
     network = Network(AIRBENCH94)
-    biases, others = make_optimizer(network, AIRBENCH94).param_groups
+    (sgd,) = make_optimizers(network, AIRBENCH94)
+    biases, others = sgd.param_groups
     k = 1024 * (1 + 1 / 0.15)
     assert biases["lr"] == pytest.approx(64 * 11.5 / k)
     assert others["lr"] == pytest.approx(11.5 / k)
@@ -44,7 +45,7 @@ def test_parameter_groups_are_decoupled():
 
 def test_weight_decay_is_per_1024_examples_and_lr_is_not_moved_by_the_batch_size():
     half = replace(AIRBENCH94, batch_size=512)
-    whole_group, half_group = (make_optimizer(Network(r), r).param_groups[1] for r in (AIRBENCH94, half))
+    whole_group, half_group = (make_optimizers(Network(r), r)[0].param_groups[1] for r in (AIRBENCH94, half))
     assert half_group["lr"] == whole_group["lr"]
     assert half_group["weight_decay"] == pytest.approx(whole_group["weight_decay"] / 2)
 
@@ -52,7 +53,7 @@ def test_weight_decay_is_per_1024_examples_and_lr_is_not_moved_by_the_batch_size
 def test_the_trained_first_layer_is_optimized():
     for recipe in (BASELINE, replace(BASELINE, first_norm=True)):
         network = Network(recipe)
-        given = {id(p) for group in make_optimizer(network, recipe).param_groups for p in group["params"]}
+        given = {id(p) for group in make_optimizers(network, recipe)[0].param_groups for p in group["params"]}
         assert id(network.first.weight) in given
 
 

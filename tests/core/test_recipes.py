@@ -1,13 +1,25 @@
 import itertools
 import json
+import re
 from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airbench_core import AIRBENCH94, BASELINE, LADDER, Recipe, UsageError
-from airbench_core.recipes import describe, parse_field, with_fields
+from airbench_core import (
+    AIRBENCH94,
+    AIRBENCH94_MUON,
+    BASELINE,
+    LADDER,
+    RECIPES,
+    RESNET18,
+    Recipe,
+    UsageError,
+    describe,
+)
+from airbench_core.fields import shown
+from airbench_core.recipes import MIXES, parse_field, with_fields
 
 widths = st.tuples(*[st.integers(1, 4096)] * 3)
 share = st.floats(0, 1)
@@ -15,6 +27,9 @@ positive = st.floats(0.001, 1000)
 LEGAL = {
     "widths": widths,
     "depth": st.integers(2, 8),
+    "residual": st.booleans(),
+    "whiten_bias_zero": st.booleans(),
+    "unit_head": st.booleans(),
     "whiten_eps": positive,
     "whiten_bias_epochs": st.none() | st.floats(0, 100),
     "identity_init": st.booleans(),
@@ -23,6 +38,11 @@ LEGAL = {
     "translate": st.integers(0, 16),
     "cutout": st.integers(0, 31),
     "reshuffle": st.booleans(),
+    "cross_epochs": st.booleans(),
+    "proxy_widths": widths,
+    "proxy_every": st.integers(1, 1000),
+    "muon_momentum": st.floats(0, 1, exclude_max=True),
+    "newton_schulz_steps": st.integers(1, 100),
     "epochs": positive,
     "batch_size": st.integers(1, 10**6),
     "lr": positive,
@@ -36,14 +56,28 @@ LEGAL = {
     "lookahead": st.booleans(),
     "tta": st.sampled_from(["none", "mirror", "mirror+translate"]),
 }
-first_layer = st.sampled_from([{"whiten": True}, {"whiten": False}, {"whiten": False, "first_norm": True}])
+# Fields that others constrain, in legal company.
+RESNETS = {needs for name, value, needs, *_ in MIXES if value in ("resnet18", "torch-sgd")} | {"network", "widths"}
+TOGETHER = {
+    "first layer": [{"whiten": True}, {"whiten": False}, {"whiten": False, "first_norm": True}],
+    "proxy": [{}, {"batch_size": 100, "proxy_keep": 1}, {"batch_size": 100, "proxy_keep": 100}],
+    "optimizer": [
+        {"optimizer": "sgd"},
+        {"optimizer": "torch-sgd", "bias_scale": 1},
+        {"optimizer": "muon", "bias_scale": 1, "bias_lr": 0.1, "head_lr": 2},
+    ],
+    "network": [{"network": "airbench"}, {name: getattr(RESNET18, name) for name in RESNETS}],
+}
 recipes = st.builds(
-    lambda values, first: Recipe(**values, **first), st.fixed_dictionaries({}, optional=LEGAL), first_layer
+    lambda values, *sets: Recipe(**values | {k: v for some in sets for k, v in some.items()}),
+    st.fixed_dictionaries({}, optional=LEGAL),
+    *map(st.sampled_from, TOGETHER.values()),
 )
 
 
 def test_every_field_is_drawn():
-    assert set(LEGAL) | {"whiten", "first_norm"} == {f.name for f in fields(Recipe)}
+    together = {name for sets in TOGETHER.values() for some in sets for name in some}
+    assert set(LEGAL) | together == {f.name for f in fields(Recipe)}
 
 
 @given(recipes)
@@ -75,7 +109,7 @@ ILLEGAL = [
     ("weight_decay", -1e-9), ("label_smoothing", 1), ("lr_peak_at", 1.01), ("bias_scale", 0), ("flip", "sometimes"),
     ("flip", None), ("tta", "all"), ("translate", -1), ("translate", 17), ("cutout", 32), ("whiten", 1),
     ("whiten", "yes"), ("whiten_eps", 0), ("whiten_bias_epochs", -1), ("batchnorm_momentum", 1), ("depth", 1),
-    ("widths", (64, 256)), ("widths", (64, 256, 0)), ("widths", 64), ("widths", (64.0, 256, 256)), ("epochs", None),
+    ("widths", (64, 256, 0)), ("widths", 64), ("widths", (64.0, 256, 256)), ("epochs", None),
     ("epochs", 10**400), ("lr", 5e-324),
 ]  # fmt: skip
 
@@ -96,9 +130,40 @@ def test_values_of_a_foreign_type_are_refused(name, value):
             replace(AIRBENCH94, **{name: value})
 
 
-def test_a_whitening_layer_with_batchnorm_is_refused():
-    with pytest.raises(UsageError, match="first_norm=true needs whiten=false"):
-        replace(AIRBENCH94, first_norm=True)
+OTHER = {"first_norm": True, "whiten": True, "identity_init": True, "unit_head": True, "residual": True, "depth": 3,
+         "proxy_keep": 1, "optimizer": "sgd", "bias_scale": 2, "bias_lr": 0.1, "head_lr": 0.1}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "needs", "needed", "why"), MIXES)
+def test_each_illegal_mix_is_refused_with_its_reason(name, value, needs, needed, why):
+    bases = [r for r in (*RECIPES.values(), replace(BASELINE, first_norm=True)) if getattr(r, name) == value]
+    base = bases[0] if bases else replace(BASELINE, optimizer="torch-sgd")
+    with pytest.raises(UsageError) as refused:
+        replace(base, **{needs: OTHER[needs]})
+    message = str(refused.value)
+    assert " needs " in message
+    if message.startswith(f"{name}="):
+        assert message == f"{name}={shown(value)} needs {needs}={shown(needed)}: {why}"
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "message"),
+    [
+        (AIRBENCH94, {"first_norm": True}, "first_norm=true needs whiten=false: the whitening layer has no BatchNorm"),
+        (AIRBENCH94, {"network": "resnet18"}, "network=resnet18 needs whiten=false"),
+        (AIRBENCH94, {"optimizer": "muon"}, "optimizer=muon needs bias_scale=1"),
+        (BASELINE, {"optimizer": "muon"}, "needs bias_lr and head_lr, and states lr raw: start from airbench94_muon"),
+        (AIRBENCH94_MUON, {"optimizer": "sgd"}, "optimizer=sgd needs bias_lr=none: that learning rate is Muon's"),
+        (AIRBENCH94_MUON, {"head_lr": None}, "optimizer=muon needs bias_lr and head_lr"),
+        (AIRBENCH94, {"widths": (64, 64, 64, 64)}, "widths=64x64x64x64 is not legal: 3 numbers of channels are needed"),
+        (RESNET18, {"widths": (64, 128, 256)}, "widths=64x128x256 is not legal: 4 numbers of channels are needed"),
+        (AIRBENCH94, {"proxy_widths": (1, 2)}, "proxy_widths=1x2 is not legal: 3 numbers of channels are needed"),
+        (AIRBENCH94, {"proxy_keep": 1025}, "proxy_keep=1025 is more than the batch it is chosen from: batch_size=1024"),
+    ],
+)
+def test_values_that_exclude_each_other_are_refused(base, change, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        replace(base, **change)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +175,9 @@ def test_a_whitening_layer_with_batchnorm_is_refused():
         ("whiten=False", "whiten", False),
         ("whiten_bias_epochs=none", "whiten_bias_epochs", None),
         ("tta=none", "tta", "none"),
+        ("proxy_keep=512", "proxy_keep", 512),
+        ("proxy_keep=None", "proxy_keep", None),
+        ("head_lr=0.67", "head_lr", 0.67),
     ],
 )
 def test_parse_field(setting, field, value):
@@ -124,6 +192,8 @@ def test_parse_field(setting, field, value):
         ("epochs=ten", "epochs=ten is not legal"),
         ("whiten=maybe", "whiten=maybe is not legal"),
         ("widths=64", "widths=64 is not legal"),
+        ("widths=64xx", "widths=64xx is not legal"),
+        ("proxy_keep=some", "proxy_keep=some is not legal: 1 to 1e\\+06 or none"),
         ("batch_size=2.5", "batch_size=2.5"),
     ],
 )

@@ -1,3 +1,4 @@
+import math
 import shutil
 import threading
 from dataclasses import replace
@@ -7,7 +8,10 @@ import torch
 
 from airbench_core import (
     AIRBENCH94,
+    AIRBENCH94_MUON,
+    AIRBENCH96_FASTER,
     BASELINE,
+    RECIPES,
     Diverged,
     Parts,
     Runtime,
@@ -48,7 +52,8 @@ CHANGES = [
     {"flip": "none"}, {"flip": "random"}, {"translate": 0}, {"translate": 4}, {"cutout": 12}, {"cutout": 31},
     {"reshuffle": False}, {"batch_size": 512}, {"lr": 1}, {"momentum": 0.5}, {"weight_decay": 0}, {"bias_scale": 1},
     {"label_smoothing": 0}, {"lr_start": 0}, {"lr_peak_at": 0}, {"lr_peak_at": 1}, {"lr_end": 0}, {"lookahead": False},
-    {"tta": "none"}, {"tta": "mirror"},
+    {"tta": "none"}, {"tta": "mirror"}, {"residual": True}, {"whiten_bias_zero": False}, {"unit_head": True},
+    {"proxy_keep": 512}, {"batch_size": 400, "cross_epochs": True},
 ]  # fmt: skip
 
 
@@ -63,9 +68,40 @@ def test_every_single_field_change_trains_and_has_an_effect(change, unchanged, n
         assert not same(result, unchanged)
 
 
+SHORT_MUON = replace(AIRBENCH94_MUON, epochs=2.5, whiten_bias_epochs=1, batch_size=1024)
+SHORT_PROXY = replace(AIRBENCH96_FASTER, epochs=2.5, widths=(64, 128, 128))
+MORE = [
+    (SHORT_MUON, {"bias_lr": 0.2}), (SHORT_MUON, {"head_lr": 0.2}), (SHORT_MUON, {"muon_momentum": 0}),
+    (SHORT_MUON, {"newton_schulz_steps": 5}), (SHORT_MUON, {"lr": 0.1}), (SHORT_MUON, {"momentum": 0.5}),
+    (SHORT_MUON, {"weight_decay": 1e-4}), (SHORT_PROXY, {"proxy_every": 1}), (SHORT_PROXY, {"proxy_keep": 256}),
+    (SHORT_PROXY, {"proxy_widths": (64, 64, 64)}), (SHORT_PROXY, {"proxy_keep": None}),
+    (replace(BASELINE, epochs=2.5, lr=0.1), {"optimizer": "torch-sgd"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "change"), MORE, ids=str)
+def test_every_change_of_what_belongs_to_a_trick_has_an_effect(base, change, noise, tiny, float32):
+    before, after = (train(recipe, noise, scale=tiny, runtime=float32) for recipe in (base, replace(base, **change)))
+    assert all(0 < epoch.train_loss < 20 for epoch in after.epochs)
+    assert not same(before, after)
+
+
 def test_every_field_is_among_the_changes():
-    # How long a run is (epochs) is varied by every test here.
-    assert {name for change in CHANGES for name in change} == set(vars(AIRBENCH94)) - {"epochs"}
+    # How long a run is (epochs) and the network (ResNet-18) are varied by tests of their own.
+    changed = {name for change in CHANGES + [change for _, change in MORE] for name in change}
+    assert changed == set(vars(AIRBENCH94)) - {"epochs", "network"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_three_steps_and_leaves_nothing_to_the_next_run(name, noise, tiny, float32):
+    scale = replace(tiny, batch_size=64 / RECIPES[name].batch_size, epochs=1 / RECIPES[name].epochs)
+    trainer = Trainer(RECIPES[name], noise, scale=scale, runtime=float32)
+    assert trainer.steps == 3
+    first, other, again = (trainer.run(seed) for seed in (0, 1, 0))
+    assert all(math.isfinite(record.train_loss) for record in first.epochs)
+    assert same(first, again)
+    assert not same(first, other)
+    assert same(first, train(RECIPES[name], noise, scale=scale, runtime=float32))
 
 
 @pytest.mark.parametrize("recipe", [AIRBENCH94, BASELINE], ids=["airbench94", "baseline"])
@@ -138,7 +174,7 @@ def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
         clock=lambda sync: Clock(sync, time),
     )
     trainer.warm = False
-    step, logits = trainer.step, trainer.logits
+    step, logits = trainer.main.step, trainer.logits
 
     def slow_step(*args, **options):
         time.now += 1
@@ -148,11 +184,11 @@ def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
         time.now += 100 if tta == "none" else 1000
         return logits(tta)
 
-    trainer.step, trainer.logits = slow_step, slow_logits
+    trainer.main.step, trainer.logits = slow_step, slow_logits
     result = trainer.run(0, observer=lambda _: None)
     assert [record.seconds for record in result.epochs] == [13, 16, 18]
     assert result.seconds == 1018
-    assert time.now == 1318 + 1006  # the warm-up's six steps and its inference
+    assert time.now == 1318 + 1016  # the warm-up's whitening, six steps and inference
 
 
 def test_whitening_weights_stay_and_their_bias_freezes(noise, tiny, float32):
@@ -188,27 +224,28 @@ def test_the_loss_is_the_summed_cross_entropy_with_label_smoothing(noise, tiny, 
     trainer.reset(0)
     images = normalize(noise.train_images[:64], noise.mean, noise.std, torch.float32)
     labels = noise.train_labels[:64]
+    trainer.begin()
     log_probabilities = trainer.network(images).log_softmax(1)
     targets = 0.8 * torch.nn.functional.one_hot(labels, 10) + 0.02
     expected = -(targets * log_probabilities).sum()
-    torch.testing.assert_close(trainer.step(images, labels, 1.0), expected.detach())
+    torch.testing.assert_close(trainer.main.step(images, labels, 0), expected.detach())
 
 
 def test_a_step_moves_each_group_at_its_own_rate(noise, tiny, float32):
     """The first Nesterov step of a weight without decay is lr x factor x (1 + momentum) x gradient."""
     trainer = Trainer(replace(SHORT, weight_decay=0), noise, scale=tiny, runtime=float32)
     trainer.reset(0)
+    trainer.begin()
     images = normalize(noise.train_images[:64], noise.mean, noise.std, torch.float32)
-    trainer._loss(images, noise.train_labels[:64]).backward()
+    trainer.main._loss(images, noise.train_labels[:64]).backward()
     k = 1024 * (1 + 1 / 0.15)
     moved = {}
-    for name, rate in [("head.weight", 11.5 / k), ("groups.0.2.bias", 64 * 11.5 / k)]:
+    for name, rate in [("head.weight", 11.5 / k), ("groups.0.norms.0.bias", 64 * 11.5 / k)]:
         parameter = trainer.network.get_parameter(name)
-        moved[name] = parameter.detach() - rate * 0.3 * 1.85 * parameter.grad
-    trainer.network.zero_grad()
-    trainer.network.reset(torch.Generator().manual_seed(0))
+        moved[name] = parameter.detach() - rate * 0.2 * 1.85 * parameter.grad
     trainer.reset(0)
-    trainer.step(images, noise.train_labels[:64], 0.3)
+    trainer.begin()
+    trainer.main.step(images, noise.train_labels[:64], 0)
     for name, expected in moved.items():
         torch.testing.assert_close(trainer.network.get_parameter(name).detach(), expected, atol=1e-6, rtol=1e-4)
 
@@ -216,7 +253,7 @@ def test_a_step_moves_each_group_at_its_own_rate(noise, tiny, float32):
 def test_an_interrupted_step_leaves_nothing_to_the_next_run(noise, tiny, float32):
     trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
     reference = trainer.run(0)
-    trainer._loss(noise.train_images[:64].float(), noise.train_labels[:64]).backward()
+    trainer.main._loss(noise.train_images[:64].float(), noise.train_labels[:64]).backward()
     for value in trainer.network.state_dict().values():
         value.fill_(3)
     assert same(trainer.run(0), reference)
@@ -273,14 +310,14 @@ def test_own_views_decide_the_accuracy(noise, tiny, float32):
 def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float32):
     stop = threading.Event()
     trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
-    step = trainer.step
+    step = trainer.main.step
 
     def stop_in_step_4(*args):
         if trainer.steps_done == 3:
             stop.set()
         return step(*args)
 
-    trainer.step = stop_in_step_4
+    trainer.main.step = stop_in_step_4
     with pytest.raises(Stopped) as stopped:
         trainer.run(0, stop=stop)
     assert trainer.steps_done == 4

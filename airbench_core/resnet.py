@@ -1,0 +1,58 @@
+"""ResNet-18 for 32 x 32 images, the reference that the speedruns are measured against.
+
+torchvision's network with a 3x3 stem of stride 1 and without the max-pool. In its own file, since importing
+torchvision takes longer than the rest of this package.
+"""
+
+import math
+from contextlib import nullcontext
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
+
+from airbench_core.recipes import Recipe
+
+
+class ResNet18(nn.Module):
+    """Normalized images (N, 3, S, S) -> float32 logits (N, classes). Maps of S, S/2, S/4, S/8 and 1 pixels."""
+
+    def __init__(self, recipe: Recipe, classes: int = 10):
+        super().__init__()
+        widths = recipe.widths
+        norm = partial(nn.BatchNorm2d, momentum=1 - recipe.batchnorm_momentum)
+
+        def stage(width_in: int, width_out: int, stride: int) -> nn.Sequential:
+            short_cut = None
+            if stride != 1 or width_in != width_out:
+                short_cut = nn.Sequential(conv1x1(width_in, width_out, stride), norm(width_out))
+            first = BasicBlock(width_in, width_out, stride, short_cut, norm_layer=norm)
+            return nn.Sequential(first, BasicBlock(width_out, width_out, norm_layer=norm))
+
+        self.stem = nn.Sequential(conv3x3(3, widths[0]), norm(widths[0]), nn.ReLU())
+        self.stages = nn.Sequential(stage(widths[0], widths[0], 1), *(stage(a, b, 2) for a, b in pairwise(widths)))
+        self.head = nn.Linear(widths[-1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        # torchvision's layers want one dtype: their weights stay float32, and autocast lowers the precision.
+        low = images.dtype != torch.float32
+        with torch.autocast(images.device.type, images.dtype) if low else nullcontext():
+            x = self.stages(self.stem(images))
+            return self.head(x.mean((2, 3))).float()
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw all weights anew as torchvision would, from `generator` (on the CPU) alone."""
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+            elif isinstance(module, nn.Conv2d):
+                drawn = torch.empty(module.weight.shape)
+                nn.init.kaiming_normal_(drawn, mode="fan_out", nonlinearity="relu", generator=generator)
+                module.weight.copy_(drawn)
+            elif isinstance(module, nn.Linear):
+                bound = 1 / math.sqrt(module.in_features)
+                for value in (module.weight, module.bias):
+                    value.copy_(torch.empty(value.shape).uniform_(-bound, bound, generator=generator))
