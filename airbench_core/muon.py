@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
     updates; instead of a weight decay.
     """
 
-    def __init__(self, filters: Iterable[Tensor], lr: float, momentum: float, steps: int, rescale: bool = True):
+    def __init__(self, filters: Iterable[Tensor], lr: float, momentum: float, steps: int = 5, rescale: bool = True):
         super().__init__(filters, {"lr": lr, "momentum": momentum, "steps": steps, "rescale": rescale})
         banks: dict[torch.Size, list[Tensor]] = {}
         for p in self.param_groups[0]["params"]:
