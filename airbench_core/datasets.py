@@ -14,9 +14,10 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,21 @@ Channels = tuple[float, float, float]  # one number for red, green, blue
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test images with their labels, all on one device."""
+    """Training and test images with their labels, all on one device. Raises UsageError if they are no data set."""
 
     name: str
-    train_images: Tensor  # (N, 3, 32, 32) uint8
-    train_labels: Tensor  # (N,) int64
-    test_images: Tensor  # (M, 3, 32, 32) uint8
+    train_images: Tensor  # (N, 3, H, H) uint8
+    train_labels: Tensor  # (N,) int64, from 0 to len(classes) - 1
+    test_images: Tensor  # (M, 3, H, H) uint8
     test_labels: Tensor  # (M,) int64
     classes: tuple[str, ...]
     mean: Channels  # of the training pixels in 0..1
     std: Channels
+
+    def __post_init__(self) -> None:
+        fault = next(_faults(self), None)
+        if fault:
+            raise UsageError(f"data set {self.name}: {fault}")
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on `device`."""
@@ -266,3 +272,37 @@ def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:
     mean = [s / n / 255 for s in sums.tolist()]
     std = [math.sqrt(n * q - s * s) / n / 255 for s, q in zip(sums.tolist(), squares.tolist(), strict=True)]
     return tuple(round(value, 4) for value in mean), tuple(round(value, 4) for value in std)
+
+
+def _faults(data: Dataset) -> Iterator[str]:
+    """What is wrong with the fields; each check relies on those before it."""
+    names = data.classes
+    if len(names) < 2:
+        yield f"{len(names)} class(es), but there must be at least 2"
+    for name in names:
+        if names.count(name) > 1:
+            yield f"two classes are named {name!r}"
+    for field in ("mean", "std"):
+        values = getattr(data, field)
+        if len(values) != 3 or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
+            yield f"{field} must be 3 numbers, for red, green and blue, not {values}"
+    if min(data.std) <= 0:
+        yield f"std must be above 0 in every channel, not {data.std}"
+    for split in ("train", "test"):
+        images, labels = getattr(data, f"{split}_images"), getattr(data, f"{split}_labels")
+        shape = tuple(images.shape)
+        if images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
+            yield f"{split}_images must be torch.uint8 of shape (N, 3, H, H), not {images.dtype} of shape {shape}"
+        if labels.dtype != torch.int64 or labels.ndim != 1:
+            yield f"{split}_labels must be torch.int64 of shape (N,), not {labels.dtype} of shape {tuple(labels.shape)}"
+        if len(images) != len(labels):
+            yield f"{len(images):,} {split}_images, but {len(labels):,} {split}_labels"
+        if not len(images):
+            yield f"there are no {split}_images"
+        if labels.device.type == "cpu":  # a GPU would have to be waited for, after the labels were checked here
+            values, last = labels.numpy(), len(names) - 1
+            for i in np.flatnonzero((values < 0) | (values > last)):
+                yield f"{split}_labels[{i}] is {values[i]}, but the labels of {len(names)} classes are 0 to {last}"
+    train, test = data.train_images.shape[-1], data.test_images.shape[-1]
+    if train != test:
+        yield f"train_images have {train} x {train} pixels, but test_images {test} x {test}"

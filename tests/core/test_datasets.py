@@ -6,6 +6,7 @@ import pickle
 import shutil
 import tarfile
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -290,6 +291,44 @@ def make(n: int = 8, m: int = 4) -> Dataset:
     return Dataset("x", images[:n], labels[:n], images[n:], labels[n:], tuple(CLASSES), (0.5,) * 3, (0.25,) * 3)
 
 
+def test_labels_may_be_the_first_and_the_last_class():
+    data = make()
+    data.train_labels[:2] = torch.tensor([0, 9])
+    assert replace(data).train_labels[:2].tolist() == [0, 9]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"train_images": torch.zeros(8, 3, 32, 32)}, ("train_images", "torch.uint8", "torch.float32")),
+        ({"test_images": torch.zeros(4, 32, 32, 3).byte()}, ("test_images", "(N, 3, H, H)", "(4, 32, 32, 3)")),
+        ({"train_images": torch.zeros(8, 3, 32, 28).byte()}, ("train_images", "(N, 3, H, H)", "(8, 3, 32, 28)")),
+        ({"train_images": torch.zeros(8, 3072).byte()}, ("train_images", "(N, 3, H, H)", "(8, 3072)")),
+        ({"test_images": torch.zeros(4, 3, 28, 28).byte()}, ("32 x 32", "test_images", "28 x 28")),
+        ({"train_labels": torch.zeros(7).long()}, ("8 train_images", "7 train_labels")),
+        ({"test_images": torch.zeros(0, 3, 32, 32).byte(), "test_labels": torch.zeros(0).long()}, ("no test_images",)),
+        ({"train_labels": torch.zeros(8).int()}, ("train_labels", "torch.int64", "torch.int32")),
+        ({"train_labels": torch.zeros(8, 10).long()}, ("train_labels", "(N,)", "(8, 10)")),
+        ({"train_labels": torch.tensor([1] * 5 + [10] * 3)}, ("train_labels[5] is 10", "10 classes are 0 to 9")),
+        ({"test_labels": torch.tensor([1, 1, -1, 1])}, ("test_labels[2] is -1", "10 classes are 0 to 9")),
+        ({"classes": ("digit",)}, ("1 class", "at least 2")),
+        ({"classes": ("twin", *CLASSES[1:9], "twin")}, ("two classes", "'twin'")),
+        ({"mean": (0.5, 0.5)}, ("mean", "3 numbers", "(0.5, 0.5)")),
+        ({"mean": (0.5, 0.5, float("nan"))}, ("mean", "3 numbers", "nan")),
+        ({"std": (0.2, "0.3", 0.2)}, ("std", "3 numbers", "'0.3'")),
+        ({"std": (0.2, 0.2, 0.0)}, ("std", "above 0", "0.0")),
+    ],
+)
+def test_what_is_no_data_set_is_refused_in_one_line(change, words):
+    with pytest.raises(UsageError) as caught:
+        replace(make(), **change)
+    message = str(caught.value)
+    assert message.startswith("data set x: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
 def test_mean_and_std_are_exact_for_any_number_and_size_of_images():
     images = torch.randint(0, 256, (250, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     images[:, 1] //= 3
@@ -334,6 +373,13 @@ def test_to_moves_every_tensor():
     tensors = (moved.train_images, moved.train_labels, moved.test_images, moved.test_labels)
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert make().to("cpu").digest == make().digest
+
+
+def test_values_on_another_device_are_not_waited_for():
+    """Values on the meta device cannot be read at all."""
+    assert make().to("meta").head(2, 2).train_labels.shape == (2,)
+    with pytest.raises(UsageError, match="uint8"):
+        replace(make().to("meta"), train_images=torch.zeros(8, 3, 32, 32, device="meta"))
 
 
 def test_mirrors_end_with_the_original_host():
