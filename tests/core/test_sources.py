@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 import torchvision.datasets
 
@@ -22,6 +23,7 @@ from airbench_core.sources import SOURCES
 
 BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+CIFAR100 = [f"thing {i}" for i in range(100)]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,17 @@ def make_cifar(name, root, folder, archive, batches, meta, key, classes) -> Smal
     return Small(name, root, files, (archive,), images, np.concatenate(labels), tuple(classes))
 
 
+def make_svhn(name, root) -> Small:
+    files = ("train_32x32.mat", "test_32x32.mat")
+    rng = np.random.RandomState(0)
+    images = rng.randint(0, 256, (40, 3, 32, 32), np.uint8)
+    labels = rng.permutation(40) % 10
+    for file, some in zip(files, (slice(0, 20), slice(20, 40)), strict=True):
+        of_mat = np.where(labels[some] == 0, 10, labels[some]).astype(np.uint8)
+        scipy.io.savemat(root / file, {"X": images[some].transpose(2, 3, 1, 0), "y": of_mat[:, None]})
+    return Small(name, root, files, files, images, labels, tuple("0123456789"))
+
+
 @pytest.fixture(scope="session")
 def smalls(tmp_path_factory) -> dict[str, Small]:
     roots = {name: tmp_path_factory.mktemp(name) for name in SOURCES}
@@ -80,15 +93,20 @@ def smalls(tmp_path_factory) -> dict[str, Small]:
             "cifar10", roots["cifar10"], "cifar-10-batches-py", "cifar-10-python.tar.gz",
             BATCHES, "batches.meta", "labels", CIFAR10,
         ),
+        "cifar100": make_cifar(
+            "cifar100", roots["cifar100"], "cifar-100-python", "cifar-100-python.tar.gz",
+            ["train", "test"], "meta", "fine_labels", CIFAR100,
+        ),
+        "svhn": make_svhn("svhn", roots["svhn"]),
     }  # fmt: skip
 
 
-@pytest.fixture(params=["cifar10"])
+@pytest.fixture(params=["cifar10", "cifar100", "svhn"])
 def small(request, smalls) -> Small:
     return smalls[request.param]
 
 
-@pytest.fixture(params=["cifar10"])
+@pytest.fixture(params=["cifar10", "cifar100"])
 def archived(request, smalls) -> Small:
     """One that comes as an archive."""
     return smalls[request.param]
@@ -99,6 +117,13 @@ def empty_machine(smalls, monkeypatch, tmp_path):
     """No AIRBENCH_DATA, an empty cache, no network, and torchvision expects the md5s of the small data sets."""
     for small in smalls.values():
         reader = getattr(torchvision.datasets, SOURCES[small.name].torchvision_class)
+        if small.name == "svhn":
+            expected = {
+                split: [*reader.split_list[split][:2], small.md5(reader.split_list[split][1])]
+                for split in ("train", "test")
+            }
+            monkeypatch.setattr(reader, "split_list", expected)
+            continue
         md5s = [[os.path.basename(file), small.md5(file)] for file in small.files]
         monkeypatch.setattr(reader, "train_list", md5s[:-2])
         monkeypatch.setattr(reader, "test_list", md5s[-2:-1])
@@ -156,6 +181,7 @@ def test_reading(small):
     torch.testing.assert_close(data.test_labels, labels[-20:], rtol=0, atol=0)
     assert data.train_images.is_contiguous()
     assert data.test_images.is_contiguous()
+    assert data.mirror_changes_class == (small.name == "svhn")
 
 
 def test_mean_and_std_are_those_of_the_training_images(small):
@@ -168,9 +194,8 @@ def test_mean_and_std_are_those_of_the_training_images(small):
 def test_each_file_is_hashed_once(small, monkeypatch):
     hashed = []
     monkeypatch.setattr(sources, "md5_of", lambda path: hashed.append(path.name) or downloads.md5_of(path))
-    monkeypatch.setattr(
-        torchvision.datasets.cifar, "check_integrity", lambda path, md5: hashed.append(os.path.basename(path)) or True
-    )
+    for module in (torchvision.datasets.cifar, torchvision.datasets.svhn):
+        monkeypatch.setattr(module, "check_integrity", lambda path, md5: hashed.append(os.path.basename(path)) or True)
     load_dataset(small.name, small.root)
     assert sorted(name for name in hashed if "meta" not in name) == sorted(
         os.path.basename(file) for file in small.files if "meta" not in file
@@ -195,7 +220,8 @@ def test_broken_file_is_named_with_the_remedy(small, root, damage):
         small.copy_to(root, small.files)
         break_file(root / name, damage)
         for which in (small.name, "auto") if small.name == "cifar10" else (small.name,):  # never passed over in silence
-            message = message_of(which, root)
+            # A file of SVHN that is missing would be downloaded: it is no part of a whole, as CIFAR's are of a folder.
+            message = message_of(which, root, download=(small.name, damage) != ("svhn", "missing"))
             assert str(root / name) in message
             assert f"airbench data {small.name}" in message
 
@@ -323,6 +349,20 @@ def test_download_goes_into_root_else_airbench_data_else_the_cache(small, fake_d
     assert data.digest == load_dataset(small.name, small.root).digest
 
 
+@pytest.mark.parametrize("there", [0, 1])
+def test_interrupted_download_of_two_files_is_completed(smalls, fake_download, root, tmp_path, there):
+    """Beside the file that is there, not where a new download would go."""
+    small = smalls["svhn"]
+    small.copy_to(tmp_path / "cache", [small.files[there]])
+    load_dataset("svhn", root)
+    assert fake_download == [tmp_path / "cache" / small.files[1 - there]]
+
+
+def test_downloaded_files_are_not_hashed_again(smalls, fake_download, root, monkeypatch):
+    monkeypatch.setattr(sources, "md5_of", lambda path: pytest.fail("downloads.download has hashed it"))
+    load_dataset("svhn", root)
+
+
 def test_no_download_when_told_so(small, root, tmp_path):
     message = message_of(small.name, root, download=False)
     for words in (str(root), str(tmp_path / "cache"), f"airbench data {small.name}", "AIRBENCH_DATA"):
@@ -338,12 +378,18 @@ def test_auto_takes_cifar10_from_disk(smalls, root, capsys):
 
 
 def test_mirrors_end_with_the_original_host(small):
-    """And each serves the file, or the folder of the files, that torchvision would ask for."""
-    mirrors, reader = SOURCES[small.name].mirrors, getattr(torchvision.datasets, SOURCES[small.name].torchvision_class)
-    assert len(set(mirrors)) == len(mirrors) > 1
-    assert mirrors[-1] == reader.url
-    assert all(small.archive in url for url in mirrors)
+    source = SOURCES[small.name]
+    if small.name == "svhn":
+        *mirrors, last = source.mirrors
+        assert [last + name for name in small.files] == [url for url, _, _ in source.reader.split_list.values()]
+        assert mirrors[-1] == last.replace("http://", "https://")
+        assert all(url.endswith("/") for url in mirrors)
+    else:
+        mirrors = source.mirrors
+        assert mirrors[-1] == source.reader.url
+        assert all(small.archive in url for url in mirrors)
     assert all(url.startswith("https://") for url in mirrors)
+    assert len({url.split("/")[2] for url in mirrors}) == len(mirrors) > 1
 
 
 def test_the_genuine_cifar10(cifar10):
