@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import scipy.io
@@ -251,6 +252,18 @@ def test_killed_extraction_leaves_no_trace(archived, root):
     (part / "other").write_bytes(b"left over")
     load_dataset(archived.name, root)
     assert not part.exists()
+
+
+def test_archive_that_another_process_extracts_is_not_extracted_again(archived, root, monkeypatch):
+    class Waited(filelock.FileLock):
+        def __enter__(self):
+            archived.copy_to(root, archived.files)  # what the other process did while it held the lock
+            return super().__enter__()
+
+    archived.copy_to(root, archived.downloads)
+    monkeypatch.setattr(filelock, "FileLock", Waited)
+    monkeypatch.setattr(tarfile, "open", lambda path: pytest.fail("extracted again"))
+    assert load_dataset(archived.name, root).digest == load_dataset(archived.name, archived.root).digest
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "a folder"])
