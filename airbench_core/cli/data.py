@@ -2,12 +2,12 @@
 
 import argparse
 
-from airbench_core.datasets import load_dataset
+from airbench_core.datasets import LOADERS, load_dataset
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser("data", help="find, download and verify a data set")
-    parser.add_argument("data", metavar="NAME", help="cifar10, builtin or auto")
+    parser.add_argument("data", metavar="NAME", help=f"{', '.join(LOADERS)} or auto")
     add_root(parser)
     parser.set_defaults(run=run)
 

@@ -17,7 +17,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airbench_core.datasets.cache_folder", lambda: cache)
+        patch.setattr("airbench_core.downloads.cache_folder", lambda: cache)
         return load_dataset("builtin")
 
 
