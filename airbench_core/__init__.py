@@ -8,6 +8,8 @@ result = train(replace(AIRBENCH94, flip="random"), data, seed=0, scale="laptop")
 print(result.accuracy, result.seconds)
 """
 
+from typing import TYPE_CHECKING
+
 from airbench_core.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, DataError, Diverged, UsageError
@@ -29,6 +31,9 @@ from airbench_core.scales import SCALES, Scale
 from airbench_core.tables import describe, diff
 from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer, train
 
+if TYPE_CHECKING:
+    from airbench_core.alternating_flip import AlternatingFlip
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -43,6 +48,7 @@ __all__ = [
     "RESNET18",
     "SCALES",
     "AirbenchError",
+    "AlternatingFlip",
     "DataError",
     "Dataset",
     "Diverged",
@@ -61,3 +67,12 @@ __all__ = [
     "load_dataset",
     "train",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """Imports `AlternatingFlip` when it is first asked for: torchvision's transforms take almost as long as torch."""
+    if name != "AlternatingFlip":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from airbench_core.alternating_flip import AlternatingFlip
+
+    return AlternatingFlip

@@ -1,0 +1,153 @@
+"""Alternating flip for every data set and DataLoader; `augmentation.flip_mask` is its counterpart for images in memory.
+
+data = AlternatingFlip(ImageFolder("train", transform))  # transform: without a flip of its own
+loader = DataLoader(data, batch_size=256, shuffle=True, num_workers=8, persistent_workers=True)
+for epoch in range(16):
+    data.set_epoch(epoch)
+    for images, labels in loader: ...
+"""
+
+import operator
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import PIL.Image
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from airbench_core.errors import DataError, UsageError
+
+
+class AlternatingFlip(Dataset):
+    """A map-style data set whose pictures are mirrored left to right in every other epoch.
+
+    A fair coin, tossed once for each image, says whether it is mirrored in epoch 0; in epoch 1 it is the other way
+    round, in epoch 2 as in epoch 0, and so on: any two epochs in a row show both sides of every image (Jordan,
+    arXiv:2404.00498, section 3.6). The coin is a hash of (seed, index), so it does not depend on the length of
+    the data set, the number of workers or any random state, and none is used up.
+
+    dataset: has `__len__` and `__getitem__`. Its own transforms come first; leave a random flip out of them. A sample
+        is a picture, or a tuple, list or dict with one, nested or not. Mirrored is what torchvision.transforms.v2 would
+        mirror: PIL images and tv_tensors (images, videos, masks, boxes, key points), all of them together; or, where
+        there is none of PIL.Image, tv_tensors.Image and Video, the first plain tensor, (..., C, H, W). The rest of the
+        sample stays as it is: wrap a mask that is to turn with its image in tv_tensors.Mask.
+    seed: any integer; the same in all processes of a distributed training.
+
+    `set_epoch` must be called before each epoch. To read a sample before its first call is an error: with an epoch
+    taken for granted, who forgets the call would train on still pictures and never know.
+
+    The index is that in `dataset`. AlternatingFlip(Subset(whole, indices)) numbers the subset from 0;
+    Subset(AlternatingFlip(whole), indices) keeps the numbers, and so the orientations, of the whole. To split into
+    training and validation images, split first and wrap the training part: validation images are not to be mirrored.
+
+    Pickles and deep copies have an epoch of their own; the worker processes of a DataLoader share that of their parent.
+
+    Raises UsageError if `dataset` is not map-style or `seed` no integer; when read, UsageError if no epoch is set,
+    DataError if there is no picture in the sample, IndexError for an index outside the data set.
+    """
+
+    def __init__(self, dataset: Any, seed: int = 0):
+        needed = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+        if not needed or isinstance(dataset, IterableDataset):  # which inherits a __getitem__ that only raises
+            raise UsageError(
+                f"AlternatingFlip needs a data set with __getitem__ and __len__, and {type(dataset).__name__} is none: "
+                "without an index it cannot tell which image was seen before"
+            )
+        self.dataset, self.seed = dataset, _integer("seed", seed)
+        # In shared memory, so that a worker that is already running sees the epoch change: persistent workers keep
+        # the copy of this object that they got when they started, by fork or by pickle. What they fetched ahead of
+        # an epoch that was broken off is no danger: DataLoader throws it away before it starts the next.
+        self._epoch = torch.tensor(-1, device="cpu").share_memory_()  # -1: not set yet
+
+    def set_epoch(self, epoch: int) -> None:
+        """Turn to `epoch`, 0 or more. Call it between epochs: before the loader's iterator is made, in every process.
+
+        Raises UsageError for anything else.
+        """
+        if (number := _integer("epoch", epoch)) < 0:
+            raise UsageError(f"AlternatingFlip: epoch={epoch} is not legal: 0 or more, counted from 0")
+        self._epoch.fill_(number)
+
+    @property
+    def epoch(self) -> int:
+        """What `set_epoch` was given last; UsageError if it was never called."""
+        if (epoch := int(self._epoch)) < 0:
+            raise UsageError("AlternatingFlip: no epoch is set: call set_epoch(epoch) before each epoch, from 0 on")
+        return epoch
+
+    def mirrored(self, indices: int | Sequence[int] | Tensor) -> Tensor:
+        """Which images are mirrored in the current epoch: bool, in the shape and on the device of `indices`.
+
+        For batches that are mirrored elsewhere, on a GPU say, AlternatingFlip(range(number_of_images)) will do.
+        Raises IndexError for an index outside the data set.
+        """
+        indices, epoch = torch.as_tensor(indices), self.epoch
+        mirrored = [self._is_mirrored(self._position(index), epoch) for index in indices.flatten().tolist()]
+        return torch.tensor(mirrored, dtype=torch.bool, device=indices.device).reshape(indices.shape)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        position = self._position(index)
+        mirrored = self._is_mirrored(position, self.epoch)
+        sample = self.dataset[position]
+        return _MIRROR(sample) if mirrored else sample
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._epoch.share_memory_()  # a worker's is shared already, and stays the same memory
+
+    def _is_mirrored(self, position: int, epoch: int) -> bool:
+        return _toss(self.seed, position) != (epoch % 2 == 1)
+
+    def _position(self, index: int) -> int:
+        """`index` counted from the front: an image has one coin, however it is asked for."""
+        position = index = operator.index(index)
+        if index < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} images")
+        return position
+
+
+class _Mirror(v2.Transform):
+    """v2.RandomHorizontalFlip(p=1), but without its toss, which would shift the random numbers of all that follows."""
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """`flat_inputs` is what will be mirrored: with no picture in it the images would silently stay as they are."""
+        for part in flat_inputs:
+            if isinstance(part, PIL.Image.Image | tv_tensors.Image | tv_tensors.Video):
+                return {}
+            if not isinstance(part, tv_tensors.TVTensor) and part.ndim >= 3:
+                return {}
+        found = ", ".join(f"{type(part).__name__} {tuple(part.shape)}" for part in flat_inputs) or "no tensor"
+        raise DataError(
+            f"AlternatingFlip: a sample without a picture to mirror (found: {found}): give the picture as a PIL image, "
+            "as tv_tensors.Image, or as the sample's first plain tensor, (C, H, W)"
+        )
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return v2.functional.horizontal_flip(inpt)
+
+
+_MIRROR = _Mirror()
+
+
+def _toss(seed: int, index: int) -> bool:
+    """A fair coin for each (seed, index): one bit of a cryptographic hash, so that no two seeds or indices are alike.
+
+    (Of seed + index, say, one seed's coins would be another's, moved along.)
+    """
+    return bool(sha256(f"{seed} {index}".encode()).digest()[0] & 1)
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"AlternatingFlip: {name}={value!r} is not legal: an integer") from None
