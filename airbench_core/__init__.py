@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airbench_core.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
-from airbench_core.errors import AirbenchError, DataError, Diverged, UsageError
+from airbench_core.errors import AirbenchError, AirbenchWarning, DataError, Diverged, UsageError
 from airbench_core.learner import Parts
 from airbench_core.published import (
     AIRBENCH94,
@@ -48,6 +48,7 @@ __all__ = [
     "RESNET18",
     "SCALES",
     "AirbenchError",
+    "AirbenchWarning",
     "AlternatingFlip",
     "DataError",
     "Dataset",

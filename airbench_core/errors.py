@@ -20,5 +20,9 @@ class DataError(AirbenchError):
     """A data set that is missing, truncated, altered or could not be downloaded."""
 
 
+class AirbenchWarning(UserWarning):
+    """A request that can be met but is hardly meant: one line with the remedy. The command line prints it bare."""
+
+
 class Diverged(AirbenchError):
     """The training loss is no longer a finite number."""

@@ -9,6 +9,7 @@ import copy
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from airbench_core.augmentation import Augmentation, normalize, plan
 from airbench_core.datasets import Dataset
 from airbench_core.devices import Clock, Runtime, compile_errors
-from airbench_core.errors import AirbenchError, Diverged
+from airbench_core.errors import AirbenchError, AirbenchWarning, Diverged
 from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, tta_views, view_logits
 from airbench_core.learner import Learner, Parts, Proxy
 from airbench_core.recipes import Recipe
@@ -106,6 +107,7 @@ class Trainer:
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
         self.steps = self.recipe.steps(self.images)
+        _warn_of_mirrors(self.recipe, self.data)
         shared = self.recipe, self.data, self.runtime, self.parts
         self.main = Learner(*shared)
         self.proxy = None if self.recipe.proxy_keep is None else Proxy(*shared)
@@ -242,3 +244,14 @@ class Trainer:
                 labels = rows[:, 0] % len(self.data.classes)
                 self.main.step(augmentation.batch(rows), labels, first)
         self.logits(self.recipe.tta)
+
+
+def _warn_of_mirrors(recipe: Recipe, data: Dataset) -> None:
+    mirrors = [f"{name}={value}" for name in ("flip", "tta") if (value := getattr(recipe, name)) != "none"]
+    if data.mirror_changes_class and mirrors:
+        warnings.warn(
+            f"{' and '.join(mirrors)} on {data.name}, where a mirrored picture may show something else: "
+            "set flip and tta to none",
+            AirbenchWarning,
+            stacklevel=3,
+        )

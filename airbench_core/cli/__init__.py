@@ -3,10 +3,13 @@
 import argparse
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
-from airbench_core.cli import bench, data, doctor, recipes, train
-from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.cli import bench, data, diff, doctor, recipes, train, verify
+from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,11 +23,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
     parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (train, recipes, data, doctor, bench):
+    for module in (train, verify, recipes, diff, data, doctor, bench):
         module.add(verbs)
     try:
         args = parser.parse_args(argv)
-        status = args.run(args)
+        with _warnings_in_one_line():
+            status = args.run(args)
         sys.stdout.flush()
         return status
     except AirbenchError as error:
@@ -47,6 +51,23 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print("airbench: error: out of memory: try a smaller batch_size, widths or scale", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Our own warnings without the file, the line and the source that Python puts around them."""
+    with warnings.catch_warnings():
+        pythons = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+            if issubclass(category, AirbenchWarning):
+                print(f"airbench: warning: {message}", file=sys.stderr)
+            else:
+                pythons(message, category, *rest)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", AirbenchWarning)
+        yield
 
 
 def _discard_stdout() -> None:

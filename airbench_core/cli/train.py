@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from
-from airbench_core.datasets import load_dataset
+from airbench_core.datasets import LOADERS, load_dataset
 from airbench_core.errors import Diverged, UsageError
 from airbench_core.study import runlog
 from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer
@@ -21,20 +21,33 @@ from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer
 
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser("train", help="train a recipe and print its accuracy and seconds")
+    add_runs(parser, runs=1)
+    parser.set_defaults(run=run)
+
+
+def add_runs(parser: argparse.ArgumentParser, runs: int) -> None:
+    """The options of a command that trains one recipe several times; `make_runs` does so."""
     add_recipe(parser)
     add_scale(parser)
-    parser.add_argument("--data", default="auto", help="cifar10, builtin or auto (default: CIFAR-10 if it is on disk)")
+    names = f"{', '.join(LOADERS)} or auto"
+    parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
     add_root(parser)
-    parser.add_argument("--runs", type=int, default=1, help="how many runs, with seeds counted up from --seed")
+    parser.add_argument(
+        "--runs", type=int, default=runs, help=f"how many runs, with seeds counted up from --seed (default {runs})"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the first run (default 0)")
     add_runtime(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="append each finished run to this log, a line of JSON each"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    return 0 if len(make_runs(args)) == args.runs else 130
+
+
+def make_runs(args: argparse.Namespace) -> list[RunResult]:
+    """Train as often as asked, printing and logging each run and a summary; fewer results if Ctrl-C stopped it."""
     if args.runs < 1:
         raise UsageError(f"runs={args.runs} is not legal: 1 or more")
     if not 0 <= args.seed <= args.seed + args.runs - 1 < 2**63:
@@ -60,13 +73,12 @@ def run(args: argparse.Namespace) -> int:
                     runlog.append(args.out, result)
     except Stopped as stopped:
         print(f"airbench: run {len(results) + 1} {stopped}", file=sys.stderr)
-        return 130
     except Diverged as error:
         raise Diverged(f"run {len(results) + 1}: {error}") from error
     finally:
         if results:
             print(summary(results, args.runs))
-    return 0
+    return results
 
 
 def _one_run(trainer: Trainer, number: int, seed: int, stop: threading.Event) -> RunResult:

@@ -8,7 +8,7 @@ from torchvision.transforms.functional import hflip, normalize as normalize_one,
 import itertools
 
 from airbench_core import AIRBENCH94
-from airbench_core.augmentation import Augmentation, coin, crop, cutout, flip_mask, mirror, normalize, pad
+from airbench_core.augmentation import Augmentation, coin, crop, cutout, flip_mask, mirror, normalize, pad, plan
 
 
 @pytest.fixture
@@ -116,3 +116,28 @@ def test_the_seed_decides_everything(images):
         batches.append(augmentation.batch(augmentation.draw(0)))
     assert torch.equal(batches[0], batches[1])
     assert not torch.equal(batches[0], batches[2])
+
+
+def stream(recipe, images, batches):
+    return [rows for rows, _ in zip(plan(make(recipe, images)), range(batches), strict=False)]
+
+
+def test_the_plan_drops_what_fills_no_batch(images):
+    recipe = replace(AIRBENCH94, batch_size=15)
+    augmentation = make(recipe, images)
+    epochs = [augmentation.draw(epoch) for epoch in range(3)]
+    expected = [rows for epoch in epochs for rows in (epoch[:15], epoch[15:30])]
+    for rows, wanted in zip(stream(recipe, images, 6), expected, strict=True):
+        assert torch.equal(rows, wanted)
+
+
+def test_batches_that_cross_epochs_drop_no_image_and_keep_each_epochs_draw(images):
+    recipe = replace(AIRBENCH94, batch_size=15, cross_epochs=True, cutout=4)
+    augmentation = make(recipe, images)
+    whole = torch.cat([augmentation.draw(epoch) for epoch in range(3)])  # 120 rows
+    batches = stream(recipe, images, 8)
+    assert all(len(rows) == 15 for rows in batches)
+    assert torch.equal(torch.cat(batches), whole)
+    sides = whole[:, 1].view(3, 40).gather(1, whole[:, 0].view(3, 40).argsort(1))
+    assert torch.equal(sides[0], 1 - sides[1])  # each image is still mirrored in every other epoch
+    assert torch.equal(sides[0], sides[2])

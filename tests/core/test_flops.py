@@ -2,15 +2,38 @@ from dataclasses import replace
 
 import pytest
 
-from airbench_core import AIRBENCH94, BASELINE, LADDER
+from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, BASELINE, LADDER, RECIPES
 from airbench_core.flops import training_flops
 
 # The repository's ablation study, in PFLOPs (airbench/ablations of cifar10-zoo), from the whitening rung upwards.
 PUBLISHED = [0.76, 0.65, 0.49, 0.47, 0.42, 0.39, 0.36, 0.36]
 
 
-def test_airbench94_is_within_4_percent():
-    assert training_flops(AIRBENCH94) / 1e15 == pytest.approx(0.355, rel=0.04)
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("airbench94", 0.355),
+        ("airbench94_muon", 0.29),
+        ("airbench95", 1.39),
+        ("airbench96", 4.91),
+        ("airbench96_faster", 3.1),
+        ("resnet18", 32.3),
+    ],
+)
+def test_every_recipe_is_within_5_percent(name, published):
+    assert training_flops(RECIPES[name]) / 1e15 == pytest.approx(published, rel=0.05)
+
+
+def test_a_proxy_costs_a_forward_pass_of_each_batch_and_a_backward_pass_of_every_fourth():
+    def flops(**changes):
+        short = {"epochs": 1, "tta": "none", "whiten_bias_epochs": 0}
+        return training_flops(replace(AIRBENCH96_FASTER, **short | changes))
+
+    every, fourth, second = (flops(proxy_every=n) for n in (1, 4, 2))  # of 48 steps 48, 12 and 24 learn
+    assert every - second == pytest.approx(2 * (second - fourth))
+    alone = flops(proxy_keep=None, batch_size=512, epochs=48 / 97)
+    proxy = replace(AIRBENCH96_FASTER.proxy(), epochs=1)
+    assert every - alone == pytest.approx(training_flops(proxy, 50_000, test_images=0), rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from airbench_core import AIRBENCH94, BASELINE
+from airbench_core import AIRBENCH94, BASELINE, UsageError
 from airbench_core.augmentation import normalize
 from airbench_core.flops import parameters
-from airbench_core.network import Conv, Linear, Network, identity_init_, whitening_filters
+from airbench_core.network import (
+    Conv,
+    ConvGroup,
+    Linear,
+    Network,
+    identity_init_,
+    make_network,
+    whitening_filters,
+)
 
 
 def correlated_images() -> torch.Tensor:
@@ -81,6 +89,50 @@ def test_first_layer_of_each_baseline():
         network.reset(torch.Generator().manual_seed(0))
     assert not whitened.first.bias.any()
     assert plain.first.bias.all()
+
+
+def test_the_residual_joins_a_groups_first_activation_to_its_last(generator):
+    recipe = replace(AIRBENCH94, depth=3, residual=True)
+    group = ConvGroup(8, 8, recipe)
+    for convolution in group.convolutions:
+        torch.nn.init.normal_(convolution.weight, generator=generator)
+    x = torch.randn(4, 8, 6, 6, generator=generator)
+    first = F.gelu(group.norms[0](F.max_pool2d(F.conv2d(x, group.convolutions[0].weight, padding=1), 2)))
+    second = F.gelu(group.norms[1](F.conv2d(first, group.convolutions[1].weight, padding=1)))
+    third = group.norms[2](F.conv2d(second, group.convolutions[2].weight, padding=1))
+    torch.testing.assert_close(group(x), F.gelu(third + first))
+    group.residual = False
+    torch.testing.assert_close(group(x), F.gelu(third))
+
+
+def test_a_unit_head_has_unit_deviation_and_divides_by_its_width(generator):
+    images = torch.randn(4, 3, 32, 32, generator=generator)
+    plain, unit = Network(AIRBENCH94).eval(), Network(replace(AIRBENCH94, unit_head=True)).eval()
+    for network in (plain, unit):
+        network.reset(torch.Generator().manual_seed(0))
+    assert unit.head.weight.std().item() == pytest.approx(1, rel=1e-5)
+    factor = 9 / 256 / plain.head.weight.std()
+    torch.testing.assert_close(unit(images), plain(images) * factor)
+
+
+def test_the_whitening_bias_starts_at_0_or_as_pytorch_draws_it(generator):
+    network = Network(replace(AIRBENCH94, whiten_bias_zero=False))
+    network.reset(generator)
+    assert 0 < network.first.bias.abs().max() <= 1 / 12**0.5
+    assert network.first.bias.unique().numel() == 24
+
+
+@pytest.mark.parametrize("size", [24, 49, 8])
+def test_images_that_do_not_fit_are_refused(size):
+    with pytest.raises(UsageError, match=f"images of {size} x {size} pixels do not fit .* 25 to 48 pixels, best to 32"):
+        make_network(AIRBENCH94, size=size)
+
+
+@pytest.mark.parametrize("size", [25, 48])
+def test_images_that_just_fit(size):
+    network = make_network(AIRBENCH94, classes=3, size=size)
+    network.reset(torch.Generator().manual_seed(0))
+    assert network(torch.randn(2, 3, size, size)).shape == (2, 3)
 
 
 def test_batchnorm_follows_the_recipe():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from airbench_core import AIRBENCH94, BASELINE, SCALES, UsageError
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH96_FASTER, BASELINE, RESNET18, SCALES, UsageError
 from airbench_core.scales import scale_named
 
 
@@ -18,6 +18,20 @@ def test_a_scale_multiplies_what_it_says_and_keeps_the_tricks():
         "widths": (16, 64, 64), "batch_size": 512, "epochs": 4.95, "lr": pytest.approx(1.15), "whiten_bias_epochs": 1.5
     }  # fmt: skip
     assert scale.recipe(BASELINE).whiten_bias_epochs is None
+
+
+def test_rates_follow_the_way_in_which_an_optimizer_states_them():
+    scale = replace(SCALES["full"], batch_size=0.5, lr=3)
+    assert scale.recipe(AIRBENCH94).lr == pytest.approx(3 * 11.5)  # per 1,024 examples, whatever the batch
+    assert scale.recipe(RESNET18).lr == pytest.approx(3 * 0.1 / 2)  # the loss is a mean over half the images
+    muon = scale.recipe(AIRBENCH94_MUON)
+    assert (muon.lr, muon.bias_lr, muon.head_lr) == (0.24, pytest.approx(3 * 0.053), pytest.approx(3 * 0.67))
+
+
+def test_a_proxy_is_scaled_with_its_network():
+    scaled = replace(SCALES["full"], width=0.25, batch_size=0.5).recipe(AIRBENCH96_FASTER)
+    assert (scaled.proxy_widths, scaled.proxy_keep) == ((8, 16, 16), 256)
+    assert scaled.widths == (32, 96, 128)
 
 
 def test_switching_a_trick_and_scaling_commute():

@@ -12,6 +12,7 @@ from airbench_core import (
     AIRBENCH96_FASTER,
     BASELINE,
     RECIPES,
+    AirbenchWarning,
     Diverged,
     Parts,
     Runtime,
@@ -334,6 +335,24 @@ def test_too_few_images_for_a_batch(noise):
         train(AIRBENCH94, noise)
     with pytest.raises(UsageError, match="scale=huge is not legal: full, laptop, smoke"):
         train(AIRBENCH94, noise, scale="huge")
+
+
+def test_mirrors_of_what_must_not_be_mirrored_are_warned_of(noise, tiny, float32):
+    digits = replace(noise, mirror_changes_class=True)
+    with pytest.warns(AirbenchWarning, match="flip=random on noise, where a mirrored picture may show something else"):
+        Trainer(replace(SHORT, flip="random", tta="none"), digits, scale=tiny, runtime=float32)
+    with pytest.warns(AirbenchWarning, match=r"^tta=mirror on noise"):
+        Trainer(replace(SHORT, flip="none", tta="mirror"), digits, scale=tiny, runtime=float32)
+    Trainer(replace(SHORT, flip="none", tta="none"), digits, scale=tiny, runtime=float32)
+
+
+def test_pictures_of_another_size(noise, tiny, float32):
+    large = replace(noise, train_images=noise.train_images.repeat(1, 1, 2, 2)[..., :40, :40])
+    large = replace(large, test_images=noise.test_images.repeat(1, 1, 2, 2)[..., :40, :40])
+    assert train(SHORT, large, scale=tiny, runtime=float32).epochs[-1].train_loss < 20
+    small = replace(noise, train_images=noise.train_images[..., :16, :16], test_images=noise.test_images[..., :16, :16])
+    with pytest.raises(UsageError, match="images of 16 x 16 pixels do not fit"):
+        Trainer(SHORT, small, scale=tiny, runtime=float32)
 
 
 def test_a_warm_up_leaves_no_trace(noise, tiny, float32):

@@ -7,11 +7,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from airbench_core import AIRBENCH94
-from airbench_core.cli import main
+from airbench_core import AIRBENCH94, RECIPES, load_dataset
+from airbench_core.cli import main, verify
 
 SMOKE = ["--scale", "smoke", "--data", "builtin", "--set", "epochs=7"]  # 2.1 epochs at this scale
 
@@ -77,6 +78,13 @@ def test_train_prints_a_row_an_epoch_and_a_summary_and_logs_each_run(tmp_path, c
             marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here"),
         ),
         (["recipes", "airbench93"], 2, "unknown recipe"),
+        (["diff", "airbench94", "airbench93"], 2, "unknown recipe 'airbench93'"),
+        (["verify", "airbench94", "--runs", "1"], 2, "runs=1 is not legal: a test needs 2 or more"),
+        (["verify", "airbench94", "--target", "94"], 2, "target=94 is not legal: above 0, below 1, such as 0.94"),
+        (["verify", "airbench94", "--scale", "laptop"], 2, "there is no published accuracy for this"),
+        (["verify", "airbench94", "--set", "flip=none"], 2, "there is no published accuracy for this"),
+        (["train", "airbench94", "--set", "optimizer=muon"], 2, "optimizer=muon needs bias_scale=1"),
+        (["train", "airbench96_faster", "--set", "proxy_keep=2000"], 2, "proxy_keep=2000 is more than the batch"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -98,6 +106,59 @@ def test_running_out_of_memory_is_one_line(error, monkeypatch, capsys):
     monkeypatch.setattr(Trainer, "run", run)
     assert main(["train", "airbench94", *SMOKE]) == 1
     assert capsys.readouterr().err == "airbench: error: out of memory: try a smaller batch_size, widths or scale\n"
+
+
+def test_diff_prints_the_fields_side_by_side(capsys):
+    assert main(["diff", "airbench95", "airbench96"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["field", "airbench95", "airbench96"]
+    assert ["cutout", "0", "12"] in [line.split()[:3] for line in lines]
+
+
+def test_recipes_lists_all_with_what_they_cost(capsys):
+    assert main(["recipes"]) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["airbench96"] == ["37", "1776", "9,915,704", "4.895"]
+    assert set(RECIPES) < set(rows)
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "verdict"), [(0.99, 1, "FAILED"), (0.9375, 0, "nothing speaks"), (None, 0, "nothing speaks")]
+)
+def test_verify_tests_the_mean_against_the_target(target, status, verdict, monkeypatch, capsys):
+    """Four runs of 0.93 to 0.945; the published target of airbench94 is 0.94."""
+    results = [SimpleNamespace(accuracy=value) for value in (0.93, 0.935, 0.94, 0.945)]
+    monkeypatch.setattr(verify, "make_runs", lambda args: results[: args.runs])
+    asked = [] if target is None else ["--target", str(target)]
+    assert main(["verify", "airbench94", "--runs", "4", *asked]) == status
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert line.startswith("mean accuracy 0.9375, 95 % interval 0.9272 to 0.9478, n=4; ")
+    assert verdict in line
+    monkeypatch.setattr(verify, "make_runs", lambda args: results)
+    assert main(["verify", "airbench94", "--runs", "5"]) == 130  # stopped before the last run
+
+
+def test_verify_makes_real_runs(capsys):
+    recipe = ["verify", "airbench94", "--scale", "smoke", "--data", "builtin", "--set", "epochs=1", "--runs", "2"]
+    assert main([*recipe, "--target", "0.999"]) == 1
+    assert main([*recipe, "--target", "0.001"]) == 0
+    assert capsys.readouterr().out.count("n=2; target") == 2
+
+
+def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
+    from airbench_core.cli import train as command
+
+    digits = replace(load_dataset("builtin"), name="digits", mirror_changes_class=True)
+    monkeypatch.setattr(command, "load_dataset", lambda *_: digits)
+    arguments = ["train", "airbench94", *SMOKE, "--set", "epochs=1"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().err == (
+        "airbench: warning: flip=alternating and tta=mirror+translate on digits, where a mirrored picture may show "
+        "something else: set flip and tta to none\n"
+    )
+    assert main([*arguments, "--set", "flip=none", "--set", "tta=none"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_doctor_says_what_is_here_and_what_a_run_costs(monkeypatch, capsys, tmp_path):
