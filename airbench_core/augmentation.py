@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
 
 
@@ -75,12 +76,18 @@ class Augmentation:
     """The training images of one run as the network sees them.
 
     images: normalized (N, 3, H, W) in channels-last memory. generator: on the images' device; all that is random
-    comes from it. flip: a function like `flip_mask`.
+    comes from it. flip: a function like `flip_mask`. Raises UsageError for shifts or squares larger than the images.
     """
 
     def __init__(self, images: Tensor, recipe: Recipe, generator: torch.Generator, flip=flip_mask):
         self.recipe, self.generator, self.flip = recipe, generator, flip
         self.size = images.shape[-1]
+        for name, largest in ("cutout", self.size), ("translate", self.size - 1):  # a reflection has no more to show
+            if getattr(recipe, name) > largest:
+                raise UsageError(
+                    f"{name}={getattr(recipe, name)} is too much for images of {self.size} x {self.size} pixels: "
+                    f"{largest} at most"
+                )
         self.padded = pad(images, recipe.translate).contiguous(memory_format=torch.channels_last)
         self.first_flip = coin(len(images), generator)
         self.order: Tensor | None = None

@@ -4,13 +4,28 @@ import html
 from dataclasses import dataclass, fields
 
 from airbench_core.fields import shown
+from airbench_core.published import RECIPES
 from airbench_core.recipes import Recipe
 
 
 def describe(recipe: Recipe) -> str:
-    """A table of all fields, one per line: name, value, meaning."""
-    rows = [(f.name, shown(getattr(recipe, f.name)), f.metadata["doc"]) for f in fields(recipe)]
-    return "\n".join(f"{name:19} {value:17} {doc}" for name, value, doc in rows)
+    """A table of the fields, one per line: name, value, meaning; last the names of those that play no part in it."""
+    idle = _idle(recipe)
+    rows = [(f.name, shown(getattr(recipe, f.name)), f.metadata["doc"]) for f in fields(recipe) if f.name not in idle]
+    table = "\n".join(f"{name:19} {value:17} {doc}" for name, value, doc in rows)
+    return f"{table}\n\nwithout effect here: {', '.join(idle)}" if idle else table
+
+
+def _idle(recipe: Recipe) -> list[str]:
+    """The fields that say nothing, because the trick that they belong to is off."""
+    idle = []
+    if not recipe.whiten:
+        idle += ["whiten_eps", "whiten_bias_epochs", "whiten_bias_zero"]
+    if recipe.proxy_keep is None:
+        idle += ["proxy_widths", "proxy_every"]
+    if recipe.optimizer != "muon":
+        idle += ["bias_lr", "head_lr", "muon_momentum", "newton_schulz_steps"]
+    return idle
 
 
 @dataclass(frozen=True)
@@ -46,12 +61,13 @@ class Diff:
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def diff(a: Recipe, b: Recipe, names: tuple[str, str] = ("first", "second")) -> Diff:
-    """The fields in which `a` and `b` differ, side by side; `names` head the two columns."""
+def diff(a: Recipe, b: Recipe) -> Diff:
+    """The fields in which `a` and `b` differ, side by side; a published recipe heads its column by its name."""
+    names = {recipe: name for name, recipe in RECIPES.items()}
     changed = a.changes(b)
     rows = tuple(
         (f.name, shown(getattr(a, f.name)), shown(getattr(b, f.name)), f.metadata["doc"])
         for f in fields(a)
         if f.name in changed
     )
-    return Diff(*names, rows)
+    return Diff(names.get(a, "first"), names.get(b, "second"), rows)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
-from scipy import stats
 
 from airbench_core import AIRBENCH94, SCALES, Recipe
 from airbench_core.recipes import parse_field, with_fields
 from airbench_core.study import runlog
+from airbench_core.study.statistics import Mean, mean_interval
 
 LOG = Path(__file__).parent / "results" / "laptop-cifar10.jsonl"
 REMOVED = {
@@ -27,14 +27,12 @@ REMOVED = {
 
 
 class Row(NamedTuple):
-    """Accuracies in percent; the difference is paired by seed, `half` is half its 95 % interval (Student's t)."""
+    """Accuracies in percent; the difference is paired by seed."""
 
     label: str
     setting: str
-    n: int
     mean: float
-    difference: float
-    half: float
+    difference: Mean
 
 
 def table(log: Path = LOG) -> tuple[list[float], list[Row]]:
@@ -48,9 +46,7 @@ def table(log: Path = LOG) -> tuple[list[float], list[Row]]:
 
     def row(label: str, setting: str, with_it: dict[int, float], without: dict[int, float]) -> Row:
         pairs = [100 * (without[seed] - with_it[seed]) for seed in sorted(with_it)]
-        spread = statistics.stdev(pairs) / len(pairs) ** 0.5
-        half = stats.t.ppf(0.975, len(pairs) - 1) * spread
-        return Row(label, setting, len(pairs), 100 * statistics.mean(without.values()), statistics.mean(pairs), half)
+        return Row(label, setting, 100 * statistics.mean(without.values()), mean_interval(pairs))
 
     def changes(setting: str) -> str:
         return str(with_fields(laptop, **dict([parse_field(setting)])).changes(laptop))
@@ -80,8 +76,9 @@ def markdown(base: list[float], rows: list[Row]) -> str:
     ]
     lines.append(f"| *(nothing removed)* | | {statistics.mean(base):.1f} % | | | {len(base)} |")
     for r in rows:
-        interval = f"{signed(r.difference - r.half)} to {signed(r.difference + r.half)}"
-        lines.append(f"| {r.label} | `{r.setting}` | {r.mean:.1f} % | {signed(r.difference)} | {interval} | {r.n} |")
+        d = r.difference
+        interval = f"{signed(d.low)} to {signed(d.high)}"
+        lines.append(f"| {r.label} | `{r.setting}` | {r.mean:.1f} % | {signed(d.mean)} | {interval} | {d.n} |")
     return "\n".join(lines)
 
 
@@ -89,11 +86,12 @@ def figure(rows: list[Row]) -> Figure:
     picture = Figure(figsize=(7.5, 3.2), layout="constrained", dpi=150)
     axes = picture.subplots()
     labels = [row.label for row in rows][::-1]
-    values = [row.difference for row in rows][::-1]
-    axes.barh(labels, values, xerr=[row.half for row in rows][::-1], color="#4477aa", ecolor="#222222", capsize=3)
+    differences = [row.difference for row in rows][::-1]
+    means, halves = [d.mean for d in differences], [d.high - d.mean for d in differences]
+    axes.barh(labels, means, xerr=halves, color="#4477aa", ecolor="#222222", capsize=3)
     axes.axvline(0, color="#222222", linewidth=0.8)
     picture.supxlabel("test accuracy when removed: change in percentage points, 95 % interval", fontsize=10)
-    picture.suptitle(f"airbench94 at the laptop scale, CIFAR-10, {rows[0].n} seeds each", fontsize=11)
+    picture.suptitle(f"airbench94 at the laptop scale, CIFAR-10, {rows[0].difference.n} seeds each", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return picture
 

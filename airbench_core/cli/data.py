@@ -18,8 +18,9 @@ def add_root(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     data = load_dataset(args.data, args.root)
+    names = ", ".join(data.classes[:10]) + ", ..." * (len(data.classes) > 10)
     print(
         f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "
-        f"{len(data.classes)} classes ({', '.join(data.classes)}), digest {data.digest}"
+        f"{len(data.classes)} classes ({names}), digest {data.digest}"
     )
     return 0

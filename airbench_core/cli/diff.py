@@ -14,5 +14,5 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    print(diff(recipe_named(args.first), recipe_named(args.second), (args.first, args.second)))
+    print(diff(recipe_named(args.first), recipe_named(args.second)))
     return 0

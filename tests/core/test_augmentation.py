@@ -7,7 +7,7 @@ from torchvision.transforms.functional import hflip, normalize as normalize_one,
 
 import itertools
 
-from airbench_core import AIRBENCH94
+from airbench_core import AIRBENCH94, UsageError
 from airbench_core.augmentation import Augmentation, coin, crop, cutout, flip_mask, mirror, normalize, pad, plan
 
 
@@ -116,6 +116,16 @@ def test_the_seed_decides_everything(images):
         batches.append(augmentation.batch(augmentation.draw(0)))
     assert torch.equal(batches[0], batches[1])
     assert not torch.equal(batches[0], batches[2])
+
+
+@pytest.mark.parametrize(("change", "most"), [({"cutout": 9}, 8), ({"translate": 8}, 7)])
+def test_shifts_and_squares_that_are_larger_than_the_images(change, most):
+    pictures = torch.zeros(4, 3, 8, 8)
+    (name,) = change
+    with pytest.raises(UsageError, match=f"{name}=. is too much for images of 8 x 8 pixels: {most} at most"):
+        make(replace(AIRBENCH94, **change), pictures)
+    augmentation = make(replace(AIRBENCH94, **{name: most}), pictures)
+    assert augmentation.batch(augmentation.draw(0)).shape == pictures.shape
 
 
 def stream(recipe, images, batches):

@@ -1,10 +1,23 @@
 from dataclasses import replace
 
-from airbench_core import AIRBENCH94, AIRBENCH96, diff
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, BASELINE, describe, diff
+
+
+def test_describe_sets_aside_what_has_no_effect():
+    def idle(recipe):
+        table, _, names = describe(recipe).partition("\n\nwithout effect here: ")
+        shown = [line.split()[0] for line in table.splitlines()]
+        assert sorted(shown + [name for name in names.split(", ") if name]) == sorted(vars(recipe))
+        return names
+
+    assert idle(AIRBENCH94) == "proxy_widths, proxy_every, bias_lr, head_lr, muon_momentum, newton_schulz_steps"
+    assert idle(AIRBENCH94_MUON) == "proxy_widths, proxy_every"
+    assert idle(AIRBENCH96_FASTER) == "bias_lr, head_lr, muon_momentum, newton_schulz_steps"
+    assert idle(BASELINE).startswith("whiten_eps, whiten_bias_epochs, whiten_bias_zero, proxy_widths")
 
 
 def test_diff_shows_the_fields_that_differ_side_by_side():
-    table = diff(AIRBENCH94, AIRBENCH96, ("airbench94", "airbench96"))
+    table = diff(AIRBENCH94, AIRBENCH96)
     assert {row[0]: row[1:3] for row in table.rows} == {
         "widths": ("64x256x256", "128x384x512"),
         "depth": ("2", "3"),
@@ -25,15 +38,16 @@ def test_diff_shows_the_fields_that_differ_side_by_side():
 
 
 def test_diff_as_a_table_in_a_notebook():
-    table = diff(AIRBENCH94, replace(AIRBENCH94, flip="random"), ("<mine>", "theirs"))
+    table = diff(AIRBENCH94, replace(AIRBENCH94, flip="random"))
     page = table._repr_html_()
-    assert "&lt;mine&gt;" in page
+    assert (table.a, table.b) == ("airbench94", "second")
+    assert "&lt;b&gt;" in replace(table, b="<b>")._repr_html_()
     assert page.count("<tr>") == 2
     assert "alternating" in page
     assert "random" in page
 
 
 def test_equal_recipes():
-    table = diff(AIRBENCH94, replace(AIRBENCH94), ("a", "b"))
+    table = diff(replace(AIRBENCH94, lr=1), replace(AIRBENCH94, lr=1))
     assert table.rows == ()
-    assert str(table) == table._repr_html_() == "a and b are the same"
+    assert str(table) == table._repr_html_() == "first and second are the same"

@@ -347,10 +347,12 @@ def test_mirrors_of_what_must_not_be_mirrored_are_warned_of(noise, tiny, float32
 
 
 def test_pictures_of_another_size(noise, tiny, float32):
-    large = replace(noise, train_images=noise.train_images.repeat(1, 1, 2, 2)[..., :40, :40])
-    large = replace(large, test_images=noise.test_images.repeat(1, 1, 2, 2)[..., :40, :40])
-    assert train(SHORT, large, scale=tiny, runtime=float32).epochs[-1].train_loss < 20
-    small = replace(noise, train_images=noise.train_images[..., :16, :16], test_images=noise.test_images[..., :16, :16])
+    def cut(size):
+        tiled = (images.repeat(1, 1, 2, 2)[..., :size, :size] for images in (noise.train_images, noise.test_images))
+        return replace(noise, **dict(zip(("train_images", "test_images"), tiled, strict=True)))
+
+    assert train(SHORT, cut(40), scale=tiny, runtime=float32).epochs[-1].train_loss < 20
+    small = cut(16)
     with pytest.raises(UsageError, match="images of 16 x 16 pixels do not fit"):
         Trainer(SHORT, small, scale=tiny, runtime=float32)
 
