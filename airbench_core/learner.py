@@ -1,5 +1,6 @@
 """A network that learns step by step: what a training repeats, and the proxy network that chooses images for it."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from airbench_core.augmentation import Augmentation, flip_mask, normalize
 from airbench_core.datasets import Dataset
 from airbench_core.devices import Runtime, compiled
 from airbench_core.evaluation import tta_views
+from airbench_core.muon import newton_schulz
 from airbench_core.network import (
     WHITENING_IMAGES,
     Conv,
@@ -31,6 +33,7 @@ class Parts:
     identity_init: Callable = identity_init_
     flip: Callable = flip_mask
     lookahead: Callable = lookahead_update_
+    newton_schulz: Callable = newton_schulz
     tta_views: Callable = tta_views
 
 
@@ -39,6 +42,8 @@ class Learner:
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, parts: Parts):
         self.recipe, self.data, self.parts = recipe, data, parts
+        images = len(data.train_images)
+        self.steps, self.freeze_step = recipe.steps(images), recipe.freeze_step(images)
         network = make_network(recipe, len(data.classes), data.train_images.shape[-1])
         self.network = network.to(device=runtime.device, memory_format=torch.channels_last)
         for module in self.network.modules():
@@ -49,17 +54,14 @@ class Learner:
 
     def reset(self, seed: int) -> None:
         """New weights and new optimizers, in place: compiled functions keep their tensors."""
-        recipe, images = self.recipe, len(self.data.train_images)
         self.network.reset(torch.Generator().manual_seed(seed))
         self.network.zero_grad()
-        if recipe.identity_init:
+        if self.recipe.identity_init:
             for convolution in self.network.convolutions():
                 self.parts.identity_init(convolution.weight.data)
-        self.freeze_step = recipe.freeze_step(images)
         self._train_whitening_bias(True)
-        self.optimizers = make_optimizers(self.network, recipe)
-        self.learning_rates = learning_rates(self.optimizers, recipe, images)
-        self.steps = recipe.steps(images)
+        self.optimizers = make_optimizers(self.network, self.recipe, self.parts.newton_schulz)
+        self.learning_rates = learning_rates(self.optimizers, self.recipe, self.steps, self.freeze_step)
 
     def begin(self) -> None:
         """What the clock counts before the first step: the whitening filters, and the slow weights."""
@@ -116,9 +118,17 @@ class Proxy(Learner):
         self.keep, self.every = recipe.proxy_keep, recipe.proxy_every
         self.losses = compiled(self._losses) if runtime.compile else self._losses
 
+    def reset(self, seed: int) -> None:
+        """As for any learner, but not from the main network's numbers: its weights would be a slice of that one's."""
+        super().reset((seed + 2**62) % 2**63)
+
     def rewrite(self, plan: Iterator[Tensor], augmentation: Augmentation) -> Iterator[Tensor]:
-        """The rows of each batch of `plan` (see augmentation.py) that are kept: (proxy_keep, 6) of (batch_size, 6)."""
-        for step, rows in enumerate(plan):
+        """The rows of each batch of `plan` (see augmentation.py) that are kept: (proxy_keep, 6) of (batch_size, 6).
+
+        To go on is to train: the proxy takes its step on a batch when that batch is asked for.
+        """
+        steps = itertools.cycle(range(self.steps))  # a training needs one round; to measure its speed may take more
+        for step, rows in zip(steps, plan, strict=False):
             yield rows[self.choose(augmentation.batch(rows), self.data.train_labels[rows[:, 0]], step)]
 
     def choose(self, images: Tensor, labels: Tensor, step: int) -> Tensor:

@@ -4,7 +4,7 @@ Notable: filters of the same shape are stacked and orthogonalized in one batch o
 Source: Jordan et al., kellerjordan.github.io/posts/muon, and airbench94_muon of the paper's repository.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -34,11 +34,22 @@ class Muon(torch.optim.Optimizer):
     """Muon for filters (out, in, height, width) or matrices (out, in), with Nesterov momentum and no decay.
 
     rescale: bring each filter bank to the norm sqrt(out) before each step, which keeps the relative size of the
-    updates; instead of a weight decay.
+    updates; instead of a weight decay. orthogonalize: a function like `newton_schulz`.
+    Made anew for each run: its momentum is not part of `state_dict`.
     """
 
-    def __init__(self, filters: Iterable[Tensor], lr: float, momentum: float, steps: int = 5, rescale: bool = True):
+    def __init__(
+        self,
+        filters: Iterable[Tensor],
+        lr: float,
+        momentum: float,
+        steps: int = 5,
+        *,
+        rescale: bool = True,
+        orthogonalize: Callable[[Tensor, int], Tensor] = newton_schulz,
+    ):
         super().__init__(filters, {"lr": lr, "momentum": momentum, "steps": steps, "rescale": rescale})
+        self.orthogonalize = orthogonalize
         banks: dict[torch.Size, list[Tensor]] = {}
         for p in self.param_groups[0]["params"]:
             banks.setdefault(p.flatten(1).shape, []).append(p)
@@ -50,7 +61,7 @@ class Muon(torch.optim.Optimizer):
         for bank, velocity in self.banks:  # K filters; (K, out, in * height * width)
             gradient = torch.stack([p.grad.flatten(1) for p in bank]).to(velocity.dtype)
             velocity.mul_(group["momentum"]).add_(gradient)
-            updates = newton_schulz(gradient.add_(velocity, alpha=group["momentum"]), group["steps"])
+            updates = self.orthogonalize(gradient.add_(velocity, alpha=group["momentum"]), group["steps"])
             for p, update in zip(bank, updates.to(bank[0].dtype), strict=True):
                 if group["rescale"]:
                     p.mul_(len(p) ** 0.5 / p.norm())

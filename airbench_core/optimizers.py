@@ -3,11 +3,11 @@
 How `lr` and `weight_decay` are stated belongs to the optimizer. The loss is summed over the batch in all of them.
 
 sgd        Nesterov SGD. Both per 1,024 examples and decoupled from momentum, batch size and each other: with
-           K = 1024 (1 + 1 / (1 - momentum)), SGD's lr is lr / K, and a step decays each weight by
-           weight_decay * batch_size / K, whatever the lr of its group.
+           K = 1024 (1 + 1 / (1 - momentum)), SGD's lr is lr / K, and its weight decay is such that
+           weight_decay * batch_size / K of each weight enters its momentum in a step, whatever the lr of its group.
 torch-sgd  Nesterov SGD with torch.optim.SGD's own numbers for a loss averaged over the batch.
-muon       Muon on the convolutions, Nesterov SGD on biases and head. Raw: each lr as it is, and a step decays each
-           bias and head weight by weight_decay * batch_size.
+muon       Muon on the convolutions, Nesterov SGD on biases and head. Raw: each lr as it is, and
+           weight_decay * batch_size of each bias and head weight enters its momentum in a step.
 
 Source: Jordan, arXiv:2404.00498, its repository, and kellerjordan.github.io/posts/muon.
 """
@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD
 
-from airbench_core.muon import Muon
+from airbench_core.muon import Muon, newton_schulz
 from airbench_core.recipes import Recipe
 
 LOOKAHEAD_EVERY = 5  # steps between two updates of the slow weights
@@ -28,47 +28,59 @@ LOOKAHEAD_EVERY = 5  # steps between two updates of the slow weights
 def lr_factors(recipe: Recipe, steps: int) -> list[float]:
     """The factor on each group's learning rate at every step: a triangle from `lr_start` over 1 towards `lr_end`."""
     peak = int(recipe.lr_peak_at * steps)
-    return np.interp(np.arange(steps), [0, peak, steps], [recipe.lr_start, 1, recipe.lr_end]).tolist()
+    points = [(0, recipe.lr_start), (peak, 1), (steps, recipe.lr_end)][peak == 0 :]  # a peak at once has no way up
+    return np.interp(np.arange(steps), *zip(*points, strict=True)).tolist()
 
 
-def make_optimizers(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
-    """The optimizers of `recipe`, their groups' "lr" at the peak of the schedule."""
-    return {"sgd": _sgd, "torch-sgd": _torch_sgd, "muon": _muon}[recipe.optimizer](network, recipe)
+def make_optimizers(
+    network: nn.Module, recipe: Recipe, orthogonalize: Callable = newton_schulz
+) -> list[torch.optim.Optimizer]:
+    """The optimizers of `recipe`, their groups' "lr" at the peak of the schedule. orthogonalize: Muon's."""
+    if recipe.optimizer == "muon":
+        return _muon(network, recipe, orthogonalize)
+    return [{"sgd": _sgd, "torch-sgd": _torch_sgd}[recipe.optimizer](network, recipe)]
 
 
-def learning_rates(optimizers: list[Optimizer], recipe: Recipe, images: int) -> list[tuple[dict, list[float]]]:
-    """Each group of the optimizers with its learning rate at every step of a training on `images` images."""
-    factors, freeze = lr_factors(recipe, recipe.steps(images)), recipe.freeze_step(images)
+def learning_rates(
+    optimizers: list[torch.optim.Optimizer], recipe: Recipe, steps: int, freeze_step: int | None
+) -> list[tuple[dict, list[float]]]:
+    """Each group of the optimizers with its learning rate at every step."""
+    factors = lr_factors(recipe, steps)
+    # Muon's whitening bias has a line of its own, down to 0 where it is frozen.
+    down = [max(0.0, 1 - step / freeze_step) for step in range(steps)] if freeze_step else factors
+    return [
+        (group, [group["lr"] * factor for factor in (down if group.get("until_frozen") else factors)])
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+    ]
 
-    def rates(group: dict) -> list[float]:
-        if group.get("ends_at_freeze") and freeze is not None:
-            return [group["lr"] * max(0.0, 1 - step / freeze) if freeze else 0.0 for step in range(len(factors))]
-        return [group["lr"] * factor for factor in factors]
 
-    return [(group, rates(group)) for optimizer in optimizers for group in optimizer.param_groups]
-
-
-def _sgd(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+def _sgd(network: nn.Module, recipe: Recipe) -> SGD:
     k = 1024 * (1 + 1 / (1 - recipe.momentum))
     lr = recipe.lr / k
     decay = recipe.weight_decay * recipe.batch_size / k
     norms, others = _norm_biases_and_others(network)
-    return [_nesterov(recipe, decay, (norms, lr * recipe.bias_scale), (others, lr))]
+    return _nesterov(recipe, decay, {"params": norms, "lr": lr * recipe.bias_scale}, {"params": others, "lr": lr})
 
 
-def _torch_sgd(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+def _torch_sgd(network: nn.Module, recipe: Recipe) -> SGD:
     lr = recipe.lr / recipe.batch_size  # the loss is summed here
     trained = [p for p in network.parameters() if p.requires_grad]
-    return [_nesterov(recipe, recipe.lr * recipe.weight_decay, (trained, lr))]
+    return _nesterov(recipe, recipe.lr * recipe.weight_decay, {"params": trained, "lr": lr})
 
 
-def _muon(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+def _muon(network: nn.Module, recipe: Recipe, orthogonalize: Callable) -> list[torch.optim.Optimizer]:
     norms, others = _norm_biases_and_others(network)
     filters, head, first_bias = ([p for p in others if p.ndim == n] for n in (4, 2, 1))
-    decay = recipe.weight_decay * recipe.batch_size
-    sgd = _nesterov(recipe, decay, (norms, recipe.bias_lr), (head, recipe.head_lr), (first_bias, recipe.bias_lr))
-    sgd.param_groups[2]["ends_at_freeze"] = recipe.whiten
-    return [Muon(filters, recipe.lr, recipe.muon_momentum, recipe.newton_schulz_steps), sgd]
+    sgd = _nesterov(
+        recipe,
+        recipe.weight_decay * recipe.batch_size,
+        {"params": norms, "lr": recipe.bias_lr},
+        {"params": head, "lr": recipe.head_lr},
+        {"params": first_bias, "lr": recipe.bias_lr, "until_frozen": recipe.whiten},
+    )
+    muon = Muon(filters, recipe.lr, recipe.muon_momentum, recipe.newton_schulz_steps, orthogonalize=orthogonalize)
+    return [muon, sgd]
 
 
 def _norm_biases_and_others(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -77,11 +89,11 @@ def _norm_biases_and_others(network: nn.Module) -> tuple[list[Tensor], list[Tens
     return norms, [p for p in network.parameters() if p.requires_grad and id(p) not in ids]
 
 
-def _nesterov(recipe: Recipe, decay: float, *groups: tuple[list[Tensor], float]) -> SGD:
-    """SGD on (parameters, lr), a step of which decays each weight by `decay` at the peak of the schedule."""
-    # SGD multiplies its weight decay by the lr: dividing here keeps it the same for all groups.
-    kept = [{"params": parameters, "lr": lr, "weight_decay": decay / lr} for parameters, lr in groups]
-    return SGD(kept, momentum=recipe.momentum, nesterov=True)
+def _nesterov(recipe: Recipe, decay: float, *groups: dict) -> SGD:
+    """SGD on groups of "params" with their "lr"; `decay` is lr times weight decay, the same for all of them."""
+    # SGD multiplies its weight decay by the lr: dividing here keeps the lr out of it.
+    decayed = [group | {"weight_decay": decay / group["lr"]} for group in groups]
+    return SGD(decayed, momentum=recipe.momentum, nesterov=True)
 
 
 def lookahead_decays(steps: int) -> list[float]:
