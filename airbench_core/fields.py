@@ -5,6 +5,7 @@ means (`doc`). `None` is legal where the field's type says so.
 """
 
 from dataclasses import Field, field
+from numbers import Integral, Real
 from typing import Any, get_args
 
 from airbench_core.errors import UsageError
@@ -12,7 +13,7 @@ from airbench_core.errors import UsageError
 
 def number(default: float | None, low: float, high: float, doc: str, *, below: bool = False) -> Any:
     """A number from `low` to `high`; `below` keeps it under `high`."""
-    legal = f"{low:g} or more, below {high:g}" if below else f"{low:g} to {high:g}"
+    legal = f"{low:,} or more, below {high:,}" if below else f"{low:,} to {high:,}"
     return field(default=default, metadata={"legal": legal, "doc": doc, "low": low, "high": high, "below": below})
 
 
@@ -34,7 +35,8 @@ def channels(*default: int, doc: str) -> Any:
 
 def legal(f: Field) -> str:
     """What is legal for the field, in words."""
-    return f.metadata["legal"] + " or none" * _may_be_none(f)
+    whole = "a whole number, " * (_kind(f) is int)
+    return whole + f.metadata["legal"] + " or none" * _may_be_none(f)
 
 
 def checked(f: Field, value: Any) -> Any:
@@ -48,13 +50,19 @@ def checked(f: Field, value: Any) -> Any:
         ok = isinstance(value, bool)
     elif kind in (int, float):
         low, high = f.metadata["low"], f.metadata["high"]
-        ok = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        ok = isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high
         ok = ok and not (f.metadata["below"] and value == high) and (kind is float or value == int(value))
     else:
-        ok = isinstance(value, tuple | list) and all(type(width) is int and 0 < width <= 4096 for width in value)
+        ok = isinstance(value, tuple | list) and all(_is_width(width) for width in value)
     if not ok:
         raise UsageError(f"{f.name}={shown(value)} is not legal: {legal(f)}")
-    return value if kind is str else kind(value)
+    if kind is str:
+        return value
+    return tuple(map(int, value)) if kind is tuple else kind(value)
+
+
+def _is_width(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < value <= 4096
 
 
 def shown(value: Any) -> str:

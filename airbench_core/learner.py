@@ -120,7 +120,7 @@ class Proxy(Learner):
 
     def reset(self, seed: int) -> None:
         """As for any learner, but not from the main network's numbers: its weights would be a slice of that one's."""
-        super().reset((seed + 2**62) % 2**63)
+        super().reset((seed + 2**31) % 2**63)  # PyTorch's generator for the CPU looks at the low 32 bits only
 
     def rewrite(self, plan: Iterator[Tensor], augmentation: Augmentation) -> Iterator[Tensor]:
         """The rows of each batch of `plan` (see augmentation.py) that are kept: (proxy_keep, 6) of (batch_size, 6).

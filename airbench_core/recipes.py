@@ -67,7 +67,7 @@ class Recipe:
         "muon",
         doc="sgd: rates per 1,024 examples, decoupled; torch-sgd: raw, mean loss; muon: raw, summed loss",
     )
-    epochs: float = number(9.9, 0.001, 10_000, "passes over the training images; fractions count")
+    epochs: float = number(9.9, 0.001, 10_000, "passes, of floor(images / batch_size) steps each; fractions count")
     batch_size: int = number(1024, 1, 1_000_000, "images in a step")
     lr: float = number(11.5, 1e-6, 1e9, "peak learning rate (muon: of the convolutions)")
     momentum: float = number(0.85, 0.01, 1, "Nesterov momentum (muon: of biases and head)", below=True)
@@ -95,18 +95,22 @@ class Recipe:
     def __post_init__(self) -> None:
         for f in fields(self):
             object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
-        for name, value, needs, needed, why in MIXES:
-            if getattr(self, name) == value and getattr(self, needs) != needed:
-                raise UsageError(f"{name}={shown(value)} needs {needs}={shown(needed)}: {why}")
+        for (name, value), (needed, why) in MIXES.items():
+            lacking = [f"{other}={shown(v)}" for other, v in needed.items() if getattr(self, other) != v]
+            if getattr(self, name) == value and lacking:
+                raise UsageError(f"{name}={shown(value)} needs {' and '.join(lacking)}: {why}")
         for name, stages in ("widths", 4 if self.network == "resnet18" else 3), ("proxy_widths", 3):
             if len(getattr(self, name)) != stages:
                 raise UsageError(
                     f"{name}={shown(getattr(self, name))} is not legal: {stages} numbers of channels are needed"
                 )
         if self.optimizer == "muon" and None in (self.bias_lr, self.head_lr):
+            raise UsageError("optimizer=muon needs bias_lr and head_lr: start from the recipe airbench94_muon")
+        if self.optimizer != "sgd" and (self.lr > RAW_LR or self.weight_decay > RAW_WEIGHT_DECAY):
             raise UsageError(
-                "optimizer=muon needs bias_lr and head_lr, and states lr raw: start from airbench94_muon, "
-                "whose lr, bias_lr and head_lr are 0.24, 0.053 and 0.67"
+                f"optimizer={self.optimizer} takes lr and weight_decay raw, so lr={self.lr:g} and "
+                f"weight_decay={self.weight_decay:g} are hardly meant ({RAW_LR} and {RAW_WEIGHT_DECAY} at most): "
+                f"start from the recipe {'airbench94_muon' if self.optimizer == 'muon' else 'resnet18'}"
             )
         if self.proxy_keep is not None and self.proxy_keep > self.batch_size:
             raise UsageError(
@@ -160,30 +164,29 @@ class Recipe:
 
 _FIELDS: dict[str, Field] = {f.name: f for f in fields(Recipe)}
 
-# A field with this value needs another field with that value, and why.
-MIXES: tuple[tuple[str, Any, str, Any, str], ...] = (
-    ("first_norm", True, "whiten", False, "the whitening layer has no BatchNorm after it"),
-    *(
-        ("network", "resnet18", name, value, "that is a part of the airbench network")
-        for name, value in (
-            ("whiten", False),
-            ("first_norm", False),
-            ("identity_init", False),
-            ("unit_head", False),
-            ("residual", False),
-            ("depth", 2),
-            ("proxy_keep", None),
-        )
+RAW_LR, RAW_WEIGHT_DECAY = 5, 0.01  # above these a rate per 1,024 examples was taken over by mistake
+
+# What a value of a field needs of other fields, and why.
+_NO_MUON = {"bias_lr": None, "head_lr": None}
+MIXES: dict[tuple[str, Any], tuple[dict[str, Any], str]] = {
+    ("first_norm", True): ({"whiten": False}, "the whitening layer has no BatchNorm after it"),
+    ("network", "resnet18"): (
+        {
+            "whiten": False,
+            "first_norm": False,
+            "identity_init": False,
+            "unit_head": False,
+            "residual": False,
+            "depth": 2,
+            "proxy_keep": None,
+            "optimizer": "torch-sgd",
+        },
+        "it is the plain reference, without what belongs to the airbench network: start from the recipe resnet18",
     ),
-    ("network", "resnet18", "optimizer", "torch-sgd", "the reference is trained by plain SGD"),
-    ("optimizer", "torch-sgd", "bias_scale", 1, "it has one learning rate for all weights"),
-    ("optimizer", "muon", "bias_scale", 1, "its biases have a learning rate of their own, bias_lr"),
-    *(
-        ("optimizer", name, rate, None, "that learning rate is Muon's")
-        for name in ("sgd", "torch-sgd")
-        for rate in ("bias_lr", "head_lr")
-    ),
-)
+    ("optimizer", "sgd"): (_NO_MUON, "these learning rates are Muon's"),
+    ("optimizer", "torch-sgd"): (_NO_MUON | {"bias_scale": 1}, "it has one learning rate for all weights"),
+    ("optimizer", "muon"): ({"bias_scale": 1}, "its biases have a learning rate of their own, bias_lr"),
+}
 
 
 def with_fields(recipe: Recipe, /, **values: Any) -> Recipe:

@@ -17,15 +17,19 @@ def describe(recipe: Recipe) -> str:
 
 
 def _idle(recipe: Recipe) -> list[str]:
-    """The fields that say nothing, because the trick that they belong to is off."""
-    idle = []
+    """The fields at their defaults that say nothing, because the trick that they belong to is off."""
+    idle: list[str] = []
+    if recipe.network == "resnet18":
+        idle += ["depth", "residual", "first_norm", "unit_head", "proxy_keep"]
     if not recipe.whiten:
         idle += ["whiten_eps", "whiten_bias_epochs", "whiten_bias_zero"]
     if recipe.proxy_keep is None:
         idle += ["proxy_widths", "proxy_every"]
     if recipe.optimizer != "muon":
         idle += ["bias_lr", "head_lr", "muon_momentum", "newton_schulz_steps"]
-    return idle
+    if recipe.lr_peak_at == 0:
+        idle += ["lr_start"]
+    return [name for name in idle if name not in recipe.changes()]
 
 
 @dataclass(frozen=True)

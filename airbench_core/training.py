@@ -1,8 +1,8 @@
 """One training from a recipe: `train` for a single run, `Trainer` to make many with one set-up.
 
-Notable: every decision about a trick is taken while the run is built, none in the step loop; learning rates are a
-table; the loop waits for the device once an epoch, off the clock; all randomness comes from generators seeded for
-the run, so that runs do not influence each other.
+Notable: a trick that is off does no work on the device; learning rates are a table; the loop waits for the device
+once an epoch, off the clock; all randomness comes from generators seeded for the run, so that runs do not influence
+each other.
 """
 
 import copy
@@ -31,7 +31,7 @@ class EpochRecord:
     """What is known after an epoch. `accuracy` is on the test images without TTA, None where nobody watches."""
 
     epoch: int  # counted from 1
-    epochs: float  # passes over the training images so far; the last epoch may be a fraction
+    epochs: float  # done so far, of floor(images / batch_size) steps each; the last may be a fraction
     train_loss: float  # mean over the epoch's images
     accuracy: float | None
     seconds: float  # on the run's clock
@@ -158,7 +158,10 @@ class Trainer:
                 learner.reset(seed)
 
     def batches(self, seed: int) -> tuple[Augmentation, Iterator[Tensor]]:
-        """The training images as the network sees them, and the rows of each step's batch; random by `seed` alone."""
+        """The training images as the network sees them, and the rows of each step's batch; random by `seed` alone.
+
+        To be called after `reset` and `begin`: with a proxy, to ask for a batch is to train the proxy on it.
+        """
         data, generator = self.data, torch.Generator(self.runtime.device).manual_seed(seed)
         normalized = normalize(data.train_images, data.mean, data.std, self.runtime.dtype)
         augmentation = Augmentation(normalized, self.recipe, generator, self.parts.flip)
@@ -168,6 +171,7 @@ class Trainer:
         return augmentation, rows
 
     def begin(self) -> None:
+        """What the clock counts before the first step."""
         for learner in self.main, self.proxy:
             if learner is not None:
                 learner.begin()
@@ -194,10 +198,9 @@ class Trainer:
     def _record(self, epoch: int, steps: int, loss: Tensor, seconds: float, watched: bool) -> EpochRecord:
         train_loss = loss.item()
         if not math.isfinite(train_loss):
-            raise Diverged(
-                f"the training loss is {train_loss} after epoch {epoch}: the run diverged; try a lower lr "
-                f"(lr={self.recipe.lr:g}) or bias_scale (bias_scale={self.recipe.bias_scale:g})"
-            )
+            rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
+            these = " or ".join(f"{name}={getattr(self.recipe, name):g}" for name in rates[self.recipe.optimizer])
+            raise Diverged(f"the training loss is {train_loss} after epoch {epoch}: the run diverged; lower {these}")
         test_accuracy = None
         if watched:
             logits, weights = self.logits("none")
@@ -237,8 +240,8 @@ class Trainer:
         augmentation, batches = self.batches(seed=0)
         self.network.train()
         freeze = self.main.freeze_step
-        # Steps before and after the freeze, on random labels.
-        for first in dict.fromkeys((0, 0 if freeze is None else min(freeze, self.steps - 1))):
+        # Steps before and after the freeze, on labels that mean nothing; six, so that a proxy looks and learns.
+        for first in (0, 0 if freeze is None else min(freeze, self.steps - 1)):
             for _ in range(3):
                 rows = next(batches)
                 labels = rows[:, 0] % len(self.data.classes)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -46,7 +47,14 @@ def run(args: argparse.Namespace) -> int:
     return 0 if len(make_runs(args)) == args.runs else 130
 
 
-def make_runs(args: argparse.Namespace) -> list[RunResult]:
+class Scored(NamedTuple):
+    """What is kept of a run when many follow: not its network."""
+
+    accuracy: float
+    seconds: float
+
+
+def make_runs(args: argparse.Namespace) -> list[Scored]:
     """Train as often as asked, printing and logging each run and a summary; fewer results if Ctrl-C stopped it."""
     if args.runs < 1:
         raise UsageError(f"runs={args.runs} is not legal: 1 or more")
@@ -63,12 +71,12 @@ def make_runs(args: argparse.Namespace) -> list[RunResult]:
         f"{about['name']}, {about['dtype']}, {about['threads']} thread(s){', compiled' * runtime.compile}"
     )
     print(f"{'run':>4}{'epoch':>8}{'train loss':>13}{'accuracy':>11}{'seconds':>10}", flush=True)
-    results: list[RunResult] = []
+    results: list[Scored] = []
     try:
         with _ctrl_c() as stop:
             for index in range(args.runs):
                 result = _one_run(trainer, index + 1, args.seed + index, stop)
-                results.append(result)
+                results.append(Scored(result.accuracy, result.seconds))
                 if args.out:
                     runlog.append(args.out, result)
     except Stopped as stopped:
@@ -77,7 +85,7 @@ def make_runs(args: argparse.Namespace) -> list[RunResult]:
         raise Diverged(f"run {len(results) + 1}: {error}") from error
     finally:
         if results:
-            print(summary(results, args.runs))
+            print(f"accuracy with TTA {recipe.tta}: {summary(results, args.runs)}")
     return results
 
 
@@ -93,14 +101,14 @@ def _one_run(trainer: Trainer, number: int, seed: int, stop: threading.Event) ->
     return result
 
 
-def summary(results: list[RunResult], asked: int) -> str:
+def summary(results: list[Scored], asked: int) -> str:
     """The closing line: mean and standard deviation of the accuracy with n, and the seconds of a run."""
     n = len(results)
     accuracies, seconds = [r.accuracy for r in results], [r.seconds for r in results]
     spread = f", std {statistics.stdev(accuracies):.4f}" if n > 1 else ""
     missing = f" of {asked} asked for" if n < asked else ""
     return (
-        f"accuracy with TTA {results[0].recipe.tta}: mean {statistics.mean(accuracies):.4f}{spread}, n={n}{missing}; "
+        f"mean {statistics.mean(accuracies):.4f}{spread}, n={n}{missing}; "
         f"seconds a run: median {statistics.median(seconds):.1f}"
     )
 

@@ -7,6 +7,8 @@ from airbench_core.errors import UsageError
 from airbench_core.published import PUBLISHED, recipe_named
 from airbench_core.study.statistics import against_target, mean_interval
 
+FEWEST = 5  # runs
+
 
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
@@ -21,9 +23,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    target = _target(args)
-    if args.runs < 2:
-        raise UsageError(f"runs={args.runs} is not legal: a test needs 2 or more")
+    if args.runs < FEWEST:
+        raise UsageError(f"runs={args.runs} is not legal: fewer than {FEWEST} runs say nothing about a mean")
+    if args.data == "auto":
+        args.data = "cifar10"  # drawn pictures in its place would make a verdict on nothing
+    target = args.target if args.target is not None else _published(args)
+    if not 0 < target < 1:
+        raise UsageError(f"target={target:g} is not legal: above 0, below 1, such as 0.94")
     accuracies = [result.accuracy for result in make_runs(args)]
     if len(accuracies) < args.runs:
         return 130  # stopped; `make_runs` has said so
@@ -31,21 +37,19 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"mean accuracy {measured.mean:.4f}, 95 % interval {measured.low:.4f} to {measured.high:.4f}, n={measured.n}; "
         f"target {target:g}: {'FAILED, the mean is below it' if test.failed else 'nothing speaks against it'} "
-        f"(one-sided t test, p={test.p:.3g}; it fails below {test.noticed:.4f})"
+        f"(one-sided t test, p={test.p:.3g}; it fails below {test.critical:.4f})"
     )
     return 1 if test.failed else 0
 
 
-def _target(args: argparse.Namespace) -> float:
-    """The accuracy asked for; the published one is on CIFAR-10 and nothing else."""
-    if args.target is not None:
-        if not 0 < args.target < 1:
-            raise UsageError(f"target={args.target:g} is not legal: above 0, below 1, such as 0.94")
-        return args.target
+def _published(args: argparse.Namespace) -> float:
+    """The accuracy that is published for just what is asked for."""
     recipe_named(args.recipe)
-    if args.scale != "full" or args.settings or args.data not in ("auto", "cifar10"):
+    target = PUBLISHED[args.recipe].target
+    if target is None:
+        raise UsageError(f"no accuracy is published for {args.recipe} as it is here: name a --target")
+    if args.scale != "full" or args.settings or args.data != "cifar10":
         raise UsageError(
             "a published accuracy is that of a recipe as it is, at full scale on CIFAR-10: name a --target instead"
         )
-    args.data = "cifar10"
-    return PUBLISHED[args.recipe].target
+    return target

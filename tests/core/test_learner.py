@@ -150,6 +150,36 @@ def test_torch_sgd_is_torch_optim_sgd_on_the_mean_loss(noise, tiny, float32):
         torch.testing.assert_close(mine, theirs.detach(), atol=1e-5, rtol=1e-4)
 
 
+def test_the_proxy_draws_weights_of_its_own(noise, tiny, float32):
+    t = trainer(noise, tiny, float32, identity_init=False)
+    n = len(t.proxy.network.convolutions()[0].weight)
+    assert not torch.equal(t.proxy.network.convolutions()[0].weight, t.network.convolutions()[0].weight[:n])
+
+
+def test_the_proxy_has_the_main_training_s_schedule_and_rates_of_the_whole_batch(noise, tiny, float32):
+    t = trainer(noise, tiny, float32, epochs=4)
+    batches = t.batches(seed=0)[1]
+    for _ in range(5):
+        next(batches)
+    k = 1024 * (1 + 1 / 0.15)
+    for learner in (t.main, t.proxy):
+        (_, norm_rates), (others, rates) = learner.learning_rates
+        assert norm_rates == pytest.approx([64 * rate for rate in rates])
+        assert others["weight_decay"] * 9 / k == pytest.approx(0.012 * 64 / k)  # of 64 images, though 32 are kept
+    # Its second step was on the fifth batch, at the fifth rate.
+    assert t.proxy.optimizers[0].param_groups[1]["lr"] == pytest.approx(9 / k * lr_factors(t.recipe, 12)[4])
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_warm_up_and_a_measurement_may_ask_for_more_batches_than_a_training_has(epochs, noise, tiny, float32):
+    t = Trainer(replace(SHORT, epochs=epochs), noise, scale=tiny, runtime=float32)
+    reference = weights(t.run(0).network)
+    t.warm = False
+    assert same(reference, weights(t.run(0).network))
+    batches = t.batches(seed=0)[1]
+    assert all(len(next(batches)) == 32 for _ in range(3 * t.steps))
+
+
 def test_only_a_recipe_that_keeps_fewer_has_a_proxy(noise, tiny, float32):
     assert trainer(noise, tiny, float32).proxy is not None
     assert Trainer(AIRBENCH94, noise, scale=tiny, runtime=float32).proxy is None

@@ -3,6 +3,7 @@ import json
 import re
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,6 @@ from airbench_core import (
     AIRBENCH94_MUON,
     BASELINE,
     LADDER,
-    RECIPES,
     RESNET18,
     Recipe,
     UsageError,
@@ -57,14 +57,21 @@ LEGAL = {
     "tta": st.sampled_from(["none", "mirror", "mirror+translate"]),
 }
 # Fields that others constrain, in legal company.
-RESNETS = {needs for name, value, needs, *_ in MIXES if value in ("resnet18", "torch-sgd")} | {"network", "widths"}
+RESNETS = {
+    "network",
+    "widths",
+    "lr",
+    "weight_decay",
+    *MIXES["network", "resnet18"][0],
+    *MIXES["optimizer", "torch-sgd"][0],
+}
 TOGETHER = {
     "first layer": [{"whiten": True}, {"whiten": False}, {"whiten": False, "first_norm": True}],
     "proxy": [{}, {"batch_size": 100, "proxy_keep": 1}, {"batch_size": 100, "proxy_keep": 100}],
     "optimizer": [
         {"optimizer": "sgd"},
-        {"optimizer": "torch-sgd", "bias_scale": 1},
-        {"optimizer": "muon", "bias_scale": 1, "bias_lr": 0.1, "head_lr": 2},
+        {"optimizer": "torch-sgd", "bias_scale": 1, "lr": 0.5, "weight_decay": 5e-4},
+        {"optimizer": "muon", "bias_scale": 1, "bias_lr": 0.1, "head_lr": 2, "lr": 0.5, "weight_decay": 1e-6},
     ],
     "network": [{"network": "airbench"}, {name: getattr(RESNET18, name) for name in RESNETS}],
 }
@@ -93,10 +100,9 @@ def test_json_holds_only_what_differs_from_airbench94(recipe):
 
 @given(recipes)
 def test_settings_of_the_command_line_say_the_same_as_python(recipe):
-    table, _, idle = describe(recipe).partition("\n\nwithout effect here: ")
+    table, _, _ = describe(recipe).partition("\n\nwithout effect here: ")
     lines = [line.split()[:2] for line in table.splitlines()]
-    read = with_fields(Recipe(), **dict(parse_field(f"{name}={value}") for name, value in lines))
-    assert set(recipe.changes(read)) <= set(idle.split(", "))
+    assert with_fields(Recipe(), **dict(parse_field(f"{name}={value}") for name, value in lines)) == recipe
 
 
 def test_equal_values_have_one_json():
@@ -136,26 +142,50 @@ OTHER = {"first_norm": True, "whiten": True, "identity_init": True, "unit_head":
          "proxy_keep": 1, "optimizer": "sgd", "bias_scale": 2, "bias_lr": 0.1, "head_lr": 0.1}  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value", "needs", "needed", "why"), MIXES)
-def test_each_illegal_mix_is_refused_with_its_reason(name, value, needs, needed, why):
-    bases = [r for r in (*RECIPES.values(), replace(BASELINE, first_norm=True)) if getattr(r, name) == value]
-    base = bases[0] if bases else replace(BASELINE, optimizer="torch-sgd")
+@pytest.mark.parametrize(
+    ("name", "value", "needs"),
+    [(name, value, needs) for (name, value), (needed, _) in MIXES.items() for needs in needed],
+)
+def test_each_illegal_mix_is_refused_with_its_reason(name, value, needs):
+    plain = replace(BASELINE, optimizer="torch-sgd", lr=0.1, weight_decay=5e-4)
+    bases = (AIRBENCH94, AIRBENCH94_MUON, RESNET18, replace(BASELINE, first_norm=True), plain)
+    base = next(
+        recipe for recipe in bases if getattr(recipe, name) == value and (name, recipe) != ("optimizer", RESNET18)
+    )
+    needed, why = MIXES[name, value]
     with pytest.raises(UsageError) as refused:
         replace(base, **{needs: OTHER[needs]})
-    message = str(refused.value)
-    assert " needs " in message
-    if message.startswith(f"{name}="):
-        assert message == f"{name}={shown(value)} needs {needs}={shown(needed)}: {why}"
+    assert str(refused.value) == f"{name}={shown(value)} needs {needs}={shown(needed[needs])}: {why}"
 
 
 @pytest.mark.parametrize(
     ("base", "change", "message"),
     [
         (AIRBENCH94, {"first_norm": True}, "first_norm=true needs whiten=false: the whitening layer has no BatchNorm"),
-        (AIRBENCH94, {"network": "resnet18"}, "network=resnet18 needs whiten=false"),
+        (
+            AIRBENCH94,
+            {"network": "resnet18"},
+            "network=resnet18 needs whiten=false and identity_init=false and optimizer=torch-sgd: it is the plain "
+            "reference, without what belongs to the airbench network: start from the recipe resnet18",
+        ),
+        (
+            replace(AIRBENCH94, bias_scale=1),
+            {"optimizer": "torch-sgd"},
+            "optimizer=torch-sgd takes lr and weight_decay raw, so lr=11.5 and weight_decay=0.0153 are hardly meant "
+            "(5 and 0.01 at most): start from the recipe resnet18",
+        ),
+        (
+            AIRBENCH94,
+            {"optimizer": "muon", "bias_scale": 1, "bias_lr": 0.05, "head_lr": 0.7, "lr": 0.24},
+            "weight_decay=0.0153 are hardly meant (5 and 0.01 at most): start from the recipe airbench94_muon",
+        ),
         (AIRBENCH94, {"optimizer": "muon"}, "optimizer=muon needs bias_scale=1"),
-        (BASELINE, {"optimizer": "muon"}, "needs bias_lr and head_lr, and states lr raw: start from airbench94_muon"),
-        (AIRBENCH94_MUON, {"optimizer": "sgd"}, "optimizer=sgd needs bias_lr=none: that learning rate is Muon's"),
+        (
+            BASELINE,
+            {"optimizer": "muon"},
+            "optimizer=muon needs bias_lr and head_lr: start from the recipe airbench94_muon",
+        ),
+        (AIRBENCH94_MUON, {"optimizer": "sgd"}, "optimizer=sgd needs bias_lr=none and head_lr=none: these"),
         (AIRBENCH94_MUON, {"head_lr": None}, "optimizer=muon needs bias_lr and head_lr"),
         (AIRBENCH94, {"widths": (64, 64, 64, 64)}, "widths=64x64x64x64 is not legal: 3 numbers of channels are needed"),
         (RESNET18, {"widths": (64, 128, 256)}, "widths=64x128x256 is not legal: 4 numbers of channels are needed"),
@@ -195,13 +225,20 @@ def test_parse_field(setting, field, value):
         ("whiten=maybe", "whiten=maybe is not legal"),
         ("widths=64", "widths=64 is not legal"),
         ("widths=64xx", "widths=64xx is not legal"),
-        ("proxy_keep=some", "proxy_keep=some is not legal: 1 to 1e\\+06 or none"),
+        ("proxy_keep=some", "proxy_keep=some is not legal: a whole number, 1 to 1,000,000 or none"),
         ("batch_size=2.5", "batch_size=2.5"),
     ],
 )
 def test_a_setting_that_cannot_be_read(setting, message):
     with pytest.raises(UsageError, match=message):
         with_fields(AIRBENCH94, **dict([parse_field(setting)]))
+
+
+def test_numbers_of_numpy_are_numbers():
+    recipe = replace(AIRBENCH94, batch_size=np.int64(512), lr=np.float32(2), widths=tuple(np.array([32, 64, 64])))
+    assert recipe == replace(AIRBENCH94, batch_size=512, lr=2, widths=(32, 64, 64))
+    assert {type(recipe.batch_size), type(recipe.widths[0]), type(recipe.lr)} == {int, float}
+    recipe.to_json()
 
 
 def test_json_of_something_else_is_refused():

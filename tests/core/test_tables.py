@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, BASELINE, describe, diff
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, BASELINE, RESNET18, describe, diff
 
 
 def test_describe_sets_aside_what_has_no_effect():
@@ -13,7 +13,8 @@ def test_describe_sets_aside_what_has_no_effect():
     assert idle(AIRBENCH94) == "proxy_widths, proxy_every, bias_lr, head_lr, muon_momentum, newton_schulz_steps"
     assert idle(AIRBENCH94_MUON) == "proxy_widths, proxy_every"
     assert idle(AIRBENCH96_FASTER) == "bias_lr, head_lr, muon_momentum, newton_schulz_steps"
-    assert idle(BASELINE).startswith("whiten_eps, whiten_bias_epochs, whiten_bias_zero, proxy_widths")
+    assert idle(BASELINE).startswith("whiten_eps, whiten_bias_zero, proxy_widths")
+    assert idle(RESNET18).startswith("depth, residual, first_norm, unit_head, proxy_keep, whiten_eps")
 
 
 def test_diff_shows_the_fields_that_differ_side_by_side():

@@ -2,6 +2,7 @@ import math
 import shutil
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from airbench_core import (
 from airbench_core.augmentation import flip_mask, normalize
 from airbench_core.devices import Clock
 from airbench_core.evaluation import accuracy, predict, tta_views
+from airbench_core.muon import newton_schulz
 from airbench_core.network import identity_init_, whitening_filters
 from airbench_core.optimizers import lookahead_update_
 
@@ -76,7 +78,7 @@ MORE = [
     (SHORT_MUON, {"newton_schulz_steps": 5}), (SHORT_MUON, {"lr": 0.1}), (SHORT_MUON, {"momentum": 0.5}),
     (SHORT_MUON, {"weight_decay": 1e-4}), (SHORT_PROXY, {"proxy_every": 1}), (SHORT_PROXY, {"proxy_keep": 256}),
     (SHORT_PROXY, {"proxy_widths": (64, 64, 64)}), (SHORT_PROXY, {"proxy_keep": None}),
-    (replace(BASELINE, epochs=2.5, lr=0.1), {"optimizer": "torch-sgd"}),
+    (replace(BASELINE, epochs=2.5, lr=0.1, weight_decay=5e-4), {"optimizer": "torch-sgd"}),
 ]  # fmt: skip
 
 
@@ -277,12 +279,13 @@ def test_a_student_s_parts_train_the_network(noise, tiny, float32):
 
         return part
 
-    stock = [whitening_filters, identity_init_, flip_mask, lookahead_update_, tta_views]
-    names = ["whiten", "identity_init", "flip", "lookahead", "tta_views"]
+    stock = [whitening_filters, identity_init_, flip_mask, lookahead_update_, tta_views, newton_schulz]
+    names = ["whiten", "identity_init", "flip", "lookahead", "tta_views", "newton_schulz"]
     mine = Parts(**{name: recorded(function) for name, function in zip(names, stock, strict=True)})
-    result = train(SHORT, noise, scale=tiny, runtime=float32, parts=mine)
+    recipe = replace(SHORT_MUON, lookahead=True)  # which has all of them
+    result = train(recipe, noise, scale=tiny, runtime=float32, parts=mine)
     assert set(called) == {function.__name__ for function in stock}
-    assert same(result, train(SHORT, noise, scale=tiny, runtime=float32))
+    assert same(result, train(recipe, noise, scale=tiny, runtime=float32))
 
 
 @pytest.mark.parametrize(
@@ -326,7 +329,7 @@ def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float3
 
 
 def test_a_diverged_run_says_so(noise, tiny, float32):
-    with pytest.raises(Diverged, match=r"loss is (nan|inf) after epoch \d+.*lower lr"):
+    with pytest.raises(Diverged, match=r"loss is (nan|inf) after epoch \d+.*lower lr=11.5 or bias_scale=64"):
         train(replace(SHORT, weight_decay=1000, lookahead=False, epochs=100), noise, scale=tiny, runtime=float32)
 
 
@@ -370,6 +373,27 @@ def test_compiled_and_eager_agree(noise, tiny, float32):
     compiled = train(recipe, noise, scale=tiny, runtime=replace(float32, compile=True))
     for a, b in zip(eager.epochs, compiled.epochs, strict=True):
         assert b.train_loss == pytest.approx(a.train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["airbench94_muon", "airbench96", "airbench96_faster", "resnet18"])
+def test_every_network_and_step_can_be_traced_whole(name, noise, tiny, float32, monkeypatch):
+    """Without a graph break and with the eager loss, by a backend that generates no code, so is quick."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    scale = replace(tiny, batch_size=64 / RECIPES[name].batch_size, epochs=1 / RECIPES[name].epochs)
+    eager, traced = (
+        train(RECIPES[name], noise, scale=scale, runtime=replace(float32, compile=on)).epochs for on in (False, True)
+    )
+    assert traced[0].train_loss == pytest.approx(eager[0].train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_takes_steps_in_float16(name, noise, tiny):
+    """As on a GPU, where the weights are float16 too: no dtype is left behind."""
+    runtime = Runtime(device=torch.device("cpu"), dtype=torch.float16, threads=1)
+    scale = replace(tiny, width=1 / 32, batch_size=16 / RECIPES[name].batch_size, epochs=0.1 / RECIPES[name].epochs)
+    result = train(replace(RECIPES[name], tta="none"), noise.head(32, 8), scale=scale, runtime=runtime)
+    assert math.isfinite(result.epochs[0].train_loss)
+    assert all(value.isfinite().all() for value in result.network.state_dict().values())
 
 
 @pytest.mark.parametrize("name", ["builtin", "cifar10"])
