@@ -111,6 +111,7 @@ class Trainer:
         shared = self.recipe, self.data, self.runtime, self.parts
         self.main = Learner(*shared)
         self.proxy = None if self.recipe.proxy_keep is None else Proxy(*shared)
+        self.learners = [learner for learner in (self.main, self.proxy) if learner is not None]
         self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the main network learns from
         self.network = self.main.network
         self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile
@@ -153,9 +154,8 @@ class Trainer:
     def reset(self, seed: int) -> None:
         """New weights for a run with `seed`."""
         self.steps_done = 0
-        for learner in self.main, self.proxy:
-            if learner is not None:
-                learner.reset(seed)
+        for learner in self.learners:
+            learner.reset(seed)
 
     def batches(self, seed: int) -> tuple[Augmentation, Iterator[Tensor]]:
         """The training images as the network sees them, and the rows of each step's batch; random by `seed` alone.
@@ -172,9 +172,8 @@ class Trainer:
 
     def begin(self) -> None:
         """What the clock counts before the first step."""
-        for learner in self.main, self.proxy:
-            if learner is not None:
-                learner.begin()
+        for learner in self.learners:
+            learner.begin()
 
     def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator[tuple[int, Tensor]]:
         """Train, giving (steps done, mean loss of the epoch on the device) after each epoch, outside the clock."""

@@ -19,6 +19,9 @@ from airbench_core.errors import Diverged, UsageError
 from airbench_core.study import runlog
 from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer
 
+# More would not be told apart: PyTorch's generator for the CPU looks at 32 bits, and one is for the proxy network.
+SEEDS = 2**31
+
 
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser("train", help="train a recipe and print its accuracy and seconds")
@@ -58,8 +61,8 @@ def make_runs(args: argparse.Namespace) -> list[Scored]:
     """Train as often as asked, printing and logging each run and a summary; fewer results if Ctrl-C stopped it."""
     if args.runs < 1:
         raise UsageError(f"runs={args.runs} is not legal: 1 or more")
-    if not 0 <= args.seed <= args.seed + args.runs - 1 < 2**63:
-        raise UsageError(f"seed={args.seed} is not legal: 0 to 2^63 - 1, also of the last run")
+    if not 0 <= args.seed <= args.seed + args.runs - 1 < SEEDS:
+        raise UsageError(f"seed={args.seed} is not legal: 0 to {SEEDS - 1:,}, also of the last run")
     recipe, runtime = recipe_from(args), runtime_from(args)
     if args.out:
         runlog.check_writable(args.out)
