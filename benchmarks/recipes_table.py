@@ -72,6 +72,7 @@ def figure(rows: list[Row]) -> Figure:
         )
         axes.annotate(row.name, (row.flops / 1e12, a.mean), xytext=(7, -11), textcoords="offset points", fontsize=9)
     axes.set(xscale="log", xlabel="TFLOPs of a run", ylabel="test accuracy, %")
+    axes.xaxis.set_major_formatter("{x:g}")
     low, high = axes.get_xlim()
     axes.set_xlim(low, 3 * high)
     axes.grid(alpha=0.3)

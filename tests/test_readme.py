@@ -2,11 +2,13 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from airbench_core import AIRBENCH94, SCALES, load_dataset
+from airbench_core import BASELINE, RECIPES, SCALES, Recipe, load_dataset
+from airbench_core.flops import parameters, training_flops
 from airbench_core.study import runlog
 
 ROOT = Path(__file__).parents[1]
@@ -34,13 +36,35 @@ def test_the_full_scale_table_is_that_of_the_recorded_run():
     assert f"| with TTA | **{100 * run['accuracy']:.2f} %** | **{run['seconds']:,.0f}** |" in README
 
 
+def test_the_table_of_recipes_is_what_is_counted():
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([\d.]+) \| ([\d.]+) M \| ([\d.]+) \|", README, re.MULTILINE)
+    assert rows == [
+        (name, f"{recipe.epochs:g}", f"{parameters(recipe) / 1e6:.2f}", f"{training_flops(recipe) / 1e15:.3f}")
+        for name, recipe in RECIPES.items()
+    ]
+
+
+def test_the_laptop_table_of_recipes_is_that_of_the_recorded_runs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import recipes_table
+
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    shown = page.partition("<!-- benchmarks/recipes_table.py -->\n")[2].partition("\n<!-- end -->")[0]
+    rows = recipes_table.table()
+    assert shown == recipes_table.markdown(rows)
+    assert all(row.accuracy.n >= 2 for row in rows)
+    sys.modules.pop("recipes_table")
+
+
 @pytest.mark.parametrize("log", sorted((ROOT / "benchmarks" / "results").glob("*.jsonl")), ids=lambda path: path.name)
 def test_recorded_runs_are_of_the_recipes_and_scales_there_are(log):
     for run in runlog.load(log):
-        scaled = SCALES[run["scale"]].recipe(AIRBENCH94)
-        assert run["recipe"]["widths"] == list(scaled.widths)
-        assert run["recipe"]["batch_size"] == scaled.batch_size
-        assert run["recipe"]["epochs"] == scaled.epochs
+        recipe = Recipe(**run["recipe"])
+        sizes = [
+            (scaled.widths, scaled.batch_size, scaled.epochs)
+            for scaled in map(SCALES[run["scale"]].recipe, [*RECIPES.values(), replace(BASELINE, epochs=9.9)])
+        ]
+        assert (recipe.widths, recipe.batch_size, recipe.epochs) in sizes
 
 
 def test_the_built_in_pictures_are_learnable_but_not_trivial():
