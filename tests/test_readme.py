@@ -56,6 +56,12 @@ def test_the_laptop_table_of_recipes_is_that_of_the_recorded_runs(monkeypatch):
     sys.modules.pop("recipes_table")
 
 
+def test_the_full_scale_run_of_muon_is_the_recorded_one():
+    (run,) = runlog.load(ROOT / "benchmarks" / "results" / "full-cifar10-cpu-muon.jsonl")
+    assert (run["scale"], Recipe(**run["recipe"])) == ("full", RECIPES["airbench94_muon"])
+    assert f"reached **{100 * run['accuracy']:.2f} %** with TTA in **{run['seconds']:,.0f} s**" in README
+
+
 @pytest.mark.parametrize("log", sorted((ROOT / "benchmarks" / "results").glob("*.jsonl")), ids=lambda path: path.name)
 def test_recorded_runs_are_of_the_recipes_and_scales_there_are(log):
     for run in runlog.load(log):
