@@ -52,9 +52,9 @@ class Recipe:
     translate: int = number(2, 0, 16, "largest shift in pixels, reflect padding")
     cutout: int = number(0, 0, 31, "side of the square set to 0, in pixels")
     reshuffle: bool = switch(True, "a new order of the images in each epoch")
-    cross_epochs: bool = switch(False, "what is left of an epoch begins the next one's first batch; false: dropped")
+    cross_epochs: bool = switch(False, "a last incomplete batch is filled from the next epoch; false: dropped")
     proxy_keep: int | None = number(
-        None, 1, 1_000_000, "images of a batch that are trained on: those hardest for a proxy network; none: all"
+        None, 1, 1_000_000, "images kept of a batch, the hardest for a proxy network; none: all"
     )
     proxy_widths: tuple[int, ...] = channels(32, 64, 64, doc="channels of the proxy network's groups")
     proxy_every: int = number(4, 1, 1000, "the proxy network learns from every n-th batch")
@@ -65,7 +65,7 @@ class Recipe:
         "sgd",
         "torch-sgd",
         "muon",
-        doc="sgd: rates per 1,024 examples, decoupled; torch-sgd: raw, mean loss; muon: raw, summed loss",
+        doc="sgd: lr per 1,024 examples; torch-sgd, muon: raw (optimizers.py)",
     )
     epochs: float = number(9.9, 0.001, 10_000, "passes, of floor(images / batch_size) steps each; fractions count")
     batch_size: int = number(1024, 1, 1_000_000, "images in a step")
