@@ -60,8 +60,7 @@ def training_flops(recipe: Recipe, train_images: int = CIFAR10_TRAIN, test_image
 
 def parameters(recipe: Recipe) -> int:
     """How many numbers the network holds, whitening filters and biases included, BatchNorm's fixed scales not."""
-    with torch.device("meta"):
-        network = make_network(recipe)
+    network = _Counted(recipe).network
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     fixed = {id(m.weight) for m in norms if not m.weight.requires_grad}
     return sum(p.numel() for p in network.parameters() if id(p) not in fixed)

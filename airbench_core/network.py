@@ -103,9 +103,9 @@ class Network(nn.Module):
                 module.bias.zero_()
             elif isinstance(module, Conv | Linear):
                 bound = 1 / math.sqrt(module.weight[0].numel())
-                module.weight.copy_(torch.empty(module.weight.shape).uniform_(-bound, bound, generator=generator))
+                draw_uniform_(module.weight, bound, generator)
                 if module.bias is not None:
-                    module.bias.copy_(torch.empty(module.bias.shape).uniform_(-bound, bound, generator=generator))
+                    draw_uniform_(module.bias, bound, generator)
         if self.recipe.whiten and self.recipe.whiten_bias_zero:
             self.first.bias.zero_()
         if self.recipe.unit_head:
@@ -114,6 +114,12 @@ class Network(nn.Module):
     def convolutions(self) -> list[Conv]:
         """The 3x3 convolutions, in order."""
         return [convolution for group in self.groups for convolution in group.convolutions]
+
+
+@torch.no_grad()
+def draw_uniform_(value: Tensor, bound: float, generator: torch.Generator) -> None:
+    """Fill `value`, on any device, with numbers from -bound to bound that `generator`, on the CPU, draws."""
+    value.copy_(torch.empty(value.shape).uniform_(-bound, bound, generator=generator))
 
 
 def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
 
+from airbench_core.network import draw_uniform_
 from airbench_core.recipes import Recipe
 
 
@@ -55,4 +56,4 @@ class ResNet18(nn.Module):
             elif isinstance(module, nn.Linear):
                 bound = 1 / math.sqrt(module.in_features)
                 for value in (module.weight, module.bias):
-                    value.copy_(torch.empty(value.shape).uniform_(-bound, bound, generator=generator))
+                    draw_uniform_(value, bound, generator)

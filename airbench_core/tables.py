@@ -29,7 +29,8 @@ def _idle(recipe: Recipe) -> list[str]:
         idle += ["bias_lr", "head_lr", "muon_momentum", "newton_schulz_steps"]
     if recipe.lr_peak_at == 0:
         idle += ["lr_start"]
-    return [name for name in idle if name not in recipe.changes()]
+    changed = recipe.changes()
+    return [name for name in idle if name not in changed]
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,10 @@ class Trainer:
         self.data = self.scale.data(data).to(self.runtime.device)
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
-        self.steps = self.recipe.steps(self.images)
         _warn_of_mirrors(self.recipe, self.data)
         shared = self.recipe, self.data, self.runtime, self.parts
         self.main = Learner(*shared)
+        self.steps = self.main.steps
         self.proxy = None if self.recipe.proxy_keep is None else Proxy(*shared)
         self.learners = [learner for learner in (self.main, self.proxy) if learner is not None]
         self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the main network learns from

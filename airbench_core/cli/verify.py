@@ -5,7 +5,6 @@ import argparse
 from airbench_core.cli.train import add_runs, make_runs
 from airbench_core.errors import UsageError
 from airbench_core.published import PUBLISHED, recipe_named
-from airbench_core.study.statistics import against_target, mean_interval
 
 FEWEST = 5  # runs
 
@@ -33,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     accuracies = [result.accuracy for result in make_runs(args)]
     if len(accuracies) < args.runs:
         return 130  # stopped; `make_runs` has said so
+    from airbench_core.study.statistics import against_target, mean_interval  # here: scipy is slow to import
+
     measured, test = mean_interval(accuracies), against_target(accuracies, target)
     print(
         f"mean accuracy {measured.mean:.4f}, 95 % interval {measured.low:.4f} to {measured.high:.4f}, n={measured.n}; "

@@ -149,6 +149,13 @@ def test_verify_makes_real_runs(capsys):
     assert capsys.readouterr().out.count("n=5; target") == 2
 
 
+def test_the_command_line_starts_without_what_few_commands_need():
+    """scipy and torchvision take longer to import than all of this project."""
+    code = "import sys, airbench_core.cli; print({'scipy.stats', 'torchvision'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
     from airbench_core.cli import train as command
 
