@@ -1,7 +1,8 @@
 """Flips, translations and cutout as vectorised functions; `Augmentation`, which applies them; the plan of batches.
 
-What is random is drawn once an epoch for all images (`Augmentation.draw`); a batch is then one gather. Which images
-make up which step's batch is the plan (`plan`): whoever wants other batches rewrites it, and the training loop stays.
+What is random is drawn once an epoch for all images (`Augmentation.draw`); flip and crop of a batch are one gather.
+Which images make up which step's batch is the plan (`plan`): whoever wants other batches rewrites it, and the training
+loop stays.
 """
 
 import itertools
@@ -41,11 +42,6 @@ def flip_mask(flip: str, epoch: int, first: Tensor, generator: torch.Generator) 
 def coin(n: int, generator: torch.Generator) -> Tensor:
     """n fair tosses: bool (n,) on the generator's device."""
     return torch.rand(n, generator=generator, device=generator.device) < 0.5
-
-
-def mirror(images: Tensor, mask: Tensor) -> Tensor:
-    """Images (N, C, H, W) with those mirrored left to right where `mask` (N,) is true."""
-    return torch.where(mask[:, None, None, None], images.flip(-1), images)
 
 
 def pad(images: Tensor, pixels: int) -> Tensor:
@@ -88,7 +84,10 @@ class Augmentation:
                     f"{name}={getattr(recipe, name)} is too much for images of {self.size} x {self.size} pixels: "
                     f"{largest} at most"
                 )
+        self.n = len(images)
         self.padded = pad(images, recipe.translate).contiguous(memory_format=torch.channels_last)
+        if recipe.flip != "none":  # the mirrored images follow: a mirrored crop is a crop of one of them
+            self.padded = torch.cat([self.padded, self.padded.flip(-1)])
         self.first_flip = coin(len(images), generator)
         self.order: Tensor | None = None
 
@@ -98,7 +97,7 @@ class Augmentation:
         A row holds the image's number; whether it is mirrored; the row and column of its crop's corner in the padded
         image; the row and column of the corner of the square that is cut out.
         """
-        recipe, n = self.recipe, len(self.padded)
+        recipe, n = self.recipe, self.n
         if self.order is None or recipe.reshuffle:
             self.order = torch.randperm(n, generator=self.generator, device=self.generator.device)
         mirrored = self.flip(recipe.flip, epoch, self.first_flip, self.generator).long()
@@ -110,15 +109,16 @@ class Augmentation:
     def batch(self, rows: Tensor) -> Tensor:
         """The images (B, 3, H, W) that `rows` (B, 6), some of those drawn, describe."""
         which, mirrored, top, left, square_top, square_left = rows.unbind(1)
-        images = crop(self.padded, which, top, left, self.size)
         if self.recipe.flip != "none":
-            images = mirror(images, mirrored.bool())
+            which = which + mirrored * self.n
+            left = torch.where(mirrored.bool(), 2 * self.recipe.translate - left, left)
+        images = crop(self.padded, which, top, left, self.size)
         if self.recipe.cutout:
             images = cutout(images, square_top, square_left, self.recipe.cutout)
         return images
 
     def _integers(self, below: int) -> Tensor:
-        return torch.randint(below, (2, len(self.padded)), generator=self.generator, device=self.generator.device)
+        return torch.randint(below, (2, self.n), generator=self.generator, device=self.generator.device)
 
 
 def plan(augmentation: Augmentation) -> Iterator[Tensor]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import airbench_core.fast.cpu as fast_cpu
 from airbench_core.augmentation import Augmentation, flip_mask, normalize
 from airbench_core.datasets import Dataset
 from airbench_core.devices import Runtime, compiled
@@ -49,6 +50,8 @@ class Learner:
         for module in self.network.modules():
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32
                 module.to(runtime.weights_dtype)
+        if runtime.device.type == "cpu" and not runtime.compile:
+            fast_cpu.speed_up_(self.network)
         self.loss = compiled(self._loss) if runtime.compile else self._loss
         self.forward = compiled(self._forward) if runtime.compile else self._forward
 

@@ -2,7 +2,8 @@
 
 Notable: the first layer whitens 2x2 patches and is never trained; the 3x3 convolutions start as identities;
 BatchNorm has a trained bias but no trained scale; weights are cast to the dtype of the activations, so that
-float32 weights with bfloat16 compute and pure float16 run through the same lines.
+float32 weights with bfloat16 compute and pure float16 run through the same lines. Functions that are attributes
+(`conv2d`, `norm_gelu`) can be replaced, object by object, by quicker ones that mean the same (`fast/`).
 Source: Jordan, arXiv:2404.00498, section 3; all numbers as in its repository's airbench94.
 """
 
@@ -25,12 +26,14 @@ IMAGE_SIZES = range(25, 49)  # those of which the last pooling leaves one pixel
 class Conv(nn.Conv2d):
     """A convolution that computes in its input's dtype and leaves its initialization to `Network.reset`."""
 
+    conv2d = staticmethod(F.conv2d)
+
     def reset_parameters(self) -> None:
         pass
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.conv2d(x, self.weight.to(x.dtype), bias, padding=self.padding)
+        return self.conv2d(x, self.weight.to(x.dtype), bias, padding=self.padding)
 
 
 class Linear(nn.Linear):
@@ -50,11 +53,24 @@ def batch_norm(channels: int, recipe: Recipe) -> nn.BatchNorm2d:
     return norm
 
 
+def norm_gelu(x: Tensor, norm: nn.Module) -> Tensor:
+    """What follows a convolution."""
+    return F.gelu(norm(x))
+
+
+def pool_norm_gelu(x: Tensor, norm: nn.Module) -> Tensor:
+    """What follows the first convolution of a group, which halves the image's sides."""
+    return F.gelu(norm(F.max_pool2d(x, 2)))
+
+
 class ConvGroup(nn.Module):
     """(N, width_in, S, S) -> (N, width_out, S // 2, S // 2): pooled after the first of `depth` convolutions.
 
     Each convolution is followed by BatchNorm and GELU; the residual joins the first activation to the last.
     """
+
+    norm_gelu = staticmethod(norm_gelu)
+    pool_norm_gelu = staticmethod(pool_norm_gelu)
 
     def __init__(self, width_in: int, width_out: int, recipe: Recipe):
         super().__init__()
@@ -64,17 +80,17 @@ class ConvGroup(nn.Module):
         self.residual = recipe.residual
 
     def forward(self, x: Tensor) -> Tensor:
-        first = x = F.gelu(self.norms[0](F.max_pool2d(self.convolutions[0](x), 2)))
-        for i in range(1, len(self.norms)):
-            x = self.norms[i](self.convolutions[i](x))
-            if self.residual and i == len(self.norms) - 1:
-                x = x + first
-            x = F.gelu(x)
-        return x
+        first = x = self.pool_norm_gelu(self.convolutions[0](x), self.norms[0])
+        for convolution, norm in zip(self.convolutions[1:-1], self.norms[1:-1], strict=True):
+            x = self.norm_gelu(convolution(x), norm)
+        x = self.convolutions[-1](x)
+        return F.gelu(self.norms[-1](x) + first) if self.residual else self.norm_gelu(x, self.norms[-1])
 
 
 class Network(nn.Module):
     """Normalized images (N, 3, 32, 32) -> float32 logits (N, classes). Maps of 31, 15, 7, 3 and 1 pixels."""
+
+    gelu = staticmethod(F.gelu)
 
     def __init__(self, recipe: Recipe, classes: int = 10):
         super().__init__()
@@ -88,7 +104,7 @@ class Network(nn.Module):
         self.logit_scale = 1 / recipe.widths[-1] if recipe.unit_head else LOGIT_SCALE
 
     def forward(self, images: Tensor) -> Tensor:
-        x = F.gelu(self.first_norm(self.first(images)))  # (N, 24, 31, 31)
+        x = self.gelu(self.first_norm(self.first(images)))  # (N, 24, 31, 31)
         x = self.groups(x)  # (N, widths[2], 3, 3)
         x = F.max_pool2d(x, 3).flatten(1)  # (N, widths[2])
         return self.head(x).float() * self.logit_scale  # (N, classes)

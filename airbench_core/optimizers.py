@@ -93,7 +93,7 @@ def _nesterov(recipe: Recipe, decay: float, *groups: dict) -> SGD:
     """SGD on groups of "params" with their "lr"; `decay` is lr times weight decay, the same for all of them."""
     # SGD multiplies its weight decay by the lr: dividing here keeps the lr out of it.
     decayed = [group | {"weight_decay": decay / group["lr"]} for group in groups]
-    return SGD(decayed, momentum=recipe.momentum, nesterov=True)
+    return SGD(decayed, momentum=recipe.momentum, nesterov=True, fused=True)
 
 
 def lookahead_decays(steps: int) -> list[float]:

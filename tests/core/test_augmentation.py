@@ -8,7 +8,7 @@ from torchvision.transforms.functional import hflip, normalize as normalize_one,
 import itertools
 
 from airbench_core import AIRBENCH94, UsageError
-from airbench_core.augmentation import Augmentation, coin, crop, cutout, flip_mask, mirror, normalize, pad, plan
+from airbench_core.augmentation import Augmentation, coin, crop, cutout, flip_mask, normalize, pad, plan
 
 
 @pytest.fixture
@@ -37,11 +37,14 @@ def test_crops_equal_a_slow_reference(images, generator, pixels):
         assert torch.equal(crops[i], reference[:, rows[i] : rows[i] + 32, columns[i] : columns[i] + 32])
 
 
-def test_mirror_only_where_asked(images):
-    mask = torch.arange(40) % 3 == 0
-    mirrored = mirror(images, mask)
-    for i in range(40):
-        assert torch.equal(mirrored[i], hflip(images[i]) if mask[i] else images[i])
+def test_a_mirrored_crop_is_the_crop_mirrored(images, generator):
+    augmentation = Augmentation(images, replace(AIRBENCH94, translate=3), generator)
+    padded = pad(images, 3)
+    rows = augmentation.draw(0)[:25]
+    assert 0 < rows[:, 1].sum() < 25
+    for image, (which, mirrored, top, left, *_) in zip(augmentation.batch(rows), rows.tolist(), strict=True):
+        reference = padded[which, :, top : top + 32, left : left + 32]
+        assert torch.equal(image, hflip(reference) if mirrored else reference)
 
 
 def test_cutout_equals_a_slow_reference(images, generator):

@@ -1,0 +1,241 @@
+/* Max-pooling, BatchNorm and GELU of channels-last images in as few passes over memory as they need.
+ *
+ * Compiled by kernels.py, once for float32 and once (-DBFLOAT16) for bfloat16. Functions are computed in float32, sums
+ * in float32 within an image and in double over the images.
+ *
+ * x: (n, pixels, C) or (n, H, W, C). norm (3, C): mean, scale, shift of each channel; z = x * scale + shift is what
+ * GELU is applied to. work (3, C): the sums (2, C) that a call leaves, then room for floats. Loops over channels are
+ * written to be vectorised: no branches, all numbers of one width.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef BFLOAT16
+typedef uint16_t number;
+typedef uint16_t place; /* as wide as a number: compilers vectorise loops over one width best */
+
+static inline float load(number v)
+{
+    uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+
+static inline number rounded(float f) /* to nearest, ties to even; a NaN stays one */
+{
+    uint32_t bits;
+    memcpy(&bits, &f, 4);
+    uint32_t up = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return f == f ? (number)up : (number)0x7fc0;
+}
+#else
+typedef float number;
+typedef uint32_t place;
+
+static inline float load(number v) { return v; }
+static inline number rounded(float f) { return f; }
+#endif
+
+/* exp(-z^2 / 2): 2^t with the whole part of t put into the exponent, and a polynomial for the rest in (-1, 0].
+ * Its coefficients are a Chebyshev fit, exact to 1e-7. */
+static inline float bell(float z)
+{
+    float t = z * z * 0.72134752f;
+    int32_t clamped; /* at 125.0f; an integer's minimum, since a float's would be a branch */
+    memcpy(&clamped, &t, 4);
+    clamped = clamped < 0x42fa0000 ? clamped : 0x42fa0000;
+    memcpy(&t, &clamped, 4);
+    int32_t whole = (int32_t)t;
+    float f = (float)whole - t;
+    float p = 1.0f + f * (0.693147047f + f * (0.240224356f + f * (0.0554910369f + f * (0.00958006034f
+            + f * (0.00127571707f + f * 0.000109387582f)))));
+    uint32_t bits = (uint32_t)(127 - whole) << 23;
+    float power;
+    memcpy(&power, &bits, 4);
+    return p * power;
+}
+
+/* The normal distribution function at z, where e = bell(z): Abramowitz and Stegun, 7.1.26; exact to 1e-7. */
+static inline float normal(float z, float e)
+{
+    float t = 1.0f / (1.0f + 0.23164190f * fabsf(z));
+    float tail = t * (0.127414796f + t * (-0.142248368f + t * (0.7107068705f + t * (-0.7265760135f
+            + t * 0.5307027145f)))) * e;
+    return 0.5f + copysignf(0.5f - tail, z); /* no branch, which would keep the loops from being vectorised */
+}
+
+static void start(double *work, long C) { memset(work, 0, 2 * C * sizeof(double)); }
+
+static float *start_image(double *work, long C)
+{
+    return memset(work + 2 * C, 0, 2 * C * sizeof(float));
+}
+
+static void end_image(double *restrict work, const float *restrict some, long C)
+{
+    for (long c = 0; c < 2 * C; c++)
+        work[c] += some[c];
+}
+
+/* Sums of x and of x^2. */
+void statistics(const number *restrict x, double *restrict work, long n, long pixels, long C)
+{
+    start(work, C);
+    for (long i = 0; i < n; i++) {
+        float *restrict some = start_image(work, C);
+        for (long p = 0; p < pixels; p++, x += C)
+            #pragma omp simd simdlen(16)
+            for (long c = 0; c < C; c++) {
+                float v = load(x[c]);
+                some[c] += v;
+                some[C + c] += v * v;
+            }
+        end_image(work, some, C);
+    }
+}
+
+/* out (n, H/2, W/2, C): the largest of each 2x2 pixels, 0 to 3; which: the first that is as large. Sums as above. */
+void pool(const number *restrict x, number *restrict out, place *restrict which, double *restrict work,
+          long n, long H, long W, long C)
+{
+    start(work, C);
+    for (long i = 0; i < n; i++) {
+        float *restrict some = start_image(work, C);
+        for (long h = 0; h + 1 < H; h += 2)
+            for (long w = 0; w + 1 < W; w += 2, out += C, which += C) {
+                const number *restrict at = x + ((i * H + h) * W + w) * C;
+                #pragma omp simd simdlen(16)
+                for (long c = 0; c < C; c++) {
+                    float a = load(at[c]), b = load(at[C + c]);
+                    float d = load(at[W * C + c]), e = load(at[W * C + C + c]);
+                    float upper = b > a ? b : a, lower = e > d ? e : d, v = lower > upper ? lower : upper;
+                    int32_t first = b > a ? 1 : 0, second = e > d ? 3 : 2;
+                    which[c] = (place)(lower > upper ? second : first);
+                    v = b != b ? b : v; /* a NaN is passed on, as by PyTorch; the comparisons keep one in a alone */
+                    v = lower != lower ? lower : v;
+                    v = e != e ? e : v;
+                    out[c] = rounded(v);
+                    some[c] += v;
+                    some[C + c] += v * v;
+                }
+            }
+        end_image(work, some, C);
+    }
+}
+
+/* norm, from the sums of `threads` calls over `count` pixels, which also move the running statistics; or, where
+ * sums is null, from the running statistics. */
+void moments(const double *sums, const float *bias, float *running_mean, float *running_var, float *norm,
+             double momentum, double eps, long threads, long count, long C)
+{
+    for (long c = 0; c < C; c++) {
+        double mean = running_mean[c], variance = running_var[c];
+        if (sums) {
+            double total = 0, square = 0;
+            for (long t = 0; t < threads; t++) {
+                total += sums[3 * C * t + c];
+                square += sums[3 * C * t + C + c];
+            }
+            mean = total / count;
+            variance = square / count - mean * mean;
+            variance = variance < 0 ? 0 : variance; /* and NaN stays NaN */
+            running_mean[c] += momentum * (mean - running_mean[c]);
+            running_var[c] += momentum * (variance * count / (count - 1) - running_var[c]);
+        }
+        double scale = 1 / sqrt(variance + eps);
+        norm[c] = mean;
+        norm[C + c] = scale;
+        norm[2 * C + c] = bias[c] - mean * scale;
+    }
+}
+
+/* out = gelu(z) */
+void norm_gelu(const number *restrict x, number *restrict out, const float *restrict norm, long n, long pixels, long C)
+{
+    const float *restrict scale = norm + C, *restrict shift = norm + 2 * C;
+    for (long p = 0; p < n * pixels; p++, x += C, out += C)
+        #pragma omp simd simdlen(16)
+        for (long c = 0; c < C; c++) {
+            float z = load(x[c]) * scale[c] + shift[c];
+            out[c] = rounded(z * normal(z, bell(z)));
+        }
+}
+
+/* of_z, the gradient of z, from g, that of gelu(z). Sums of of_z and of of_z * x. */
+void norm_gelu_backward(const number *restrict g, const number *restrict x, number *restrict of_z,
+                        const float *restrict norm, double *restrict work, long n, long pixels, long C)
+{
+    const float *restrict scale = norm + C, *restrict shift = norm + 2 * C;
+    start(work, C);
+    for (long i = 0; i < n; i++) {
+        float *restrict some = start_image(work, C);
+        for (long p = 0; p < pixels; p++, g += C, x += C, of_z += C)
+            #pragma omp simd simdlen(16)
+            for (long c = 0; c < C; c++) {
+                float v = load(x[c]), z = v * scale[c] + shift[c], e = bell(z);
+                float d = load(g[c]) * (normal(z, e) + z * e * 0.39894228f);
+                of_z[c] = rounded(d);
+                some[c] += d;
+                some[C + c] += d * v;
+            }
+        end_image(work, some, C);
+    }
+}
+
+/* k (3, C), such that k[0] * of_z + k[1] * x + k[2] is the gradient of x; of_bias (C): from the sums above.
+ * With x_ = (x - mean) * scale it is scale * (of_z - mean of of_z - x_ * mean of (of_z * x_)). */
+void coefficients(const double *sums, const float *norm, float *k, float *of_bias, long threads, long count, long C)
+{
+    for (long c = 0; c < C; c++) {
+        double total = 0, with_x = 0, mean = norm[c], scale = norm[C + c];
+        for (long t = 0; t < threads; t++) {
+            total += sums[3 * C * t + c];
+            with_x += sums[3 * C * t + C + c];
+        }
+        double slope = scale * scale * scale * (with_x - mean * total) / count;
+        of_bias[c] = total;
+        k[c] = scale;
+        k[C + c] = -slope;
+        k[2 * C + c] = slope * mean - scale * total / count;
+    }
+}
+
+/* of_z becomes the gradient of x. */
+void norm_backward(number *restrict of_z, const number *restrict x, const float *restrict k,
+                   long n, long pixels, long C)
+{
+    for (long p = 0; p < n * pixels; p++, of_z += C, x += C)
+        #pragma omp simd simdlen(16)
+        for (long c = 0; c < C; c++)
+            of_z[c] = rounded(load(of_z[c]) * k[c] + load(x[c]) * k[C + c] + k[2 * C + c]);
+}
+
+/* The same for a pooled x: out (n, H, W, C) has the gradient where the largest of each four was, and 0 elsewhere. */
+void pool_backward(const number *restrict of_z, const number *restrict x, const place *restrict which,
+                   number *restrict out, const float *restrict k, long n, long H, long W, long C)
+{
+    for (long i = 0; i < n; i++, out += H * W * C) {
+        for (long h = 0; h + 1 < H; h += 2) {
+            for (long w = 0; w + 1 < W; w += 2, of_z += C, x += C, which += C) {
+                number *restrict at = out + (h * W + w) * C;
+                #pragma omp simd simdlen(16)
+                for (long c = 0; c < C; c++) {
+                    number v = rounded(load(of_z[c]) * k[c] + load(x[c]) * k[C + c] + k[2 * C + c]);
+                    place s = which[c];
+                    at[c] = s == 0 ? v : 0;
+                    at[C + c] = s == 1 ? v : 0;
+                    at[W * C + c] = s == 2 ? v : 0;
+                    at[W * C + C + c] = s == 3 ? v : 0;
+                }
+            }
+            if (W % 2) {
+                memset(out + (h * W + W - 1) * C, 0, C * sizeof(number));
+                memset(out + (h * W + 2 * W - 1) * C, 0, C * sizeof(number));
+            }
+        }
+        if (H % 2)
+            memset(out + (H - 1) * W * C, 0, W * C * sizeof(number));
+    }
+}
