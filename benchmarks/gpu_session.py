@@ -20,6 +20,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a machine that is lent has this checkout alone
+
 import torch
 from gpu_pace import MARGIN, Pace
 from gpu_plan import Piece, plan

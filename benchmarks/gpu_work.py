@@ -138,7 +138,7 @@ def compare(session: Session, piece: Piece) -> int:
         **runtime.describe(),
         "torch": torch.__version__,
         "data": session.args.dataset,
-        "script": comparison.script,
+        "script_name": comparison.script,
         "script_sha256": hashlib.sha256(script.read_bytes()).hexdigest(),
         "runs": comparison.runs,
     }

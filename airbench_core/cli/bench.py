@@ -93,7 +93,7 @@ def against(args: argparse.Namespace) -> int:
     )
     about = {
         **_about(args, runtime),
-        "script": str(args.against),
+        "script_name": str(args.against),
         "script_sha256": hashlib.sha256(args.against.read_bytes()).hexdigest() if args.against.is_file() else None,
         "script_args": args.script_args,
         "runs": args.runs,

@@ -125,7 +125,7 @@ def _child(command: list[str], what: str, folder: Path | None, modules: str, tim
 
 
 def _last_lines(printed: str, count: int = 4) -> str:
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    lines = [line.strip() for line in printed.splitlines() if line.strip(" ^~")]  # without a traceback's marks
     return "; its last lines: " + " | ".join(lines[-count:]) if lines else "; it printed nothing"
 
 

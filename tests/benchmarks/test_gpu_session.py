@@ -46,7 +46,7 @@ def test_a_killed_session_goes_on_without_a_run_lost_or_made_twice(tmp_path):
     names = ("airbench94_muon", "ladder-compiled")
     only = [word for name in names for word in ("--only", name)]
     command = [sys.executable, ROOT / "benchmarks" / "gpu_session.py", "--out", tmp_path, *SMOKE, *only]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it finds its checkout
     killed, first = tmp_path / "ladder-compiled.jsonl", tmp_path / "airbench94_muon.jsonl"
 
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -76,7 +76,7 @@ def test_nothing_is_started_that_does_not_fit(session, tmp_path, capsys):
 
 
 def test_single_runs_are_checked_too(session, tmp_path, monkeypatch):
-    """Half a minute on a clock on which a set-up takes 1 s and a run 9 s: a third run would fit, but not surely."""
+    """Two seeds, 21 seconds and a clock on which a run takes 10: the second would fit, but not surely."""
     import gpu_pace
 
     clock = SimpleNamespace(now=0.0)
@@ -86,19 +86,19 @@ def test_single_runs_are_checked_too(session, tmp_path, monkeypatch):
     warm_up, run = trainer.warm_up, trainer.run
 
     def slow_warm_up(self):
-        clock.now += 1
+        clock.now += 0.5
         return warm_up(self)
 
     def slow_run(self, seed, **options):
-        clock.now += 9
+        clock.now += 9.5
         return run(self, seed, **options)
 
     monkeypatch.setattr(trainer, "warm_up", slow_warm_up)
     monkeypatch.setattr(trainer, "run", slow_run)
-    arguments = ["--out", str(tmp_path), *SMOKE, "--minutes", "0.5", "--only", "ladder-compiled"]
+    arguments = ["--out", str(tmp_path), *SMOKE, "--minutes", "0.35", "--only", "ladder-compiled"]
     assert session.main(arguments) == 3
-    assert len(whole(tmp_path / "ladder-compiled.jsonl")) == 2
-    assert clock.now == 19
+    assert len(whole(tmp_path / "ladder-compiled.jsonl")) == 1
+    assert clock.now == 10.5
 
 
 def test_estimates_follow_what_was_measured(session):
@@ -136,7 +136,9 @@ def test_a_comparison_goes_on_at_the_turn_where_it_stopped(session, tmp_path, mo
     assert session.main(arguments) == 0
     assert asked == [[0, 1], [1]]
     assert [turn["side"] for turn in whole(tmp_path / "against-muon.jsonl")] == ["ours", "script"]
-    assert json.loads((tmp_path / "against-muon.json").read_text())["ratios"] == [2]
+    told = json.loads((tmp_path / "against-muon.json").read_text())
+    assert (told["ratios"], told["script"]["n"], told["script_name"]) == ([2], 1, "plain_port.py")
+    assert "pair by pair: 2.000" in (tmp_path / "summary.txt").read_text()
 
 
 def test_a_piece_that_fails_leaves_the_others(session, tmp_path, monkeypatch, capsys):

@@ -49,7 +49,8 @@ def test_what_was_measured_before_a_failure_is_kept(script, tmp_path, capsys):
     arguments = [*SMOKE, "--against", str(script), "--runs", "1", "--pairs", "2", "--out", str(log), "--json"]
     assert main(arguments) == 1
     out, err = capsys.readouterr()
-    assert json.loads(out)["ours"]["n"] == 1
+    told = json.loads(out)
+    assert (told["ours"]["n"], told["script"]["n"], told["script_name"]) == (1, 0, str(script))
     assert err.startswith(f"airbench: error: turn 1 of {script}: the script's table holds what is no number")
     assert err.count("\n") == 1
     assert len(log.read_text().splitlines()) == 1
