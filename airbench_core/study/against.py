@@ -1,8 +1,7 @@
 """Our training beside a public speedrun script: child processes on one machine, in turns, ours first.
 
-Of the script a temporary copy is run, changed in the two places that public_script.py names. Each turn has a seed of
-its own, set before the script starts: one that sets none, as most, would else repeat the same draws in every turn. A
-script without a warm-up run makes one run more, and its first one is left out.
+Of the script a temporary copy is run, changed in the two places that public_script.py names. One without a warm-up run
+makes one run more, and its first is left out. Most set no seed: torch then draws anew in every process, and so do they.
 """
 
 import dataclasses
@@ -24,11 +23,6 @@ from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.study import runlog
 from airbench_core.study.gpu_state import gpu_state
 from airbench_core.study.public_script import Run, parse_table, provide_data, rewrite_script, warms_up
-
-LAUNCHER = (  # python -c LAUNCHER SEED SCRIPT ARGUMENTS...
-    "import runpy, sys, torch; torch.manual_seed(int(sys.argv.pop(1))); del sys.argv[0]; "
-    "runpy.run_path(sys.argv[0], run_name='__main__')"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +92,7 @@ def _ours(pairing: Pairing, turn: int, log: Path, timeout: float | None) -> list
 
 def _theirs(pairing: Pairing, turn: int, copy: Path, extra: int, timeout: float | None) -> list[Run]:
     what = f"turn {turn // 2 + 1} of {pairing.script}"
-    command = [sys.executable, "-c", LAUNCHER, str(turn), str(copy), *shlex.split(pairing.script_args)]
+    command = [sys.executable, str(copy), *shlex.split(pairing.script_args)]
     # In the temporary folder, where scripts leave their logs; modules beside the script are found as before.
     printed = _child(command, what, copy.parent, str(pairing.script.parent.resolve()), timeout)
     try:
