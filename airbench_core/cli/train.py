@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from
 from airbench_core.datasets import LOADERS, load_dataset
@@ -117,7 +115,12 @@ def summary(results: list[Scored], asked: int) -> str:
 
 
 def _print(line: str) -> None:
-    tqdm.write(line, file=sys.stdout)
+    if sys.stderr.isatty():  # there a bar may be in the way
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stdout)
+    else:
+        print(line)
     sys.stdout.flush()
 
 
@@ -127,6 +130,8 @@ def _progress(trainer: Trainer) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
+    from tqdm import tqdm  # here: a machine that only measures may lack it
+
     done = threading.Event()
     with tqdm(total=trainer.steps, unit="step", leave=False) as bar:
 

@@ -54,7 +54,12 @@ def check_writable(path: Path) -> None:
 
 def append(path: Path, result: RunResult) -> None:
     """Append one line for `result`, on the disk when this returns. Raises AirbenchError if it cannot be written."""
-    line = json.dumps(record(result)).encode() + b"\n"
+    append_line(path, record(result), f"run with seed {result.seed} is done (accuracy {result.accuracy:.4f})")
+
+
+def append_line(path: Path, values: dict[str, object], what: str) -> None:
+    """Append `values` as one line of JSON; the error says `what` is lost if it cannot be written."""
+    line = json.dumps(values).encode() + b"\n"
     size = path.stat().st_size if path.exists() else 0
     try:
         if size and not _ends_a_line(path):
@@ -67,8 +72,7 @@ def append(path: Path, result: RunResult) -> None:
         with suppress(OSError):  # only now: closing the file tries once more to write what is left of the line
             os.truncate(path, size)
         raise AirbenchError(
-            f"run with seed {result.seed} is done (accuracy {result.accuracy:.4f}) but could not be "
-            f"logged in {path}: {error.strerror}; make room and run it again"
+            f"{what} but could not be logged in {path}: {error.strerror}; make room and run it again"
         ) from error
 
 
