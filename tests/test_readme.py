@@ -56,13 +56,29 @@ def test_the_laptop_table_of_recipes_is_that_of_the_recorded_runs(monkeypatch):
     sys.modules.pop("recipes_table")
 
 
+def test_the_table_of_cost_growth_is_that_of_the_newest_recording(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import cost_growth
+
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    shown = page.partition("<!-- benchmarks/cost_growth.py -->\n")[2].partition("\n<!-- end -->")[0]
+    runs = cost_growth.load()
+    assert shown == cost_growth.markdown(runs)
+    assert cost_growth.too_fast(cost_growth.growths(runs)) == []
+    sys.modules.pop("cost_growth")
+
+
 def test_the_full_scale_run_of_muon_is_the_recorded_one():
     (run,) = runlog.load(ROOT / "benchmarks" / "results" / "full-cifar10-cpu-muon.jsonl")
     assert (run["scale"], Recipe(**run["recipe"])) == ("full", RECIPES["airbench94_muon"])
     assert f"reached **{100 * run['accuracy']:.2f} %** with TTA in **{run['seconds']:,.0f} s**" in README
 
 
-@pytest.mark.parametrize("log", sorted((ROOT / "benchmarks" / "results").glob("*.jsonl")), ids=lambda path: path.name)
+# All but the growth of costs, whose sizes are no scale's.
+LOGS = sorted(set((ROOT / "benchmarks" / "results").glob("*.jsonl")) - {ROOT / "benchmarks/results/cost-growth.jsonl"})
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.name)
 def test_recorded_runs_are_of_the_recipes_and_scales_there_are(log):
     for run in runlog.load(log):
         recipe = Recipe(**run["recipe"])
