@@ -1,5 +1,6 @@
 """How a training is computed: device, precision, threads, compilation. Never what is computed (`recipes.Recipe`)."""
 
+import gc
 import os
 import platform
 import subprocess
@@ -93,6 +94,12 @@ class Runtime:
             torch.set_num_threads(threads)
             torch.backends.cudnn.benchmark = benchmark
 
+    def clock(self) -> "Clock":
+        """A clock for this device, at 0."""
+        if self.device.type == "cuda":
+            return EventClock(lambda: torch.cuda.Event(enable_timing=True))
+        return Clock(self.synchronize)
+
     def synchronize(self) -> None:
         """Wait until the device has done all that it was given."""
         if self.device.type == "cuda":
@@ -129,6 +136,7 @@ class Clock:
     """Seconds of the blocks run under `with clock:`; the pauses between them are left out.
 
     The device is waited for at both ends of a block, so that a block's work is in its own time and nothing else's.
+    Python's garbage collection waits for the pauses.
     """
 
     def __init__(self, synchronize: Callable[[], None] = lambda: None, now: Callable[[], float] = time.perf_counter):
@@ -136,13 +144,58 @@ class Clock:
         self.seconds = 0.0
 
     def __enter__(self) -> "Clock":
-        self.synchronize()
-        self.started = self.now()
+        self.collecting = gc.isenabled()
+        gc.disable()
+        self._start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._stop()
+        if self.collecting:
+            gc.enable()
+
+    def lap(self) -> Callable[[], float]:
+        """A function that gives the seconds until now. On a GPU it waits, when called, for what was given to it."""
+        seconds = self.seconds
+        return lambda: seconds
+
+    def _start(self) -> None:
+        self.synchronize()
+        self.started = self.now()
+
+    def _stop(self) -> None:
         self.synchronize()
         self.seconds += self.now() - self.started
+
+
+class EventClock(Clock):
+    """A clock by events in a GPU's stream of work: nothing waits until seconds are read."""
+
+    def __init__(self, event: Callable[[], torch.cuda.Event]):
+        self.event = event
+        self.blocks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    @property
+    def seconds(self) -> float:
+        return self.lap()()
+
+    def lap(self) -> Callable[[], float]:
+        n = len(self.blocks)
+        return lambda: sum(self._seconds(*block) for block in self.blocks[:n])
+
+    def _start(self) -> None:
+        self.started = self.event()
+        self.started.record()
+
+    def _stop(self) -> None:
+        end = self.event()
+        end.record()
+        self.blocks.append((self.started, end))
+
+    @staticmethod
+    def _seconds(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        end.synchronize()
+        return start.elapsed_time(end) / 1000
 
 
 def _device(name: str) -> torch.device:

@@ -35,7 +35,7 @@ class Muon(torch.optim.Optimizer):
 
     rescale: bring each filter bank to the norm sqrt(out) before each step, which keeps the relative size of the
     updates; instead of a weight decay. orthogonalize: a function like `newton_schulz`.
-    Made anew for each run: its momentum is not part of `state_dict`.
+    The momentum of all filters of a shape is one tensor, in the state of the first of them.
     """
 
     def __init__(
@@ -53,16 +53,19 @@ class Muon(torch.optim.Optimizer):
         banks: dict[torch.Size, list[Tensor]] = {}
         for p in self.param_groups[0]["params"]:
             banks.setdefault(p.flatten(1).shape, []).append(p)
-        self.banks = [(bank, torch.zeros(len(bank), *shape, device=bank[0].device)) for shape, bank in banks.items()]
+        self.banks = list(banks.values())
+        for shape, bank in banks.items():
+            self.state[bank[0]]["momentum_buffer"] = torch.zeros(len(bank), *shape, device=bank[0].device)
 
     @torch.no_grad()
     def step(self) -> None:
         group = self.param_groups[0]
-        for bank, velocity in self.banks:  # K filters; (K, out, in * height * width)
+        for bank in self.banks:  # K filters
+            velocity = self.state[bank[0]]["momentum_buffer"]  # (K, out, in * height * width)
             gradient = torch.stack([p.grad.flatten(1) for p in bank]).to(velocity.dtype)
             velocity.mul_(group["momentum"]).add_(gradient)
             updates = self.orthogonalize(gradient.add_(velocity, alpha=group["momentum"]), group["steps"])
             for p, update in zip(bank, updates.to(bank[0].dtype), strict=True):
                 if group["rescale"]:
                     p.mul_(len(p) ** 0.5 / p.norm())
-                p.add_(update.reshape(p.shape), alpha=-group["lr"])
+                p.sub_(update.reshape(p.shape) * group["lr"])  # which may be a tensor on the device

@@ -112,7 +112,8 @@ def lookahead_update_(slow: Iterable[Tensor], fast: Iterable[Tensor], decay: flo
 class Lookahead:
     """Slow copies of a network's whole floating-point state, BatchNorm's running statistics included.
 
-    After training, `finish` puts the slow weights into the network. update_: a function like `lookahead_update_`.
+    `begin` starts a training; after it `finish` puts the slow weights into the network.
+    update_: a function like `lookahead_update_`.
     """
 
     def __init__(self, network: nn.Module, steps: int, update_: Callable = lookahead_update_):
@@ -120,6 +121,12 @@ class Lookahead:
         self.slow = [value.clone() for value in self.fast]
         self.decays = lookahead_decays(steps)
         self.update_ = update_
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """The slow weights are the network's of now."""
+        for s, f in zip(self.slow, self.fast, strict=True):
+            s.copy_(f)
 
     def after_step(self, step: int) -> None:
         """To be called when `step` steps are done."""

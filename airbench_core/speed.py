@@ -1,5 +1,6 @@
 """Images per second of training, augmentation and evaluation, measured, and what a run will cost on this machine."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -50,14 +51,13 @@ def measure_speed(
         trainer.begin()
         augmentation, batches = trainer.batches(seed=0)
         drawn = augmentation.draw(0)[:batch]
-        labels = trainer.data.train_labels
-        if recipe.whiten:
-            trainer.network.first.bias.requires_grad_(False)  # as in most of a run
+        step_on = trainer.stepper(trainer.main, augmentation)
+        late = range(min(trainer.main.freeze_step or 0, trainer.steps - 1), trainer.steps)  # as most of a run's steps
+        steps = itertools.cycle(late)
 
         def train() -> int:
             trainer.network.train()
-            rows = next(batches)
-            trainer.main.step(augmentation.batch(rows), labels[rows[:, 0]], step=1)
+            step_on(next(batches), next(steps))
             return batch
 
         def augment() -> int:

@@ -6,6 +6,7 @@ each other.
 """
 
 import copy
+import itertools
 import math
 import threading
 import time
@@ -21,6 +22,7 @@ from airbench_core.datasets import Dataset
 from airbench_core.devices import Clock, Runtime, compile_errors
 from airbench_core.errors import AirbenchError, AirbenchWarning, Diverged
 from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, tta_views, view_logits
+from airbench_core.fast.whole_step import Record, WholeStep, cuda_graph
 from airbench_core.learner import Learner, Parts, Proxy
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale, scale_named
@@ -66,6 +68,13 @@ class Stopped(AirbenchError):
 Observer = Callable[[EpochRecord], None]
 
 
+@dataclass(frozen=True)
+class _Epoch:
+    steps: int  # done so far
+    loss: Tensor  # mean over the epoch's images, still on the device
+    seconds: Callable[[], float]  # on the run's clock; may wait for the device
+
+
 def train(
     recipe: Recipe,
     data: Dataset,
@@ -96,13 +105,14 @@ class Trainer:
         scale: str | Scale = "full",
         runtime: Runtime | None = None,
         parts: Parts | None = None,
-        clock: Callable[..., Clock] = Clock,
+        clock: Callable[[], Clock] | None = None,
+        record: Record | None = None,
     ):
         self.scale = scale_named(scale) if isinstance(scale, str) else scale
         self.recipe = self.scale.recipe(recipe)
         self.runtime = runtime or Runtime.detect()
         self.parts = parts or Parts()
-        self.clock = clock
+        self.clock = clock or self.runtime.clock
         self.data = self.scale.data(data).to(self.runtime.device)
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
@@ -114,28 +124,39 @@ class Trainer:
         self.learners = [learner for learner in (self.main, self.proxy) if learner is not None]
         self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the main network learns from
         self.network = self.main.network
-        self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile
+        if record is None and self.runtime.compile and self.runtime.device.type == "cuda":
+            record = cuda_graph
+        self.whole = {learner: WholeStep(learner, record) for learner in self.learners} if record else {}
+        self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile and not self.whole
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
 
     def run(self, seed: int = 0, *, observer: Observer | None = None, stop: threading.Event | None = None) -> RunResult:
-        """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts."""
+        """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts.
+
+        Without an observer a GPU is never waited for: what is known of the epochs is read when all is done.
+        """
         started = time.time()
         with self.runtime.active():
             self.warm_up()
             self.reset(seed)
-            clock = self.clock(self.runtime.synchronize)
+            clock = self.clock()
+            race = observer is None and self.runtime.device.type != "cpu"
+            done: list[_Epoch] = []
             records: list[EpochRecord] = []
             try:
-                for done, loss in self._epochs(clock, seed, stop):
-                    record = self._record(len(records) + 1, done, loss, clock.seconds, watched=observer is not None)
-                    records.append(record)
+                for epoch in self._epochs(clock, seed, stop):
+                    done.append(epoch)
+                    if not race:
+                        records.append(self._record(len(done), epoch, watched=observer is not None))
                     if observer is not None:
-                        observer(record)
+                        observer(records[-1])
             except Stopped:
+                records += [self._record(k, done[k - 1]) for k in range(len(records) + 1, len(done) + 1)]
                 raise Stopped(tuple(records)) from None
             with clock:
                 logits, weights = self.logits(self.recipe.tta)
                 final = combine(logits, weights)
+            records += [self._record(k, done[k - 1]) for k in range(len(records) + 1, len(done) + 1)]
             return RunResult(
                 recipe=self.recipe,
                 scale=self.scale.name,
@@ -167,20 +188,34 @@ class Trainer:
         augmentation = Augmentation(normalized, self.recipe, generator, self.parts.flip)
         rows = plan(augmentation)
         if self.proxy is not None:
-            rows = self.proxy.rewrite(rows, augmentation)
+            rows = self._chosen(rows, self.stepper(self.proxy, augmentation))
         return augmentation, rows
+
+    def stepper(self, learner: Learner, augmentation: Augmentation) -> Callable[[Tensor, int], Tensor]:
+        """A function that takes step number `step` on the batch of some rows: step(rows, step)."""
+        if learner in self.whole:
+            self.whole[learner].begin(augmentation)
+            return self.whole[learner].step
+        labels = self.data.train_labels
+        return lambda rows, step: learner.step(augmentation.batch(rows), labels[rows[:, 0]], step)
+
+    def _chosen(self, rows: Iterator[Tensor], choose: Callable[[Tensor, int], Tensor]) -> Iterator[Tensor]:
+        """The rows of each batch that the proxy keeps: (proxy_keep, 6) of (batch_size, 6)."""
+        steps = itertools.cycle(range(self.steps))  # a training needs one round; to measure its speed may take more
+        for step, some in zip(steps, rows, strict=False):
+            yield some[choose(some, step)]
 
     def begin(self) -> None:
         """What the clock counts before the first step."""
         for learner in self.learners:
             learner.begin()
 
-    def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator[tuple[int, Tensor]]:
-        """Train, giving (steps done, mean loss of the epoch on the device) after each epoch, outside the clock."""
-        labels = self.data.train_labels
+    def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator["_Epoch"]:
+        """Train, giving what is to be known after each epoch, outside the clock."""
         with clock:
             self.begin()
             augmentation, batches = self.batches(seed)
+            step_on = self.stepper(self.main, augmentation)
         for first in range(0, self.steps, self.steps_per_epoch):
             with clock:
                 self.network.train()
@@ -189,27 +224,26 @@ class Trainer:
                 for step in steps:
                     if stop is not None and stop.is_set():
                         raise Stopped(())
-                    rows = next(batches)
-                    total += self.main.step(augmentation.batch(rows), labels[rows[:, 0]], step)
+                    total += step_on(next(batches), step)
                     self.steps_done = step + 1
-            yield self.steps_done, total / (len(steps) * self.batch_size)
+            yield _Epoch(self.steps_done, total / (len(steps) * self.batch_size), clock.lap())
 
-    def _record(self, epoch: int, steps: int, loss: Tensor, seconds: float, watched: bool) -> EpochRecord:
-        train_loss = loss.item()
+    def _record(self, number: int, epoch: "_Epoch", watched: bool = False) -> EpochRecord:
+        train_loss = epoch.loss.item()
         if not math.isfinite(train_loss):
             rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
             these = " or ".join(f"{name}={getattr(self.recipe, name):g}" for name in rates[self.recipe.optimizer])
-            raise Diverged(f"the training loss is {train_loss} after epoch {epoch}: the run diverged; lower {these}")
+            raise Diverged(f"the training loss is {train_loss} after epoch {number}: the run diverged; lower {these}")
         test_accuracy = None
         if watched:
             logits, weights = self.logits("none")
             test_accuracy = accuracy(combine(logits, weights), self.data.test_labels)
         return EpochRecord(
-            epoch=epoch,
-            epochs=steps / self.steps_per_epoch,
+            epoch=number,
+            epochs=epoch.steps / self.steps_per_epoch,
             train_loss=train_loss,
             accuracy=test_accuracy,
-            seconds=seconds,
+            seconds=epoch.seconds(),
         )
 
     def logits(self, tta: str) -> tuple[Tensor, tuple[float, ...]]:
@@ -237,14 +271,13 @@ class Trainer:
         self.reset(0)
         self.begin()
         augmentation, batches = self.batches(seed=0)
+        step_on = self.stepper(self.main, augmentation)
         self.network.train()
         freeze = self.main.freeze_step
-        # Steps before and after the freeze, on labels that mean nothing; six, so that a proxy looks and learns.
+        # Steps before and after the freeze; six, so that a proxy looks and learns. What they teach is forgotten.
         for first in (0, 0 if freeze is None else min(freeze, self.steps - 1)):
             for _ in range(3):
-                rows = next(batches)
-                labels = rows[:, 0] % len(self.data.classes)
-                self.main.step(augmentation.batch(rows), labels, first)
+                step_on(next(batches), first)
         self.logits(self.recipe.tta)
 
 

@@ -183,7 +183,7 @@ def airbench96_faster(public: Any) -> float:
     public.reinit_net = lambda network: give_weights(ours.proxy.network, network)
     public.init_whitening_conv = lambda *_: None  # given with the weights
     masks = public.train_proxy(hyp, theirs, 0)
-    kept = [ours.proxy.choose(images, labels, step) for step, (_, images, labels) in enumerate(seen)]
+    kept = [ours.proxy.step(images, labels, step) for step, (_, images, labels) in enumerate(seen)]
     for mask, chosen in zip(masks, kept, strict=True):
         assert torch.equal(mask.nonzero().flatten(), chosen.sort().values), "the proxies keep different images"
     return difference(ours.proxy.network, theirs)

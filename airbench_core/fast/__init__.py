@@ -1,1 +1,1 @@
-"""What is faster only by being more complicated. Each piece means the same as a plain twin, and is tested against it."""
+"""What is faster only by being more complicated. Each piece has a plain twin elsewhere, and is tested against it."""

@@ -20,14 +20,21 @@ def speed_up_(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Conv):
             module.conv2d = conv2d
-        if isinstance(module, Network):
-            module.gelu = gelu
         if isinstance(module, ConvGroup):
             module.norm_gelu, module.pool_norm_gelu = norm_gelu, pool_norm_gelu
+        if isinstance(module, Network):
+            module.gelu = gelu
+
+
+def plain_(network: nn.Module) -> None:
+    """Undo `speed_up_`."""
+    for module in network.modules():
+        for name in ("conv2d", "norm_gelu", "pool_norm_gelu", "gelu"):
+            module.__dict__.pop(name, None)
 
 
 def gelu(x: Tensor) -> Tensor:
-    """F.gelu of (N, C, H, W). PyTorch hands it to oneDNN, twice as fast, only if memory follows the order of the axes."""
+    """F.gelu of (N, C, H, W). PyTorch leaves it to oneDNN, twice as fast, only where memory follows the axes' order."""
     if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
         return F.gelu(x)
     return F.gelu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -59,9 +59,7 @@ class _NormGelu(torch.autograd.Function):
         moments = torch.empty(3, channels)
         running = norm.running_mean, norm.running_var
         sums = work if norm.training else None
-        call(
-            c.moments, sums, bias, *running, moments, norm.momentum, norm.eps, len(work), n * pixels, channels
-        )
+        call(c.moments, sums, bias, *running, moments, norm.momentum, norm.eps, len(work), n * pixels, channels)
         if norm.training:
             norm.num_batches_tracked += 1
         out = torch.empty_like(images)

@@ -36,7 +36,7 @@ def test_the_hardest_images_of_each_batch_are_kept(noise, tiny, float32):
         assert {tuple(row) for row in some.tolist()} < {tuple(row) for row in batch.tolist()}
     rows = batch
     before = {k: v.clone() for k, v in t.proxy.network.state_dict().items()}
-    chosen = t.proxy.choose(augmentation.batch(rows), noise.train_labels[rows[:, 0]], step=1)
+    chosen = t.proxy.step(augmentation.batch(rows), noise.train_labels[rows[:, 0]], step=1)
     t.proxy.network.load_state_dict(before)
     losses = t.proxy._losses(augmentation.batch(rows), noise.train_labels[rows[:, 0]])
     assert set(chosen.tolist()) == set(losses.argsort()[-32:].tolist())
@@ -65,7 +65,7 @@ def test_the_proxy_learns_from_every_fourth_batch_and_only_from_what_it_keeps(no
     expected = head.detach() - rates[0] * 1.85 * (head.grad + group["weight_decay"] * head.detach())
     t.reset(0)
     t.begin()
-    t.proxy.choose(images, labels, step=0)
+    t.proxy.step(images, labels, step=0)
     torch.testing.assert_close(head.detach(), expected)
 
 

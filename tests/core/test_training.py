@@ -174,7 +174,7 @@ def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
         scale=tiny,
         runtime=float32,
         parts=Parts(whiten=slow_whiten),
-        clock=lambda sync: Clock(sync, time),
+        clock=lambda: Clock(now=time),
     )
     trainer.warm = False
     step, logits = trainer.main.step, trainer.logits
