@@ -14,6 +14,8 @@ from airbench_core.cli.options import add_runtime, runtime_from
 from airbench_core.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError
+from airbench_core.fast.cpu import plain_
+from airbench_core.fast.kernels import kernels
 from airbench_core.published import AIRBENCH94
 from airbench_core.scales import SCALES, Scale
 from airbench_core.speed import estimate_seconds, measure_speed, random_dataset
@@ -45,7 +47,13 @@ def run(args: argparse.Namespace) -> int:
     if runtime.device.type == "cuda":
         worst = compiled_difference(runtime)
         ok = worst < 0.02
-        print(f"{'compile':12}{'ok' if ok else 'FAILED'}: compiled and eager losses differ by {worst:.2%} at most")
+        said = f"losses of compiled steps, replayed as CUDA graphs, and of plain ones differ by {worst:.2%} at most"
+        print(f"{'compile':12}{'ok' if ok else 'FAILED'}: {said}")
+    if runtime.device.type == "cpu":
+        worst = fast_error(runtime)
+        ok = worst < 1.5
+        said = f"rounding with {_kernels(runtime)} is {worst:.2f} times that of plain ones at most"
+        print(f"{'kernels':12}{'ok' if ok else 'FAILED'}: {said}")
     return 0 if ok else 1
 
 
@@ -81,10 +89,48 @@ def _duration(seconds: float) -> str:
     return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"
 
 
+def _kernels(runtime: Runtime) -> str:
+    there = kernels(runtime.dtype) is not None
+    return "kernels compiled here" if there else "torch's functions (with a C compiler here it would be faster)"
+
+
 def compiled_difference(runtime: Runtime, steps: int = 5) -> float:
     """The largest relative difference between the losses of `steps` eager and compiled steps from the same start."""
+    eager, compiled = (_short_trainer(replace(runtime, compile=on), steps) for on in (False, True))
+    plain_(eager.network)
+    pairs = zip(eager.run().epochs, compiled.run().epochs, strict=True)
+    return max(abs(b.train_loss / a.train_loss - 1) for a, b in pairs)
+
+
+def fast_error(runtime: Runtime) -> float:
+    """How many times the error of plain functions that of the fast ones is, in the gradient where this is largest.
+
+    An error is the distance from plain functions in float32, relative to norms, and at least 0.001.
+    """
+    exact = _gradients(replace(runtime, dtype=torch.float32), plain=True)
+    fast, plain = (_gradients(runtime, plain) for plain in (False, True))
+
+    def error(gradient: torch.Tensor, reference: torch.Tensor) -> float:
+        return max(((gradient - reference).norm() / reference.norm()).item(), 1e-3)
+
+    return max(error(f, e) / error(p, e) for f, p, e in zip(fast, plain, exact, strict=True))
+
+
+def _gradients(runtime: Runtime, plain: bool) -> list[torch.Tensor]:
+    """Those of one step on noise."""
+    trainer = _short_trainer(runtime, steps=1, batch=256)
+    if plain:
+        plain_(trainer.network)
+    trainer.reset(0)
+    trainer.begin()
+    augmentation, batches = trainer.batches(seed=0)
+    rows = next(batches)
+    trainer.main.loss(augmentation.batch(rows), trainer.data.train_labels[rows[:, 0]]).backward()
+    return [p.grad for p in trainer.network.parameters() if p.requires_grad]
+
+
+def _short_trainer(runtime: Runtime, steps: int, batch: int = AIRBENCH94.batch_size) -> Trainer:
     # One batch of images makes each epoch one step, whose loss is then the epoch's record; a small
     # learning rate keeps rounding from growing into a difference.
-    data, recipe = random_dataset(AIRBENCH94.batch_size, 100), replace(AIRBENCH94, epochs=steps, lr=2.0)
-    eager, compiled = (Trainer(recipe, data, runtime=replace(runtime, compile=on)).run().epochs for on in (False, True))
-    return max(abs(b.train_loss / a.train_loss - 1) for a, b in zip(eager, compiled, strict=True))
+    recipe = replace(AIRBENCH94, epochs=steps, lr=2.0, batch_size=batch)
+    return Trainer(recipe, random_dataset(batch, 100), runtime=runtime)

@@ -201,6 +201,21 @@ def test_doctor_compares_eager_with_compiled_steps(monkeypatch, float32):
     assert doctor.compiled_difference(float32) > 0.05
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_doctor_compares_fast_with_plain_functions(dtype, monkeypatch, float32):
+    import torch
+
+    from airbench_core import network
+    from airbench_core.cli import doctor
+    from airbench_core.fast import cpu
+
+    runtime = replace(float32, dtype=getattr(torch, dtype))
+    monkeypatch.setattr(doctor, "AIRBENCH94", replace(AIRBENCH94, widths=(8, 16, 16)))
+    assert 0 < doctor.fast_error(runtime) < 1.4
+    monkeypatch.setattr(cpu, "norm_gelu", lambda x, norm: 1.1 * network.norm_gelu(x, norm))
+    assert doctor.fast_error(runtime) > 2
+
+
 def test_unreadable_data_is_one_line(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
