@@ -128,6 +128,7 @@ class Trainer:
             record = cuda_graph
         self.whole = {learner: WholeStep(learner, record) for learner in self.learners} if record else {}
         self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile and not self.whole
+        self.race = self.runtime.device.type != "cpu"  # unobserved runs do not wait for the device between epochs
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
 
     def run(self, seed: int = 0, *, observer: Observer | None = None, stop: threading.Event | None = None) -> RunResult:
@@ -140,7 +141,7 @@ class Trainer:
             self.warm_up()
             self.reset(seed)
             clock = self.clock()
-            race = observer is None and self.runtime.device.type != "cpu"
+            race = self.race and observer is None
             done: list[_Epoch] = []
             records: list[EpochRecord] = []
             try:

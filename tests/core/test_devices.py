@@ -1,12 +1,14 @@
 import functools
+import gc
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 import torch
 
 from airbench_core import Runtime, UsageError, devices
-from airbench_core.devices import Clock, available_cores, compiled
+from airbench_core.devices import Clock, EventClock, available_cores, compiled
 
 
 def test_an_interactive_run_leaves_one_core_free(monkeypatch):
@@ -88,6 +90,59 @@ def test_clock_counts_only_its_blocks_and_waits_for_the_device():
         now[0] += 3
     assert clock.seconds == 2.5 + 3.5  # what is under way at the start is not the block's, at the end it is
     assert len(waits) == 4
+
+
+class FakeEvent:
+    """An event in a stream whose work takes as long as `now` says when it is recorded."""
+
+    now = 0.0
+    waited = 0
+
+    def record(self):
+        self.at = FakeEvent.now
+
+    def synchronize(self):
+        FakeEvent.waited += 1
+
+    def elapsed_time(self, end):  # in milliseconds, as CUDA's
+        return 1000 * (end.at - self.at)
+
+
+def test_a_clock_by_events_waits_only_when_it_is_read():
+    FakeEvent.now = FakeEvent.waited = 0
+    clock = EventClock(FakeEvent)
+    assert clock.seconds == 0
+    laps = []
+    for work in 3, 4, 5:
+        with clock:
+            FakeEvent.now += work
+        laps.append(clock.lap())
+        FakeEvent.now += 100  # a pause
+    assert FakeEvent.waited == 0
+    assert [lap() for lap in laps] == [3, 7, 12]
+    assert clock.seconds == 12
+    assert FakeEvent.waited > 0
+
+
+def test_a_runtime_s_clock_is_its_device_s(monkeypatch, float32):
+    assert type(float32.clock()) is Clock
+    monkeypatch.setattr(torch.cuda, "Event", lambda enable_timing: FakeEvent())
+    assert type(replace(float32, device=torch.device("cuda")).clock()) is EventClock
+
+
+@pytest.mark.parametrize("make", [Clock, lambda: EventClock(FakeEvent)])
+@pytest.mark.parametrize("before", [True, False])
+def test_garbage_is_collected_in_the_pauses_alone(make, before):
+    clock = make()
+    try:
+        gc.enable() if before else gc.disable()
+        with suppress(ZeroDivisionError), clock:
+            inside = gc.isenabled()
+            raise ZeroDivisionError
+        assert not inside
+        assert gc.isenabled() is before
+    finally:
+        gc.enable()
 
 
 def test_describe_is_plain():

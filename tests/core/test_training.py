@@ -328,6 +328,30 @@ def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float3
     assert [record.epoch for record in stopped.value.epochs] == [1]
 
 
+def test_a_race_reads_the_epochs_when_all_is_done(noise, tiny, float32):
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
+    assert not trainer.race  # on a CPU there is nothing to wait for
+    expected = trainer.run(0)
+    trainer.race = True
+    order, record, step = [], trainer._record, trainer.main.step
+    trainer._record = lambda *args, **options: (order.append("record"), record(*args, **options))[1]
+    trainer.main.step = lambda *args: (order.append("step"), step(*args))[1]
+    result = trainer.run(0)
+    assert order == ["step"] * trainer.steps + ["record"] * len(expected.epochs)
+    assert [replace(e, seconds=0) for e in result.epochs] == [replace(e, seconds=0) for e in expected.epochs]
+    assert 0 < result.epochs[0].seconds < result.epochs[-1].seconds < result.seconds
+
+    order.clear()
+    trainer.run(0, observer=lambda _: None)  # who watches sees each epoch when it ends
+    assert order.index("record") == trainer.steps_per_epoch
+
+    stop = threading.Event()
+    trainer.main.step = lambda images, labels, number: (number == 6 and stop.set(), step(images, labels, number))[1]
+    with pytest.raises(Stopped) as stopped:
+        trainer.run(0, stop=stop)
+    assert [e.train_loss for e in stopped.value.epochs] == [e.train_loss for e in expected.epochs[:2]]
+
+
 def test_a_diverged_run_says_so(noise, tiny, float32):
     with pytest.raises(Diverged, match=r"loss is (nan|inf) after epoch \d+.*lower lr=11.5 or bias_scale=64"):
         train(replace(SHORT, weight_decay=1000, lookahead=False, epochs=100), noise, scale=tiny, runtime=float32)
