@@ -80,15 +80,16 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Apply the process-wide settings (threads, the search for fast kernels) and put them back after.
+        """Apply the process-wide settings (threads, the search for fast kernels, the GPU) and put them back after.
 
         On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`).
         """
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.benchmark = True
+        special = {"cpu": freed_memory_kept, "cuda": lambda: torch.cuda.device(self.device)}
         try:
-            with freed_memory_kept() if self.device.type == "cpu" else nullcontext():
+            with special.get(self.device.type, nullcontext)():
                 yield
         finally:
             torch.set_num_threads(threads)
@@ -145,8 +146,8 @@ class Clock:
 
     def __enter__(self) -> "Clock":
         self.collecting = gc.isenabled()
-        gc.disable()
         self._start()
+        gc.disable()
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -56,7 +56,7 @@ class Learner:
         update = fast_update_ if parts.lookahead is lookahead_update_ and not on_cpu else parts.lookahead
         self.lookahead = Lookahead(self.network, self.steps, update) if recipe.lookahead else None
         if on_cpu and not runtime.compile:
-            speed_up_(self.network)
+            speed_up_(self.network, runtime.dtype)
         self.loss = compiled(self._loss) if runtime.compile else self._loss
         self.forward = compiled(self._forward) if runtime.compile else self._forward
 
@@ -69,7 +69,8 @@ class Learner:
                 self.parts.identity_init(convolution.weight.data)
         for optimizer in self.optimizers:
             for state in optimizer.state.values():
-                state["momentum_buffer"].zero_()
+                if (momentum := state.get("momentum_buffer")) is not None:  # None after a first step that failed
+                    momentum.zero_()
 
     def begin(self) -> None:
         """What the clock counts before the first step: the whitening filters, and the slow weights."""

@@ -65,7 +65,7 @@ class Muon(torch.optim.Optimizer):
             gradient = torch.stack([p.grad.flatten(1) for p in bank]).to(velocity.dtype)
             velocity.mul_(group["momentum"]).add_(gradient)
             updates = self.orthogonalize(gradient.add_(velocity, alpha=group["momentum"]), group["steps"])
-            for p, update in zip(bank, updates.to(bank[0].dtype), strict=True):
+            for p, update in zip(bank, updates.float(), strict=True):
                 if group["rescale"]:
                     p.mul_(len(p) ** 0.5 / p.norm())
                 p.sub_(update.reshape(p.shape) * group["lr"])  # which may be a tensor on the device

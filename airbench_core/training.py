@@ -1,8 +1,8 @@
 """One training from a recipe: `train` for a single run, `Trainer` to make many with one set-up.
 
 Notable: a trick that is off does no work on the device; learning rates are a table; the loop waits for the device
-once an epoch, off the clock; all randomness comes from generators seeded for the run, so that runs do not influence
-each other.
+once an epoch, off the clock, or not at all (`Trainer.race`); all randomness comes from generators seeded for the run,
+so that runs do not influence each other.
 """
 
 import copy
@@ -22,7 +22,8 @@ from airbench_core.datasets import Dataset
 from airbench_core.devices import Clock, Runtime, compile_errors
 from airbench_core.errors import AirbenchError, AirbenchWarning, Diverged
 from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, tta_views, view_logits
-from airbench_core.fast.whole_step import Record, WholeStep, cuda_graph
+from airbench_core.fast.cpu import plain_
+from airbench_core.fast.whole_step import CudaGraphs, NotRecorded, Record, WholeStep
 from airbench_core.learner import Learner, Parts, Proxy
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale, scale_named
@@ -54,7 +55,8 @@ class RunResult:
     seconds: float
     epochs: tuple[EpochRecord, ...]
     started: float  # seconds since 1970
-    network: nn.Module = field(repr=False)
+    graphs: bool  # whether steps were replayed as CUDA graphs
+    network: nn.Module = field(repr=False)  # a copy, through PyTorch's own functions
 
 
 class Stopped(AirbenchError):
@@ -125,7 +127,7 @@ class Trainer:
         self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the main network learns from
         self.network = self.main.network
         if record is None and self.runtime.compile and self.runtime.device.type == "cuda":
-            record = cuda_graph
+            record = CudaGraphs(self.runtime.device)
         self.whole = {learner: WholeStep(learner, record) for learner in self.learners} if record else {}
         self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile and not self.whole
         self.race = self.runtime.device.type != "cpu"  # unobserved runs do not wait for the device between epochs
@@ -170,7 +172,8 @@ class Trainer:
                 seconds=clock.seconds,
                 epochs=tuple(records),
                 started=started,
-                network=copy.deepcopy(self.network),
+                graphs=bool(self.whole),
+                network=plain_(copy.deepcopy(self.network)),
             )
 
     def reset(self, seed: int) -> None:
@@ -265,7 +268,12 @@ class Trainer:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""
         if not self.warm:
             with compile_errors():
-                self._touch_everything()
+                try:
+                    self._touch_everything()
+                except NotRecorded as error:
+                    warnings.warn(f"{error}: compiled steps run one by one, more slowly", AirbenchWarning, stacklevel=3)
+                    self.whole = {}
+                    self._touch_everything()
             self.warm = True
 
     def _touch_everything(self) -> None:

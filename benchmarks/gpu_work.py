@@ -108,7 +108,8 @@ def make_job(session: Session, piece: Piece, job: Job, seeds: Iterable[int]) -> 
             continue
         started = time.perf_counter()
         try:
-            result = trainer.run(seed, observer=lambda record: None)  # watched, for the accuracy after each epoch
+            watch = None if job.race else lambda record: None  # for the accuracy after each epoch
+            result = trainer.run(seed, observer=watch)
         except Diverged as error:  # this seed would do so again: it is noted, and not tried again
             noted = session.values(job, seed) | {"diverged": str(error)}
             runlog.append_line(session.log("diverged"), noted, f"seed {seed} diverged")
@@ -155,7 +156,7 @@ def compare(session: Session, piece: Piece) -> int:
         root=session.args.data,
     )
     if todo and pace.fits(needed):
-        for turn in against.take_turns(pairing, todo, session.device, timeout=max(60, pace.left())):
+        for turn in against.take_turns(pairing, todo, session.device, timeout=lambda: max(60, pace.left())):
             turns.append(turn)
             runlog.append_line(log, about | against.to_record(turn), f"turn {turn.turn} is done")
             say(f"{piece.name}: {against.row(turn)}")

@@ -3,9 +3,9 @@
  * Compiled by kernels.py, once for float32 and once (-DBFLOAT16) for bfloat16. Functions are computed in float32, sums
  * in float32 within an image and in double over the images.
  *
- * x: (n, pixels, C) or (n, H, W, C). norm (3, C): mean, scale, shift of each channel; z = x * scale + shift is what
- * GELU is applied to. work (3, C): the sums (2, C) that a call leaves, then room for floats. Loops over channels are
- * written to be vectorised: no branches, all numbers of one width.
+ * x: (n, pixels, C) or (n, H, W, C). norm (4, C): mean, scale, shift and 1 / deviation of each channel; z = x * scale +
+ * shift is what GELU is applied to. work (3, C): the sums (2, C) that a call leaves, then room for floats. Loops over
+ * channels are written to be vectorised: no branches, all numbers of one width.
  */
 #include <math.h>
 #include <stdint.h>
@@ -115,8 +115,9 @@ static void end_image(double *restrict work, const float *restrict some, long C)
         work[c] += some[c];
 }
 
-/* Sums of x and of x^2. */
-void statistics(const number *restrict x, double *restrict work, long n, long pixels, long C)
+/* Sums of x - about and of its square: with about near the mean their difference keeps its digits. */
+void statistics(const number *restrict x, const float *restrict about, double *restrict work,
+                long n, long pixels, long C)
 {
     start(work, C);
     for (long i = 0; i < n; i++) {
@@ -124,7 +125,7 @@ void statistics(const number *restrict x, double *restrict work, long n, long pi
         for (long p = 0; p < pixels; p++, x += C)
             #pragma omp simd simdlen(16)
             for (long c = 0; c < C; c++) {
-                float v = load(x[c]);
+                float v = load(x[c]) - about[c];
                 some[c] += v;
                 some[C + c] += v * v;
             }
@@ -133,8 +134,8 @@ void statistics(const number *restrict x, double *restrict work, long n, long pi
 }
 
 /* out (n, H/2, W/2, C): the largest of each 2x2 pixels, 0 to 3; which: the first that is as large. Sums as above. */
-void pool(const number *restrict x, number *restrict out, place *restrict which, double *restrict work,
-          long n, long H, long W, long C)
+void pool(const number *restrict x, number *restrict out, place *restrict which, const float *restrict about,
+          double *restrict work, long n, long H, long W, long C)
 {
     start(work, C);
     for (long i = 0; i < n; i++) {
@@ -153,6 +154,7 @@ void pool(const number *restrict x, number *restrict out, place *restrict which,
                     v = lower != lower ? lower : v;
                     v = e != e ? e : v;
                     out[c] = rounded(v);
+                    v -= about[c];
                     some[c] += v;
                     some[C + c] += v * v;
                 }
@@ -161,10 +163,10 @@ void pool(const number *restrict x, number *restrict out, place *restrict which,
     }
 }
 
-/* norm, from the sums of `threads` calls over `count` pixels, which also move the running statistics; or, where
- * sums is null, from the running statistics. */
-void moments(const double *sums, const float *bias, float *running_mean, float *running_var, float *norm,
-             double momentum, double eps, long threads, long count, long C)
+/* norm, from the sums about the running mean of `threads` calls over `count` pixels, which also move the running
+ * statistics; or, where sums is null, from the running statistics. */
+void moments(const double *sums, const float *weight, const float *bias, float *running_mean, float *running_var,
+             float *norm, double momentum, double eps, long threads, long count, long C)
 {
     for (long c = 0; c < C; c++) {
         double mean = running_mean[c], variance = running_var[c];
@@ -174,16 +176,18 @@ void moments(const double *sums, const float *bias, float *running_mean, float *
                 total += sums[3 * C * t + c];
                 square += sums[3 * C * t + C + c];
             }
-            mean = total / count;
-            variance = square / count - mean * mean;
+            total /= count;
+            mean += total;
+            variance = square / count - total * total;
             variance = variance < 0 ? 0 : variance; /* and NaN stays NaN */
             running_mean[c] += momentum * (mean - running_mean[c]);
             running_var[c] += momentum * (variance * count / (count - 1) - running_var[c]);
         }
-        double scale = 1 / sqrt(variance + eps);
+        double inverse = 1 / sqrt(variance + eps), scale = weight[c] * inverse;
         norm[c] = mean;
         norm[C + c] = scale;
         norm[2 * C + c] = bias[c] - mean * scale;
+        norm[3 * C + c] = inverse;
     }
 }
 
@@ -199,11 +203,11 @@ void norm_gelu(const number *restrict x, number *restrict out, const float *rest
         }
 }
 
-/* of_z, the gradient of z, from g, that of gelu(z). Sums of of_z and of of_z * x. */
+/* of_z, the gradient of z, from g, that of gelu(z). Sums of of_z and of of_z * (x - mean). */
 void norm_gelu_backward(const number *restrict g, const number *restrict x, number *restrict of_z,
                         const float *restrict norm, double *restrict work, long n, long pixels, long C)
 {
-    const float *restrict scale = norm + C, *restrict shift = norm + 2 * C;
+    const float *restrict mean = norm, *restrict scale = norm + C, *restrict shift = norm + 2 * C;
     start(work, C);
     for (long i = 0; i < n; i++) {
         float *restrict some = start_image(work, C);
@@ -214,23 +218,23 @@ void norm_gelu_backward(const number *restrict g, const number *restrict x, numb
                 float d = load(g[c]) * slope(v * scale[c] + shift[c]);
                 of_z[c] = rounded(d);
                 some[c] += d;
-                some[C + c] += d * v;
+                some[C + c] += d * (v - mean[c]);
             }
         end_image(work, some, C);
     }
 }
 
 /* k (3, C), such that k[0] * of_z + k[1] * x + k[2] is the gradient of x; of_bias (C): from the sums above.
- * With x_ = (x - mean) * scale it is scale * (of_z - mean of of_z - x_ * mean of (of_z * x_)). */
+ * With x_ = (x - mean) * inverse it is scale * (of_z - mean of of_z - x_ * mean of (of_z * x_)). */
 void coefficients(const double *sums, const float *norm, float *k, float *of_bias, long threads, long count, long C)
 {
     for (long c = 0; c < C; c++) {
-        double total = 0, with_x = 0, mean = norm[c], scale = norm[C + c];
+        double total = 0, with_x = 0, mean = norm[c], scale = norm[C + c], inverse = norm[3 * C + c];
         for (long t = 0; t < threads; t++) {
             total += sums[3 * C * t + c];
             with_x += sums[3 * C * t + C + c];
         }
-        double slope = scale * scale * scale * (with_x - mean * total) / count;
+        double slope = scale * inverse * inverse * with_x / count;
         of_bias[c] = total;
         k[c] = scale;
         k[C + c] = -slope;

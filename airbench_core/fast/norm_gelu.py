@@ -3,6 +3,7 @@
 Twins: `norm_gelu` and `pool_norm_gelu` of network.py, which also serve wherever these do not apply.
 """
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -30,11 +31,22 @@ def pool_norm_gelu(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
 def _applies(x: Tensor, norm: nn.BatchNorm2d) -> bool:
     return (
         x.device.type == "cpu"
+        and len(x) > 1  # of one pixel PyTorch says that it has no variance
         and x.is_contiguous(memory_format=torch.channels_last)
-        and not norm.weight.requires_grad  # it is 1
+        and type(norm) is nn.BatchNorm2d
+        and not (norm._forward_hooks or norm._forward_pre_hooks)
+        and not norm.weight.requires_grad
         and (norm.training or not torch.is_grad_enabled())
+        and norm.momentum is not None
+        and all(map(_plain_floats, (norm.weight, norm.bias, norm.running_mean, norm.running_var)))
+        and len(norm.bias) == x.shape[1]
         and kernels(x.dtype) is not None
     )
+
+
+def _plain_floats(value: Tensor | None) -> bool:
+    """Whether it is what the kernels expect at the address that they get."""
+    return value is not None and value.device.type == "cpu" and value.dtype == torch.float32 and value.is_contiguous()
 
 
 class _NormGelu(torch.autograd.Function):
@@ -49,21 +61,21 @@ class _NormGelu(torch.autograd.Function):
         c, images, which = kernels(x.dtype), x.permute(0, 2, 3, 1), None
         n, h, w, channels = ctx.shape = images.shape
         work = _work(n, channels)
+        running = norm.running_mean, norm.running_var
         if pooled:
             whole, images = images, x.new_empty(n, h // 2, w // 2, channels)
             which = torch.empty(images.shape, dtype=PLACES[x.dtype])
-            _run(c.pool, [whole, images, which], [], work, h, w, channels)
+            _run(c.pool, len(work), [whole, images, which], [norm.running_mean], work, h, w, channels)
         elif norm.training:
-            _run(c.statistics, [images], [], work, h * w, channels)
+            _run(c.statistics, len(work), [images], [norm.running_mean], work, h * w, channels)
         pixels = images.shape[1] * images.shape[2]
-        moments = torch.empty(3, channels)
-        running = norm.running_mean, norm.running_var
-        sums = work if norm.training else None
-        call(c.moments, sums, bias, *running, moments, norm.momentum, norm.eps, len(work), n * pixels, channels)
+        moments = torch.empty(4, channels, dtype=torch.float32)
+        constants = float(norm.momentum), float(norm.eps), len(work), n * pixels, channels
+        call(c.moments, work if norm.training else None, norm.weight, bias, *running, moments, *constants)
         if norm.training:
             norm.num_batches_tracked += 1
         out = torch.empty_like(images)
-        _run(c.norm_gelu, [images, out], [moments], None, pixels, channels)
+        _run(c.norm_gelu, len(work), [images, out], [moments], None, pixels, channels)
         ctx.save_for_backward(images, which, moments)
         return out.permute(0, 3, 1, 2)
 
@@ -75,27 +87,28 @@ class _NormGelu(torch.autograd.Function):
         pixels = images.shape[1] * images.shape[2]
         work, of_z = _work(n, channels), torch.empty_like(images)
         gradient = gradient.permute(0, 2, 3, 1).contiguous()
-        _run(c.norm_gelu_backward, [gradient, images, of_z], [moments], work, pixels, channels)
-        k, of_bias = torch.empty(3, channels), torch.empty(channels)
+        _run(c.norm_gelu_backward, len(work), [gradient, images, of_z], [moments], work, pixels, channels)
+        k, of_bias = (torch.empty(*size, channels, dtype=torch.float32) for size in ((3,), ()))
         call(c.coefficients, work, moments, k, of_bias, len(work), n * pixels, channels)
         if which is None:
             of_x = of_z
-            _run(c.norm_backward, [of_x, images], [k], None, pixels, channels)
+            _run(c.norm_backward, len(work), [of_x, images], [k], None, pixels, channels)
         else:
             of_x = images.new_empty(ctx.shape)
-            _run(c.pool_backward, [of_z, images, which, of_x], [k], None, h, w, channels)
+            _run(c.pool_backward, len(work), [of_z, images, which, of_x], [k], None, h, w, channels)
         return of_x.permute(0, 3, 1, 2), of_bias, None, None
 
 
 def _work(n: int, channels: int) -> Tensor:
-    """Room for the sums of each thread that `_run` uses for n images."""
+    """Room for the sums of each of the threads that n images are given to."""
     return torch.empty(min(torch.get_num_threads(), n), 3, channels, dtype=torch.float64)
 
 
-def _run(function: Callable, images: list[Tensor], shared: list[Tensor], work: Tensor | None, *sizes: int) -> None:
-    """function(*images, *shared, work, n, *sizes) on all images or, in each of torch's threads, on some of them."""
+def _run(
+    function: Callable, threads: int, images: list[Tensor], shared: list[Tensor], work: Tensor | None, *sizes: int
+) -> None:
+    """function(*images, *shared, work, n, *sizes) on all n images or, in each of some threads, on a part of them."""
     n = len(images[0])
-    threads = min(torch.get_num_threads(), n)
     if threads == 1:
         call(function, *images, *shared, *([] if work is None else [work]), n, *sizes)
         return
@@ -110,3 +123,7 @@ def _run(function: Callable, images: list[Tensor], shared: list[Tensor], work: T
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="airbench-kernels")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads

@@ -1,10 +1,11 @@
 """A whole training step as one graph: the device replays what was recorded once, and the host only says on which rows.
 
 Twin: `Learner.step`, whose device part, `Learner.compute`, is what is recorded. Recorded with it are the gather of the
-batch from its rows and the choice of the learning rates by a step counter on the device. A step then costs the host one
-copy of rows and one launch; eager steps launch some two hundred kernels each.
+batch from its rows and the choice of the learning rates by a step counter on the device. A step then costs the host a
+copy of rows, a launch and the sum of the losses; an eager one over a hundred launches.
 """
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -15,6 +16,10 @@ from airbench_core.errors import AirbenchError
 from airbench_core.learner import Learner
 
 Record = Callable[[Callable[[], None]], Callable[[], None]]
+
+
+class NotRecorded(AirbenchError):
+    """A step does something that a graph cannot hold, such as to ask the device for a value."""
 
 
 class WholeStep:
@@ -71,19 +76,28 @@ class WholeStep:
         self.at.add_(1).remainder_(len(self.rates))
 
 
-def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """`work` as a CUDA graph. It is done a few times first, so that kernels are chosen and memory is at hand."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    try:
-        with torch.cuda.stream(aside):
-            for _ in range(3):
+class CudaGraphs:
+    """Records work as CUDA graphs, which share their memory: no two of them run at a time."""
+
+    def __init__(self, device: torch.device):
+        # All in one stream: another one's work, such as a gradient's from before, may not reach into a recording.
+        self.stream, self.pool = torch.cuda.Stream(device), None
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            for _ in range(3):  # so that kernels are chosen and memory is at hand
                 work()
-        torch.cuda.current_stream().wait_stream(aside)
+        gc.collect()  # now, since to destroy another graph would end the recording
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
-            work()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AirbenchError(f"a step cannot be recorded as a CUDA graph ({reason}): run without compile") from error
-    return graph.replay
+        try:
+            with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"):  # others may go on
+                work()
+        except RuntimeError as error:
+            while error.__context__ is not None:  # to end a recording that failed fails too
+                error = error.__context__
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise NotRecorded(f"a step cannot be recorded as a CUDA graph ({reason})") from error
+        torch.cuda.current_stream().wait_stream(self.stream)
+        self.pool = graph.pool()
+        return graph.replay

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +51,16 @@ class Turn:
 
 
 def take_turns(
-    pairing: Pairing, turns: Sequence[int], device: torch.device | None = None, timeout: float | None = None
+    pairing: Pairing,
+    turns: Sequence[int],
+    device: torch.device | None = None,
+    timeout: Callable[[], float] | None = None,
 ) -> Iterator[Turn]:
     """Make the `turns`, such as range(6) for three pairs, giving each as it ends; a later call may go on.
 
-    timeout: seconds for one turn. Raises UsageError for a script that cannot be changed, AirbenchError, with the
-    child's last lines, where a child fails, takes too long or prints another number of runs than it was told.
+    timeout: called before each turn, the seconds that it may take. Raises UsageError for a script that cannot be
+    changed, AirbenchError, with the child's last lines, where a child fails, takes too long or prints another number
+    of runs than it was told.
     """
     if pairing.runs < 1:
         raise UsageError(f"runs={pairing.runs} is not legal: 1 or more")
@@ -69,14 +73,20 @@ def take_turns(
         provide_data(pairing.data, pairing.root, folder / "data")
         for turn in turns:
             side, gpu, started = ("ours", "script")[turn % 2], gpu_state(device), time.time()
+            limit = timeout and timeout()
             if side == "ours":
-                runs = _ours(pairing, turn, folder / "ours.jsonl", timeout)
+                runs = _ours(pairing, turn, folder / "ours.jsonl", limit)
             else:
-                runs = _theirs(pairing, turn, copy, extra, timeout)
+                runs = _theirs(pairing, turn, copy, extra, limit)
             wall = time.time() - started
-            accuracies, seconds = tuple(run.accuracy for run in runs), tuple(run.seconds for run in runs)
             yield Turn(
-                turn=turn, side=side, accuracies=accuracies, seconds=seconds, wall=wall, started=started, gpu=gpu
+                turn=turn,
+                side=side,
+                accuracies=tuple(run.accuracy for run in runs),
+                seconds=tuple(run.seconds for run in runs),
+                wall=wall,
+                started=started,
+                gpu=gpu,
             )
 
 
@@ -85,7 +95,7 @@ def _ours(pairing: Pairing, turn: int, log: Path, timeout: float | None) -> list
     seed = turn // 2 * pairing.runs
     command = [sys.executable, "-m", "airbench_core", "train", *pairing.ours, "--data", pairing.data]
     command += ["--root", pairing.root] if pairing.root else []
-    command += ["--runs", str(pairing.runs), "--seed", str(seed), "--out", str(log)]
+    command += ["--runs", str(pairing.runs), "--seed", str(seed), "--out", str(log), "--race"]
     _child(command, f"our turn {turn // 2 + 1}", None, "", timeout)
     return [Run(record["accuracy"], record["seconds"]) for record in runlog.load(log)]
 

@@ -26,7 +26,7 @@ def record(result: RunResult) -> dict[str, object]:
         "recipe": asdict(result.recipe),
         "scale": result.scale,
         "data": {"name": result.data_name, "digest": result.data_digest},
-        "runtime": result.runtime.describe(),
+        "runtime": {**result.runtime.describe(), "graphs": result.graphs},
         "seed": result.seed,
         "versions": {
             "airbench": airbench_core.__version__,

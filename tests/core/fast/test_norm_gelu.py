@@ -29,6 +29,7 @@ def threads(request):
 
 def norm(channels: int, generator) -> torch.nn.BatchNorm2d:
     made = network.batch_norm(channels, AIRBENCH94)
+    made.weight.data = torch.rand(channels, generator=generator) + 0.5
     made.bias.data = torch.randn(channels, generator=generator)
     made.running_mean = torch.randn(channels, generator=generator)
     made.running_var = torch.rand(channels, generator=generator) + 0.5
@@ -119,7 +120,66 @@ def test_where_the_kernels_do_not_apply_the_plain_functions_do(generator):
         assert quick(x.contiguous(memory_format=torch.contiguous_format), made).grad_fn.name() == "GeluBackward0"
         assert quick(x.double(), norm(3, generator).double()).grad_fn.name() == "GeluBackward0"
         assert quick(x, trained).grad_fn.name() == "GeluBackward0"
+        assert quick(x[:1].contiguous(memory_format=torch.channels_last), made).grad_fn.name() == "GeluBackward0"
         assert quick(x, copy.deepcopy(made).eval()).grad_fn.name() == "GeluBackward0"  # its gradient is another
+
+
+@pytest.mark.parametrize("mean", [100, -3000])
+def test_a_mean_far_from_zero_does_not_cost_the_digits_of_the_variance(mean, generator):
+    x = (torch.randn(20, 3, 8, 8, generator=generator) + mean).contiguous(memory_format=torch.channels_last)
+    for plain, quick in TWINS:
+        a = norm(3, generator)
+        a.running_mean.fill_(mean + 5)  # after some steps: near the mean, not at it
+        exact, b = copy.deepcopy(a).double(), copy.deepcopy(a)
+        inputs = x.double().requires_grad_(), x.clone().requires_grad_()
+        expected, result = plain(inputs[0], exact), quick(inputs[1], b)
+        gradient = torch.randn(expected.shape, generator=generator)
+        expected.backward(gradient.double())
+        result.backward(gradient)
+        assert far(result, expected) < 1e-3
+        assert far(inputs[1].grad, inputs[0].grad) < 1e-3
+
+
+def test_a_norm_that_the_kernels_do_not_know_is_left_to_torch(generator):
+    x = torch.randn(2, 3, 4, 4, generator=generator).contiguous(memory_format=torch.channels_last)
+
+    def changed(**values) -> torch.nn.BatchNorm2d:
+        made = norm(3, generator)
+        for name, value in values.items():
+            setattr(made, name, value)
+        return made
+
+    seen = []
+    hooked = norm(3, generator)
+    hooked.register_forward_hook(lambda *_: seen.append(1))
+    tracks_nothing = torch.nn.BatchNorm2d(3, track_running_stats=False).requires_grad_(False)
+    others = [changed(momentum=None), hooked, tracks_nothing, torch.nn.Identity(), torch.nn.GroupNorm(3, 3)]
+    for other in others:
+        for plain, quick in TWINS:
+            assert torch.equal(quick(x, copy.deepcopy(other)), plain(x, copy.deepcopy(other)))
+    assert seen
+    with pytest.raises(RuntimeError):  # as torch says: 4 channels of statistics for images of 3
+        fast.norm_gelu(x, norm(4, generator))
+    half = norm(3, generator).bfloat16()
+    assert half.running_mean.dtype == torch.bfloat16
+    y = fast.norm_gelu(x.bfloat16(), half)
+    assert y.grad_fn.name() == "GeluBackward0"
+
+
+def test_another_default_dtype_changes_nothing(generator):
+    x = torch.randn(4, 3, 6, 6, generator=generator).contiguous(memory_format=torch.channels_last)
+    made = norm(3, generator)
+    results = []
+    for dtype in torch.float32, torch.bfloat16, torch.float64:
+        torch.set_default_dtype(dtype)
+        try:
+            some = x.clone().requires_grad_()
+            fast.pool_norm_gelu(some, copy.deepcopy(made)).float().square().sum().backward()
+            results.append(some.grad)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
 
 
 def test_without_a_compiler_all_runs_through_torch(monkeypatch, tmp_path, generator):
@@ -135,6 +195,25 @@ def test_without_a_compiler_all_runs_through_torch(monkeypatch, tmp_path, genera
     kernels_module.kernels.cache_clear()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no home"), PermissionError("read-only")])
+def test_without_a_place_for_the_library_all_runs_through_torch(error, monkeypatch):
+    def folder():
+        raise error
+
+    monkeypatch.setattr(kernels_module, "cache_folder", folder)
+    kernels_module.kernels.cache_clear()
+    assert kernels_module.kernels(torch.float32) is None
+    kernels_module.kernels.cache_clear()
+
+
+def test_a_library_that_someone_else_made_is_not_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(kernels_module, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(kernels_module.os, "getuid", lambda: -1)
+    kernels_module.kernels.cache_clear()
+    assert kernels_module.kernels(torch.float32) is None
+    kernels_module.kernels.cache_clear()
+
+
 def test_a_library_is_compiled_once_for_each_processor(monkeypatch, tmp_path):
     monkeypatch.setattr(kernels_module, "cache_folder", lambda: tmp_path / "new")
     kernels_module.kernels.cache_clear()
@@ -144,7 +223,9 @@ def test_a_library_is_compiled_once_for_each_processor(monkeypatch, tmp_path):
     kernels_module.kernels.cache_clear()
     assert kernels_module.kernels(torch.float32) is not None
     assert made.stat().st_mtime_ns == written
-    monkeypatch.setattr(kernels_module, "cpu_name", lambda: platform.machine() + " of another kind")
+    processor = kernels_module._processor()
+    assert platform.machine() in processor
+    monkeypatch.setattr(kernels_module, "_processor", lambda: processor + " avx1024")
     kernels_module.kernels.cache_clear()
     assert kernels_module.kernels(torch.float32) is not None
     assert len(list((tmp_path / "new").iterdir())) == 2

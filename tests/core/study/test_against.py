@@ -97,7 +97,7 @@ def test_the_script_draws_anew_in_every_turn_and_is_itself_left_alone(script):
 def test_a_script_that_fails_is_one_line_with_what_it_said(script, old, new, message):
     script.write_text(SCRIPT.replace(old, new))
     with pytest.raises(AirbenchError, match=message) as caught:
-        list(take_turns(pairing(script, runs=5), [1], timeout=1 if "longer" in message else None))
+        list(take_turns(pairing(script, runs=5), [1], timeout=(lambda: 1) if "longer" in message else None))
     assert "\n" not in str(caught.value)
 
 
