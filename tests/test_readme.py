@@ -1,6 +1,7 @@
 """What README says was measured is what the recorded runs say."""
 
 import re
+import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from airbench_core import BASELINE, RECIPES, SCALES, Recipe, load_dataset
 from airbench_core.flops import parameters, training_flops
-from airbench_core.study import runlog
+from airbench_core.study import against, runlog
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,8 +75,24 @@ def test_the_full_scale_run_of_muon_is_the_recorded_one():
     assert f"reached **{100 * run['accuracy']:.2f} %** with TTA in **{run['seconds']:,.0f} s**" in README
 
 
-# All but the growth of costs, whose sizes are no scale's.
-LOGS = sorted(set((ROOT / "benchmarks" / "results").glob("*.jsonl")) - {ROOT / "benchmarks/results/cost-growth.jsonl"})
+def test_the_ratios_to_the_plain_port_are_those_recorded():
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (?:training|a whole run), .*\| ([\d.]+) \(([\d.]+) to ([\d.]+)\) \| (\d) \|$", page, re.MULTILINE
+    )
+    training = runlog.load(ROOT / "benchmarks" / "results" / "against-plain-training.jsonl")
+    ratios = [measured["ratios"] for measured in training]
+    for name in "quiet", "busy":
+        turns = runlog.load(ROOT / "benchmarks" / "results" / f"against-plain-{name}.jsonl")
+        ratios.append(against.report([against.from_record(turn) for turn in turns])["ratios"])
+    assert rows == [(f"{statistics.median(r):.2f}", f"{min(r):.2f}", f"{max(r):.2f}", str(len(r))) for r in ratios]
+    for measured in training:
+        assert f"{measured['median_ratio']:.2f} times" in README
+
+
+LOGS = [
+    path for name in ("laptop", "full") for path in sorted((ROOT / "benchmarks" / "results").glob(f"{name}-*.jsonl"))
+]
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.name)
