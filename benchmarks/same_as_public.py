@@ -23,12 +23,14 @@ from torch import Tensor, nn
 
 from airbench_core import AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, Parts, Runtime, Trainer
 from airbench_core.augmentation import normalize
+from airbench_core.fast.cpu import plain_
 from airbench_core.learner import Learner
 from airbench_core.speed import random_dataset
 
 FLOAT32 = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=1)
 DATA = random_dataset(4096, 100)
 STEPS = 6
+options = argparse.Namespace(plain=False)
 
 
 def definitions(script: Path) -> Any:
@@ -77,6 +79,8 @@ def difference(ours: nn.Module, theirs: nn.Module) -> float:
 
 def learner(recipe) -> Learner:
     ours = Learner(recipe, DATA, FLOAT32, Parts())
+    if options.plain:
+        plain_(ours.network)
     ours.reset(0)
     ours.begin()
     ours.network.train()
@@ -157,6 +161,8 @@ def airbench96_faster(public: Any) -> float:
         AIRBENCH96_FASTER, batch_size=256, proxy_keep=128, epochs=1.5, widths=(8, 8, 8), translate=0, cutout=0
     )
     ours = Trainer(recipe, DATA, runtime=FLOAT32)
+    if options.plain:
+        plain_(ours.proxy.network)
     ours.reset(0), ours.begin()
     augmentation, plan = Trainer(replace(recipe, proxy_keep=None), DATA, runtime=FLOAT32).batches(seed=0)
     rows = [next(plan) for _ in range(ours.steps)]
@@ -192,7 +198,9 @@ def airbench96_faster(public: Any) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a clone of github.com/KellerJordan/cifar10-airbench")
-    folder = parser.parse_args().folder
+    parser.add_argument("--plain", action="store_true", help="through PyTorch's own functions, without our fast ones")
+    parser.parse_args(namespace=options)
+    folder = options.folder
     torch.set_num_threads(1)
     with on_the_cpu():
         worst = airbench96(definitions(folder / "legacy" / "airbench96.py"))
