@@ -84,10 +84,16 @@ class Augmentation:
                     f"{name}={getattr(recipe, name)} is too much for images of {self.size} x {self.size} pixels: "
                     f"{largest} at most"
                 )
-        self.n = len(images)
-        self.padded = pad(images, recipe.translate).contiguous(memory_format=torch.channels_last)
-        if recipe.flip != "none":  # the mirrored images follow: a mirrored crop is a crop of one of them
-            self.padded = torch.cat([self.padded, self.padded.flip(-1)])
+        self.n = n = len(images)
+        side, both = self.size + 2 * recipe.translate, recipe.flip != "none"
+        # The mirrored images follow the others: a mirrored crop is a crop of one of them.
+        shape, like = (n * (1 + both), images.shape[1], side, side), {"dtype": images.dtype, "device": images.device}
+        self.padded = torch.empty(shape, **like, memory_format=torch.channels_last)
+        for i in range(0, n, 4096):  # in parts: all at once would take as much memory again
+            some = pad(images[i : i + 4096], recipe.translate)
+            self.padded[i : i + len(some)] = some
+            if both:
+                self.padded[n + i : n + i + len(some)] = some.flip(-1)
         self.first_flip = coin(len(images), generator)
         self.order: Tensor | None = None
 
