@@ -22,6 +22,7 @@ from gpu_plan import Comparison, Job, Piece
 import airbench_core
 from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer, load_dataset
 from airbench_core.study import against, lines, runlog
+from airbench_core.study.keys import key
 
 REPOSITORY = Path(airbench_core.__file__).parents[1]
 
@@ -50,18 +51,12 @@ class Session:
             "data": {"digest": self.data.digest},
         }
 
-    def done(self, piece: Piece) -> dict[tuple, dict]:
+    def done(self, piece: Piece) -> dict[str, dict]:
         """The records of the piece's finished runs, and of those that diverged, by their keys."""
         return {key(record): record for name in (piece.name, "diverged") for record in read(self.log(name))}
 
     def log(self, name: str) -> Path:
         return self.out / f"{name}.jsonl"
-
-
-def key(record: dict) -> tuple:
-    runtime = record["runtime"]
-    where = runtime["name"], runtime["dtype"], runtime["compile"], record["data"]["digest"]
-    return json.dumps(record["recipe"], sort_keys=True), record["seed"], *where
 
 
 def read(log: Path) -> list[dict]:
