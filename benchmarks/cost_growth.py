@@ -33,7 +33,7 @@ import airbench_core
 from airbench_core import AIRBENCH94, Runtime, Scale, Trainer
 from airbench_core.flops import training_flops
 from airbench_core.speed import random_dataset
-from airbench_core.study import runlog
+from airbench_core.study import lines
 
 LOG = Path(__file__).parent / "results" / "cost-growth.jsonl"
 BATCH_SIZE = 250  # divides all numbers of images, so that none is dropped
@@ -120,7 +120,7 @@ def record(rounds: int, device: str, log: Path = LOG) -> None:
 
 def load(log: Path = LOG) -> list[dict]:
     """The measurements of the newest recording."""
-    runs = runlog.load(log)
+    runs = lines.load(log)
     return [run for run in runs if run["recorded"] == runs[-1]["recorded"]]
 
 

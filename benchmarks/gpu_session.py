@@ -25,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a machine that i
 import torch
 from gpu_pace import MARGIN, Pace
 from gpu_plan import Piece, plan
-from gpu_work import REPOSITORY, Session, compare, doctor, key, make_jobs, say
+from gpu_work import REPOSITORY, Session, compare, doctor, make_jobs, say
 
 from airbench_core import SCALES
 from airbench_core.errors import AirbenchError, UsageError
-from airbench_core.study import against, runlog
+from airbench_core.study import against, lines
 from airbench_core.study.gpu_state import gpu_state
+from airbench_core.study.keys import key
 from airbench_core.study.statistics import against_target, mean_interval
 
 
@@ -158,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     versions = {"torch": torch.__version__, "cuda": torch.version.cuda, "python": sys.version.split()[0]}
     state = {"started": time.time(), "gpu": gpu_state(session.device), "minutes": args.minutes, **versions}
-    runlog.append_line(session.log("sessions"), state, "the session has started")
+    lines.append(session.log("sessions"), state, "the session has started")
     left = work(session, pieces)
     text = summary(session, pieces, left)
     (args.out / "summary.txt").write_text(text + "\n")

@@ -21,7 +21,8 @@ from gpu_plan import Comparison, Job, Piece
 
 import airbench_core
 from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer, load_dataset
-from airbench_core.study import against, runlog
+from airbench_core.study import against, lines, runlog
+from airbench_core.study.keys import key
 
 REPOSITORY = Path(airbench_core.__file__).parents[1]
 
@@ -50,7 +51,7 @@ class Session:
             "data": {"digest": self.data.digest},
         }
 
-    def done(self, piece: Piece) -> dict[tuple, dict]:
+    def done(self, piece: Piece) -> dict[str, dict]:
         """The records of the piece's finished runs, and of those that diverged, by their keys."""
         return {key(record): record for name in (piece.name, "diverged") for record in read(self.log(name))}
 
@@ -58,14 +59,8 @@ class Session:
         return self.out / f"{name}.jsonl"
 
 
-def key(record: dict) -> tuple:
-    runtime = record["runtime"]
-    where = runtime["name"], runtime["dtype"], runtime["compile"], record["data"]["digest"]
-    return json.dumps(record["recipe"], sort_keys=True), record["seed"], *where
-
-
 def read(log: Path) -> list[dict]:
-    return runlog.load(log) if log.exists() else []
+    return lines.load(log) if log.exists() else []
 
 
 def say(text: str) -> None:
@@ -112,7 +107,7 @@ def make_job(session: Session, piece: Piece, job: Job, seeds: Iterable[int]) -> 
             result = trainer.run(seed, observer=watch)
         except Diverged as error:  # this seed would do so again: it is noted, and not tried again
             noted = session.values(job, seed) | {"diverged": str(error)}
-            runlog.append_line(session.log("diverged"), noted, f"seed {seed} diverged")
+            lines.append(session.log("diverged"), noted, f"seed {seed} diverged")
             say(f"{piece.name}: {job.label}, seed {seed}: {error}")
             continue
         runlog.append(log, result)
@@ -158,7 +153,7 @@ def compare(session: Session, piece: Piece) -> int:
     if todo and pace.fits(needed):
         for turn in against.take_turns(pairing, todo, session.device, timeout=lambda: max(60, pace.left())):
             turns.append(turn)
-            runlog.append_line(log, about | against.to_record(turn), f"turn {turn.turn} is done")
+            lines.append(log, about | against.to_record(turn), f"turn {turn.turn} is done")
             say(f"{piece.name}: {against.row(turn)}")
             needed = 1.25 * max(needed if len(turns) == 1 else 0, *(other.wall for other in turns))
             if not pace.fits(needed):

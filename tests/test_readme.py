@@ -10,7 +10,7 @@ import pytest
 
 from airbench_core import BASELINE, RECIPES, SCALES, Recipe, load_dataset
 from airbench_core.flops import parameters, training_flops
-from airbench_core.study import against, runlog
+from airbench_core.study import against, lines, runlog
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,10 +80,10 @@ def test_the_ratios_to_the_plain_port_are_those_recorded():
     rows = re.findall(
         r"^\| (?:training|a whole run), .*\| ([\d.]+) \(([\d.]+) to ([\d.]+)\) \| (\d) \|$", page, re.MULTILINE
     )
-    training = runlog.load(ROOT / "benchmarks" / "results" / "against-plain-training.jsonl")
+    training = lines.load(ROOT / "benchmarks" / "results" / "against-plain-training.jsonl")
     ratios = [measured["ratios"] for measured in training]
     for name in "quiet", "busy":
-        turns = runlog.load(ROOT / "benchmarks" / "results" / f"against-plain-{name}.jsonl")
+        turns = lines.load(ROOT / "benchmarks" / "results" / f"against-plain-{name}.jsonl")
         ratios.append(against.report([against.from_record(turn) for turn in turns])["ratios"])
     assert rows == [(f"{statistics.median(r):.2f}", f"{min(r):.2f}", f"{max(r):.2f}", str(len(r))) for r in ratios]
     for measured in training:

@@ -77,7 +77,7 @@ def speed(args: argparse.Namespace) -> int:
 
 
 def against(args: argparse.Namespace) -> int:
-    from airbench_core.study import against, runlog
+    from airbench_core.study import against, lines
 
     if args.pairs < 1:
         raise UsageError(f"pairs={args.pairs} is not legal: 1 or more")
@@ -101,7 +101,7 @@ def against(args: argparse.Namespace) -> int:
         "gpu": against.gpu_state(runtime.device),
     }
     if args.out:
-        runlog.check_writable(args.out)
+        lines.check_writable(args.out)
     if not args.json:
         print(_line({**about, "gpu": None}))
         if about["gpu"]:
@@ -112,7 +112,7 @@ def against(args: argparse.Namespace) -> int:
         for turn in against.take_turns(pairing, range(2 * args.pairs), runtime.device):
             turns.append(turn)
             if args.out:
-                runlog.append_line(args.out, about | against.to_record(turn), f"turn {turn.turn // 2 + 1} is done")
+                lines.append(args.out, about | against.to_record(turn), f"turn {turn.turn // 2 + 1} is done")
             if not args.json:
                 print(against.row(turn), flush=True)
     finally:  # what was measured before an error or Ctrl-C is said

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import torch
 
 from airbench_core import AIRBENCH94, AirbenchError, train
 from airbench_core.study import runlog
+
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
 
 @pytest.fixture
@@ -30,6 +33,27 @@ def test_a_record_holds_what_a_run_needs_to_be_repeated(result, noise, tmp_path)
     assert first["seconds"] == result.seconds
 
 
+def documented() -> set[str]:
+    """The names in the table of the module's docstring."""
+    return set(re.findall(r"^    (\S+)  +\S", runlog.__doc__, re.MULTILINE))
+
+
+def written(value, name="") -> set[str]:
+    """The names of the plain values in a record, as the table has them."""
+    if isinstance(value, list):
+        return set().union(*(written(item, f"{name}[]") for item in value))
+    if isinstance(value, dict) and name == "accuracies":
+        return {"accuracies.*"}
+    if isinstance(value, dict) and name != "recipe":
+        return set().union(*(written(item, f"{name}.{key}".lstrip(".")) for key, item in value.items()))
+    return {name}
+
+
+def test_every_field_that_is_written_is_documented_and_no_other(result):
+    assert written(json.loads(json.dumps(runlog.record(result)))) == documented()
+    assert f"record of schema {runlog.SCHEMA};" in runlog.__doc__
+
+
 def test_a_log_that_cannot_be_written_is_known_before_the_run(tmp_path):
     with pytest.raises(AirbenchError, match=r"cannot write the run log .*no/such/folder"):
         runlog.check_writable(tmp_path / "no/such/folder")
@@ -37,14 +61,43 @@ def test_a_log_that_cannot_be_written_is_known_before_the_run(tmp_path):
 
 
 def test_half_a_line_costs_no_other_record(result, tmp_path, capsys):
-    """A process killed while it wrote leaves half a line; what is appended after it is not glued to it."""
+    """A process killed while it wrote leaves half a line; reading leaves it out, the next run sets it aside."""
     log = tmp_path / "runs.jsonl"
     runlog.append(log, result)
     whole = log.read_bytes()
     log.write_bytes(whole + whole[: len(whole) // 2])
-    runlog.append(log, result)
-    assert runlog.load(log) == [json.loads(whole)] * 2
+    assert runlog.load(log) == [json.loads(whole)]
     assert capsys.readouterr().err == f"{log}, line 2: not a whole record, left out\n"
+    runlog.append(log, result)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert runlog.load(log) == [json.loads(whole)] * 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"schema": 2, "run": {}}', r"line 2: a record of schema 2, and airbench \S+ reads schema 1: update airbench"),
+        ('{"turn": 2}', r"line 2: not the record of a run \(no schema\): name a log of runs"),
+    ],
+)
+def test_a_log_of_another_kind_is_refused_in_one_line(line, told, result, tmp_path):
+    log = tmp_path / "runs.jsonl"
+    runlog.append(log, result)
+    with log.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(AirbenchError, match=told) as error:
+        runlog.load(log)
+    assert "\n" not in str(error.value)
+
+
+LOGS = [path for name in ("laptop", "full") for path in sorted(RESULTS.glob(f"{name}-*.jsonl"))]
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.name)
+def test_recorded_runs_are_loaded(log, capsys):
+    assert len(runlog.load(log)) == len(log.read_text().splitlines()) > 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
