@@ -52,6 +52,7 @@ class RunResult:
     data_digest: str
     accuracy: float  # at the recipe's level of TTA
     accuracies: dict[str, float]  # at that level and those below it
+    predictions: dict[str, Tensor] = field(repr=False)  # the class of each test image, (N,) at each of these levels
     seconds: float
     epochs: tuple[EpochRecord, ...]
     started: float  # seconds since 1970
@@ -159,6 +160,7 @@ class Trainer:
             with clock:
                 logits, weights = self.logits(self.recipe.tta)
                 final = combine(logits, weights)
+            at_levels = self._at_levels(logits, final)
             records += [self._record(k, done[k - 1]) for k in range(len(records) + 1, len(done) + 1)]
             return RunResult(
                 recipe=self.recipe,
@@ -168,7 +170,8 @@ class Trainer:
                 data_name=self.data.name,
                 data_digest=self.data.digest,
                 accuracy=accuracy(final, self.data.test_labels),
-                accuracies=self._accuracies(logits, final),
+                accuracies={tta: accuracy(of, self.data.test_labels) for tta, of in at_levels.items()},
+                predictions={tta: of.argmax(1).cpu() for tta, of in at_levels.items()},
                 seconds=clock.seconds,
                 epochs=tuple(records),
                 started=started,
@@ -255,14 +258,13 @@ class Trainer:
         self.network.eval()
         return view_logits(self.main.forward, self.data, tta, self.runtime, self.parts.tta_views)
 
-    def _accuracies(self, logits: Tensor, final: Tensor) -> dict[str, float]:
-        """Accuracy at the recipe's level of TTA and at those below it, whose views are among those computed."""
-        labels = self.data.test_labels
-        accuracies = {self.recipe.tta: accuracy(final, labels)}
+    def _at_levels(self, logits: Tensor, final: Tensor) -> dict[str, Tensor]:
+        """Logits (N, classes) at the recipe's level of TTA and at those below it, whose views are among `logits`'."""
+        at_levels = {self.recipe.tta: final}
         if self.parts.tta_views is tta_views:
             below = list(TTA_WEIGHTS)[: list(TTA_WEIGHTS).index(self.recipe.tta)]
-            accuracies |= {tta: accuracy(combine(logits, TTA_WEIGHTS[tta]), labels) for tta in below}
-        return accuracies
+            at_levels |= {tta: combine(logits, TTA_WEIGHTS[tta]) for tta in below}
+        return at_levels
 
     def warm_up(self) -> None:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""

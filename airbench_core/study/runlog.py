@@ -1,4 +1,4 @@
-"""The run log: one line of JSON for each finished run. How lines are written and read: lines.py.
+"""The run log: one line of JSON for each run. How lines are written and read: lines.py.
 
 The fields of a record of schema 1; accuracies are in 0..1, seconds on the run's clock (the speedrun's rule):
 
@@ -27,49 +27,87 @@ The fields of a record of schema 1; accuracies are in 0..1, seconds on the run's
     accuracy             at the recipe's level of TTA
     accuracies.*         at that level and those below it: none, mirror, mirror+translate
     seconds              of the run, with the final TTA
+    predictions.*        classes of the test images at each level, packed (see `predictions`); only where asked for
+
+A run that failed in a sweep has, instead of what follows `started`:
+
+    failed.kind          diverged (the seed would do so again), error, or died (its process was killed)
+    failed.message       what went wrong
 
 A field that is only added keeps the schema: what reads records takes its default where it is lacking. SCHEMA is
 counted up when a field changes its meaning or goes, and `load` then rewrites the older records that it reads.
 """
 
+import base64
 import subprocess
+import zlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import airbench_core
-from airbench_core.errors import AirbenchError
+from airbench_core.devices import Runtime
+from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.recipes import Recipe
 from airbench_core.study import lines
 from airbench_core.training import RunResult
 
 SCHEMA = 1
 
 
-def record(result: RunResult) -> dict[str, Any]:
-    """What is logged of a run: plain values, with the fields above."""
+class Failed(NamedTuple):
+    """Why there is no result of a run: the fields `failed.kind` and `failed.message`."""
+
+    kind: str
+    message: str
+
+
+def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
+    """What is logged of a finished run: plain values, with the fields above."""
+    head = _head(
+        result.recipe,
+        result.scale,
+        (result.data_name, result.data_digest),
+        {**result.runtime.describe(), "graphs": result.graphs},
+        result.seed,
+        result.started,
+    )
     return {
-        "schema": SCHEMA,
-        "recipe": asdict(result.recipe),
-        "scale": result.scale,
-        "data": {"name": result.data_name, "digest": result.data_digest},
-        "runtime": {**result.runtime.describe(), "graphs": result.graphs},
-        "seed": result.seed,
-        "versions": {
-            "airbench": airbench_core.__version__,
-            "commit": _commit(),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda if result.runtime.device.type == "cuda" else None,
-        },
-        "started": datetime.fromtimestamp(result.started, UTC).isoformat(timespec="seconds"),
+        **head,
         "epochs": [asdict(epoch) for epoch in result.epochs],
         "accuracy": result.accuracy,
         "accuracies": result.accuracies,
         "seconds": result.seconds,
+        **({"predictions": {tta: _packed(of) for tta, of in result.predictions.items()}} if predictions else {}),
     }
+
+
+def failure(
+    recipe: Recipe, *, scale: str, data: tuple[str, str], runtime: Runtime, seed: int, started: float, failed: Failed
+) -> dict[str, Any]:
+    """What is logged of a run that failed. recipe: as scaled. data: name and digest. started: seconds since 1970."""
+    return {**_head(recipe, scale, data, runtime.describe(), seed, started), "failed": failed._asdict()}
+
+
+def predictions(record: Mapping[str, Any]) -> dict[str, NDArray[np.integer]]:
+    """The classes (N,) that a finished run gave the test images, at each level of TTA.
+
+    They are packed as little-endian 16-bit integers, compressed by zlib, as base64. Raises UsageError for a record
+    without them.
+    """
+    if "predictions" not in record:
+        raise UsageError(
+            f"the run with seed {record['seed']} has no predictions in its log; `airbench sweep variance` keeps them"
+        )
+    packed = record["predictions"].items()
+    return {tta: np.frombuffer(zlib.decompress(base64.b64decode(of)), "<u2").astype(np.int64) for tta, of in packed}
 
 
 def check_writable(path: Path) -> None:
@@ -80,14 +118,20 @@ def check_writable(path: Path) -> None:
 
 def append(path: Path, result: RunResult) -> None:
     """Append one line for `result`, on the disk when this returns. Raises AirbenchError if it cannot be written."""
-    what = f"run with seed {result.seed} is done (accuracy {result.accuracy:.4f})"
-    lines.append(path, record(result), what)
+    append_record(path, record(result))
 
 
-def load(path: Path) -> list[dict[str, Any]]:
-    """The records in the log at `path`, in the order in which they were written; half a line is reported, not read.
+def append_record(path: Path, values: Mapping[str, Any]) -> None:
+    """As `append`, for what `record` or `failure` gave, maybe in another process."""
+    how = f"is done (accuracy {values['accuracy']:.4f})" if "accuracy" in values else "failed"
+    lines.append(path, values, f"run with seed {values['seed']} {how}")
 
-    Raises AirbenchError if the file cannot be read, or holds what is not a record of this schema.
+
+def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
+    """The records of the finished runs in the log at `path`, as written; half a line is reported, not read.
+
+    failed: those of the failed ones instead. Raises AirbenchError if the file cannot be read, or holds what is not a
+    record of this schema.
     """
     records = []
     for number, values in lines.numbered(path):
@@ -99,8 +143,34 @@ def load(path: Path) -> list[dict[str, Any]]:
                 f"{path}, line {number}: a record of schema {schema}, and airbench {airbench_core.__version__} reads "
                 f"schema {SCHEMA}: update airbench to the version that wrote it"
             )
-        records.append(values)
+        if ("failed" in values) == failed:
+            records.append(values)
     return records
+
+
+def _head(
+    recipe: Recipe, scale: str, data: tuple[str, str], runtime: Mapping[str, Any], seed: int, started: float
+) -> dict[str, Any]:
+    """What a run was to be, and by what: the fields up to `started`."""
+    return {
+        "schema": SCHEMA,
+        "recipe": asdict(recipe),
+        "scale": scale,
+        "data": dict(zip(("name", "digest"), data, strict=True)),
+        "runtime": dict(runtime),
+        "seed": seed,
+        "versions": {
+            "airbench": airbench_core.__version__,
+            "commit": _commit(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda if runtime["device"] == "cuda" else None,
+        },
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _packed(classes: torch.Tensor) -> str:
+    return base64.b64encode(zlib.compress(classes.numpy().astype("<u2").tobytes(), 9)).decode()
 
 
 @cache

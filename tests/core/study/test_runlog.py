@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from airbench_core import AIRBENCH94, AirbenchError, train
+from airbench_core import AIRBENCH94, AirbenchError, UsageError, train
 from airbench_core.study import runlog
+from airbench_core.study.keys import key
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
@@ -42,16 +43,54 @@ def written(value, name="") -> set[str]:
     """The names of the plain values in a record, as the table has them."""
     if isinstance(value, list):
         return set().union(*(written(item, f"{name}[]") for item in value))
-    if isinstance(value, dict) and name == "accuracies":
-        return {"accuracies.*"}
+    if isinstance(value, dict) and name in ("accuracies", "predictions"):
+        return {f"{name}.*"}
     if isinstance(value, dict) and name != "recipe":
         return set().union(*(written(item, f"{name}.{key}".lstrip(".")) for key, item in value.items()))
     return {name}
 
 
 def test_every_field_that_is_written_is_documented_and_no_other(result):
-    assert written(json.loads(json.dumps(runlog.record(result)))) == documented()
+    failed = failure(result, kind="error", message="it broke")
+    assert written(json.loads(json.dumps(runlog.record(result, predictions=True)))) | written(failed) == documented()
+    assert set(failed) - {"failed"} == set(list(runlog.record(result))[: len(failed) - 1])
     assert f"record of schema {runlog.SCHEMA};" in runlog.__doc__
+
+
+def failure(result, **failed) -> dict:
+    return runlog.failure(
+        result.recipe,
+        scale=result.scale,
+        data=(result.data_name, result.data_digest),
+        runtime=result.runtime,
+        seed=result.seed,
+        started=result.started,
+        failed=runlog.Failed(**failed),
+    )
+
+
+def test_failed_runs_are_kept_apart_from_finished_ones_and_have_their_key(result, tmp_path):
+    log = tmp_path / "runs.jsonl"
+    runlog.append_record(log, failure(result, kind="diverged", message="the training loss is nan"))
+    runlog.append(log, result)
+    assert [record["accuracy"] for record in runlog.load(log)] == [result.accuracy]
+    (failed,) = runlog.load(log, failed=True)
+    assert failed["failed"] == {"kind": "diverged", "message": "the training loss is nan"}
+    assert key(failed) == key(result)
+
+
+def test_predictions_come_back_from_a_log_as_they_were(result, noise, tmp_path):
+    log = tmp_path / "runs.jsonl"
+    runlog.append_record(log, runlog.record(result, predictions=True))
+    runlog.append(log, result)
+    kept, bare = runlog.load(log)
+    unpacked = runlog.predictions(kept)
+    assert set(unpacked) == set(result.accuracies)
+    for tta, classes in unpacked.items():
+        assert torch.equal(torch.as_tensor(classes), result.predictions[tta])
+        assert (classes == noise.test_labels.numpy()).mean() == pytest.approx(result.accuracies[tta])
+    with pytest.raises(UsageError, match="seed 3 has no predictions in its log"):
+        runlog.predictions(bare)
 
 
 def test_a_log_that_cannot_be_written_is_known_before_the_run(tmp_path):
