@@ -40,15 +40,22 @@ class Dataset:
             raise UsageError(f"data set {self.name}: {fault}")
 
     def to(self, device: torch.device | str) -> "Dataset":
-        """The same data on `device`."""
-        return replace(self, **{field: tensor.to(device) for field, tensor in self._tensors().items()})
+        """The same data on `device`; itself, with its digest if that is known, where it lies there already."""
+        here = self._tensors()
+        there = {field: tensor.to(device) for field, tensor in here.items()}
+        return self if all(there[field] is here[field] for field in here) else replace(self, **there)
 
     def head(self, train: int | None, test: int | None) -> "Dataset":
-        """The first `train` training and `test` test images; None, or more than there are, means all of them."""
+        """The first `train` training and `test` test images; None, or more than there are, means all of them.
+
+        Itself, with its digest if that is known, where nothing is left out.
+        """
         for n in (train, test):
             if n is not None and n < 1:
                 raise UsageError(f"a data set of {n} images: at least 1 is needed")
         limits = {"train": train, "test": test}
+        if (train or math.inf) >= len(self.train_images) and (test or math.inf) >= len(self.test_images):
+            return self
         return replace(
             self, **{field: tensor[: limits[field.split("_")[0]]] for field, tensor in self._tensors().items()}
         )

@@ -2,8 +2,10 @@
 
 import math
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from airbench_core.evaluation import TTA_WEIGHTS
@@ -12,31 +14,44 @@ from airbench_core.recipes import Recipe
 
 CIFAR10_TRAIN, CIFAR10_TEST = 50_000, 10_000
 
+# The fields that a network's operations follow from: recipes that agree in them are counted once.
+NETWORK = ("network", "widths", "depth", "residual", "whiten", "first_norm", "unit_head")
+_counted: dict[tuple, "_PerImage"] = {}
 
-class _Counted:
-    """A recipe's network without memory, whose passes are counted."""
 
-    def __init__(self, recipe: Recipe):
-        self.recipe = recipe
-        with torch.device("meta"):
-            self.network = make_network(recipe)
+class _PerImage(NamedTuple):
+    """FLOPs of one image in a network; a step is forward and backward."""
 
-    def forward(self, images: int) -> int:
-        return self._count(images, backward=False)
+    forward: int
+    step: int
+    frozen_step: int  # the whitening layer's bias needs no gradient
 
-    def step(self, images: int, frozen: bool) -> int:
-        """Forward and backward; `frozen`: the whitening layer's bias needs no gradient."""
-        if self.recipe.whiten:
-            self.network.first.bias.requires_grad_(not frozen)
-        return self._count(images, backward=True)
 
-    def _count(self, images: int, backward: bool) -> int:
-        batch = torch.empty(images, 3, 32, 32, device="meta")
-        with FlopCounterMode(display=False) as counter, nullcontext() if backward else torch.no_grad():
-            logits = self.network(batch)
-            if backward:
-                logits.sum().backward()
-        return counter.get_total_flops()
+def _per_image(recipe: Recipe) -> _PerImage:
+    key = tuple(getattr(recipe, name) for name in NETWORK)
+    if key not in _counted:
+        network = _network(recipe)
+        forward, step = _count(network, backward=False), _count(network, backward=True)
+        if recipe.whiten:
+            network.first.bias.requires_grad_(False)
+        _counted[key] = _PerImage(forward, step, _count(network, backward=True))
+    return _counted[key]
+
+
+def _network(recipe: Recipe) -> nn.Module:
+    """A recipe's network without memory."""
+    with torch.device("meta"):
+        return make_network(recipe)
+
+
+def _count(network: nn.Module, backward: bool) -> int:
+    images = 2  # BatchNorm refuses a single one
+    batch = torch.empty(images, 3, 32, 32, device="meta")
+    with FlopCounterMode(display=False) as counter, nullcontext() if backward else torch.no_grad():
+        logits = network(batch)
+        if backward:
+            logits.sum().backward()
+    return counter.get_total_flops() // images
 
 
 def training_flops(recipe: Recipe, train_images: int = CIFAR10_TRAIN, test_images: int = CIFAR10_TEST) -> float:
@@ -48,19 +63,17 @@ def training_flops(recipe: Recipe, train_images: int = CIFAR10_TRAIN, test_image
     """
     steps, freeze_at = recipe.steps(train_images), recipe.freeze_step(train_images)
     free = steps if freeze_at is None else min(steps, freeze_at)
-    batch = recipe.proxy_keep or recipe.batch_size
-    network = _Counted(recipe)
-    flops = free * network.step(batch, frozen=False) + (steps - free) * network.step(batch, frozen=True)
+    network, batch = _per_image(recipe), recipe.proxy_keep or recipe.batch_size
+    flops = batch * (free * network.step + (steps - free) * network.frozen_step)
     if recipe.proxy_keep is not None:
-        proxy, learning = _Counted(recipe.proxy()), math.ceil(steps / recipe.proxy_every)
-        flops += learning * proxy.step(recipe.batch_size, frozen=True)
-        flops += (steps - learning) * proxy.forward(recipe.batch_size)
-    return flops + network.forward(1) * len(TTA_WEIGHTS[recipe.tta]) * test_images
+        proxy, learning = _per_image(recipe.proxy()), math.ceil(steps / recipe.proxy_every)
+        flops += recipe.batch_size * (learning * proxy.frozen_step + (steps - learning) * proxy.forward)
+    return flops + network.forward * len(TTA_WEIGHTS[recipe.tta]) * test_images
 
 
 def parameters(recipe: Recipe) -> int:
     """How many numbers the network holds, whitening filters and biases included, BatchNorm's fixed scales not."""
-    network = _Counted(recipe).network
+    network = _network(recipe)
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     fixed = {id(m.weight) for m in norms if not m.weight.requires_grad}
     return sum(p.numel() for p in network.parameters() if id(p) not in fixed)

@@ -92,7 +92,6 @@ def make_job(session: Session, piece: Piece, job: Job, seeds: Iterable[int]) -> 
     runlog.check_writable(log)
     started = time.perf_counter()
     trainer = Trainer(job.recipe, session.data, scale=session.scale, runtime=runtime)
-    vars(trainer.data)["digest"] = session.data.digest  # the same bytes: to hash them again takes as long as a run
     with runtime.active():
         trainer.warm_up()
     pace.set_up(job.compile, time.perf_counter() - started)

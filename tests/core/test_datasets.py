@@ -124,3 +124,11 @@ def test_auto_takes_the_built_in_pictures_where_there_is_no_cifar10(tmp_path, ca
 def test_unknown_name():
     with pytest.raises(UsageError, match=r"cifar11.*auto, cifar10, cifar100, svhn, builtin"):
         load_dataset("cifar11")
+
+
+def test_what_changes_nothing_gives_the_same_data_with_its_digest(noise):
+    digest = noise.digest
+    for same in (noise.to("cpu"), noise.head(None, None), noise.head(10**9, len(noise.test_images))):
+        assert same is noise
+        assert vars(same)["digest"] == digest
+    assert noise.head(len(noise.train_images) - 1, None).digest != digest
