@@ -147,6 +147,11 @@ class Trainer:
             race = self.race and observer is None
             done: list[_Epoch] = []
             records: list[EpochRecord] = []
+
+            def record_the_rest() -> None:
+                for epoch in done[len(records) :]:
+                    records.append(self._record(len(records) + 1, epoch))
+
             try:
                 for epoch in self._epochs(clock, seed, stop):
                     done.append(epoch)
@@ -155,13 +160,13 @@ class Trainer:
                     if observer is not None:
                         observer(records[-1])
             except Stopped:
-                records += [self._record(k, done[k - 1]) for k in range(len(records) + 1, len(done) + 1)]
+                record_the_rest()
                 raise Stopped(tuple(records)) from None
             with clock:
                 logits, weights = self.logits(self.recipe.tta)
                 final = combine(logits, weights)
             at_levels = self._at_levels(logits, final)
-            records += [self._record(k, done[k - 1]) for k in range(len(records) + 1, len(done) + 1)]
+            record_the_rest()
             return RunResult(
                 recipe=self.recipe,
                 scale=self.scale.name,
@@ -217,7 +222,7 @@ class Trainer:
         for learner in self.learners:
             learner.begin()
 
-    def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator["_Epoch"]:
+    def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator[_Epoch]:
         """Train, giving what is to be known after each epoch, outside the clock."""
         with clock:
             self.begin()
@@ -235,7 +240,7 @@ class Trainer:
                     self.steps_done = step + 1
             yield _Epoch(self.steps_done, total / (len(steps) * self.batch_size), clock.lap())
 
-    def _record(self, number: int, epoch: "_Epoch", watched: bool = False) -> EpochRecord:
+    def _record(self, number: int, epoch: _Epoch, watched: bool = False) -> EpochRecord:
         train_loss = epoch.loss.item()
         if not math.isfinite(train_loss):
             rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}

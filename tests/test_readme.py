@@ -1,10 +1,11 @@
 """What README says was measured is what the recorded runs say."""
 
+import importlib.util
 import re
 import statistics
-import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,17 +15,27 @@ from airbench_core.study import against, lines, runlog
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_laptop_table_is_that_of_the_recorded_runs(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import laptop_table
+def script(name: str) -> ModuleType:
+    """benchmarks/{name}.py as a module, which nothing else finds."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    shown = README.partition("<!-- laptop table: benchmarks/laptop_table.py -->\n")[2].partition("\n<!-- end -->")[0]
+
+def table_after(mark: str, page: str) -> str:
+    return page.partition(f"{mark}\n")[2].partition("\n<!-- end -->")[0]
+
+
+def test_the_laptop_table_is_that_of_the_recorded_runs():
+    laptop_table = script("laptop_table")
+    shown = table_after("<!-- laptop table: benchmarks/laptop_table.py -->", README)
     base, rows = laptop_table.table()
     assert shown == laptop_table.markdown(base, rows)
     assert len(base) == 5
-    sys.modules.pop("laptop_table")
 
 
 def test_the_full_scale_table_is_that_of_the_recorded_run():
@@ -45,28 +56,20 @@ def test_the_table_of_recipes_is_what_is_counted():
     ]
 
 
-def test_the_laptop_table_of_recipes_is_that_of_the_recorded_runs(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import recipes_table
-
-    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    shown = page.partition("<!-- benchmarks/recipes_table.py -->\n")[2].partition("\n<!-- end -->")[0]
+def test_the_laptop_table_of_recipes_is_that_of_the_recorded_runs():
+    recipes_table = script("recipes_table")
+    shown = table_after("<!-- benchmarks/recipes_table.py -->", BENCHMARKS)
     rows = recipes_table.table()
     assert shown == recipes_table.markdown(rows)
     assert all(row.accuracy.n >= 2 for row in rows)
-    sys.modules.pop("recipes_table")
 
 
-def test_the_table_of_cost_growth_is_that_of_the_newest_recording(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import cost_growth
-
-    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    shown = page.partition("<!-- benchmarks/cost_growth.py -->\n")[2].partition("\n<!-- end -->")[0]
+def test_the_table_of_cost_growth_is_that_of_the_newest_recording():
+    cost_growth = script("cost_growth")
+    shown = table_after("<!-- benchmarks/cost_growth.py -->", BENCHMARKS)
     runs = cost_growth.load()
     assert shown == cost_growth.markdown(runs)
     assert cost_growth.too_fast(cost_growth.growths(runs)) == []
-    sys.modules.pop("cost_growth")
 
 
 def test_the_full_scale_run_of_muon_is_the_recorded_one():
@@ -76,9 +79,8 @@ def test_the_full_scale_run_of_muon_is_the_recorded_one():
 
 
 def test_the_ratios_to_the_plain_port_are_those_recorded():
-    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(
-        r"^\| (?:training|a whole run), .*\| ([\d.]+) \(([\d.]+) to ([\d.]+)\) \| (\d) \|$", page, re.MULTILINE
+        r"^\| (?:training|a whole run), .*\| ([\d.]+) \(([\d.]+) to ([\d.]+)\) \| (\d) \|$", BENCHMARKS, re.MULTILINE
     )
     training = lines.load(ROOT / "benchmarks" / "results" / "against-plain-training.jsonl")
     ratios = [measured["ratios"] for measured in training]

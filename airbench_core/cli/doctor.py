@@ -48,13 +48,17 @@ def run(args: argparse.Namespace) -> int:
         worst = compiled_difference(runtime)
         ok = worst < 0.02
         said = f"losses of compiled steps, replayed as CUDA graphs, and of plain ones differ by {worst:.2%} at most"
-        print(f"{'compile':12}{'ok' if ok else 'FAILED'}: {said}")
+        _print_verdict("compile", ok, said)
     if runtime.device.type == "cpu":
         worst = fast_error(runtime)
         ok = worst < 1.5
         said = f"rounding with {_kernels(runtime)} is {worst:.2f} times that of plain ones at most"
-        print(f"{'kernels':12}{'ok' if ok else 'FAILED'}: {said}")
+        _print_verdict("kernels", ok, said)
     return 0 if ok else 1
+
+
+def _print_verdict(name: str, ok: bool, said: str) -> None:
+    print(f"{name:12}{'ok' if ok else 'FAILED'}: {said}")
 
 
 def _facts(runtime: Runtime) -> dict[str, str]:

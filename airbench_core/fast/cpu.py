@@ -45,11 +45,15 @@ def gelu(x: Tensor) -> Tensor:
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: tuple[int, int]) -> Tensor:
     """F.conv2d of (N, C, H, W), whose gradient of `weight` is computed on tiled images where these are small."""
-    side_by_side = ROW // (x.shape[3] + 1)
     same = len(x) > 1 and bias is None and weight.shape[2:] == (3, 3) and padding == (1, 1)
-    if side_by_side < 4 or not same or not weight.requires_grad:
+    if _side_by_side(x) < 4 or not same or not weight.requires_grad:
         return F.conv2d(x, weight, bias, padding=padding)
     return _Convolution.apply(x, weight)
+
+
+def _side_by_side(x: Tensor) -> int:
+    """How many images of (N, C, H, W), with a blank column after each, fit into ROW pixels."""
+    return ROW // (x.shape[3] + 1)
 
 
 def tile(images: Tensor, columns: int) -> Tensor:
@@ -77,7 +81,7 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         x, weight = ctx.saved_tensors
-        largest = min(ROW // (x.shape[3] + 1), len(x))
+        largest = min(_side_by_side(x), len(x))
         columns = next(k for k in range(largest, 0, -1) if len(x) % k == 0)
         of_x = _backward(gradient, x, weight, 0) if ctx.needs_input_grad[0] else None
         return of_x, _backward(tile(gradient, columns), tile(x, columns), weight, 1)

@@ -88,7 +88,8 @@ class _NormGelu(torch.autograd.Function):
         work, of_z = _work(n, channels), torch.empty_like(images)
         gradient = gradient.permute(0, 2, 3, 1).contiguous()
         _run(c.norm_gelu_backward, len(work), [gradient, images, of_z], [moments], work, pixels, channels)
-        k, of_bias = (torch.empty(*size, channels, dtype=torch.float32) for size in ((3,), ()))
+        k = torch.empty(3, channels, dtype=torch.float32)
+        of_bias = torch.empty(channels, dtype=torch.float32)
         call(c.coefficients, work, moments, k, of_bias, len(work), n * pixels, channels)
         if which is None:
             of_x = of_z
@@ -109,15 +110,17 @@ def _run(
 ) -> None:
     """function(*images, *shared, work, n, *sizes) on all n images or, in each of some threads, on a part of them."""
     n = len(images[0])
-    if threads == 1:
-        call(function, *images, *shared, *([] if work is None else [work]), n, *sizes)
-        return
 
     def part(k: int) -> None:
-        some = [tensor[n * k // threads : n * (k + 1) // threads] for tensor in images]
-        call(function, *some, *shared, *([] if work is None else [work[k]]), len(some[0]), *sizes)
+        # Even a slice that is the whole costs time.
+        some = images if threads == 1 else [tensor[n * k // threads : n * (k + 1) // threads] for tensor in images]
+        sums = [] if work is None else [work[k]]
+        call(function, *some, *shared, *sums, len(some[0]), *sizes)
 
-    list(_pool(threads).map(part, range(threads)))
+    if threads == 1:
+        part(0)
+    else:
+        list(_pool(threads).map(part, range(threads)))
 
 
 @cache

@@ -37,10 +37,7 @@ class WholeStep:
         self.rates = torch.tensor(rates, device=device).T.contiguous()  # (steps, groups)
         self.now = self.rates[0].clone()
         self.augmentation: Augmentation | None = None
-        self.forget()
-
-    def forget(self) -> None:
-        """Record anew in the next steps."""
+        self.rows: Tensor | None = None  # of the batch, where the graphs look for them
         self.graphs: dict[bool, Callable[[], None]] = {}
         self.results: dict[bool, Tensor] = {}
 
@@ -57,11 +54,11 @@ class WholeStep:
     def step(self, rows: Tensor, step: int) -> Tensor:
         """As `Learner.step` on the batch that `rows` (B, 6) describe. The result is overwritten by the next step."""
         kind = self.learner.kind(step)
-        if kind not in self.graphs:
-            self.rows = rows.clone() if not self.graphs else self.rows
-            self.rows.copy_(rows)
-            self.graphs[kind] = self.record(lambda: self._compute(kind))
+        if self.rows is None:
+            self.rows = torch.empty_like(rows)
         self.rows.copy_(rows)
+        if kind not in self.graphs:
+            self.graphs[kind] = self.record(lambda: self._compute(kind))
         self.graphs[kind]()
         self.learner.average(step)
         return self.results[kind]
