@@ -72,6 +72,11 @@ def shown(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def brief(value: Any) -> str:
+    """A value as `shown`, a number with six digits at most: for the names of runs."""
+    return f"{value:g}" if isinstance(value, float) else shown(value)
+
+
 def read(f: Field, text: str) -> Any:
     """The value that `text` writes for the field, not yet checked. Raises UsageError where it writes none."""
     kind = _kind(f)

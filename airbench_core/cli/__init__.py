@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from airbench_core.cli import bench, data, diff, doctor, recipes, report, train, verify
+from airbench_core.cli import bench, data, diff, doctor, recipes, report, sweep, train, verify
 from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
 
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
     parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (train, verify, report, recipes, diff, data, doctor, bench):
+    for module in (train, verify, sweep, report, recipes, diff, data, doctor, bench):
         module.add(verbs)
     try:
         args = parser.parse_args(argv)

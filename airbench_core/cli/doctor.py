@@ -11,6 +11,7 @@ import torch
 import airbench_core
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, runtime_from
+from airbench_core.cli.terminal import duration
 from airbench_core.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{'data':12}{error}")
     print(f"{'cost':12}one run of airbench94, measured now:")
     for scale in SCALES.values():
-        print(f"{'':12}{scale.name:8}{_duration(_cost(scale, runtime))}")
+        print(f"{'':12}{scale.name:8}{duration(_cost(scale, runtime))}")
     if runtime.device.type == "cuda":
         worst = compiled_difference(runtime)
         ok = worst < 0.02
@@ -87,10 +88,6 @@ def _memory(runtime: Runtime) -> str:
 def _cost(scale: Scale, runtime: Runtime) -> float:
     batch = None if runtime.device.type == "cuda" else min(PROBE_BATCH, scale.recipe(AIRBENCH94).batch_size)
     return estimate_seconds(AIRBENCH94, scale, measure_speed(AIRBENCH94, scale, runtime, seconds=0.5, batch=batch))
-
-
-def _duration(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"
 
 
 def _kernels(runtime: Runtime) -> str:

@@ -3,6 +3,7 @@
 import argparse
 
 from airbench_core.devices import DTYPES, Runtime
+from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES, recipe_named
 from airbench_core.recipes import Recipe, parse_field, with_fields
 from airbench_core.scales import SCALES
@@ -30,6 +31,19 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
     return with_fields(recipe_named(args.recipe), **dict(parse_field(setting) for setting in args.settings))
 
 
+# More would not be told apart: PyTorch's generator for the CPU looks at 32 bits, and one is for the proxy network.
+SEEDS = 2**31
+
+
+def seeds_from(first: int, n: int, option: str) -> range:
+    """`n` seeds from `first` on. option: how `n` is called."""
+    if n < 1:
+        raise UsageError(f"{option}={n} is not legal: 1 or more")
+    if not 0 <= first <= first + n - 1 < SEEDS:
+        raise UsageError(f"seed={first} is not legal: 0 to {SEEDS - 1:,}, also of the last run")
+    return range(first, first + n)
+
+
 def add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale",
@@ -39,10 +53,10 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_runtime(parser: argparse.ArgumentParser) -> None:
+def add_runtime(parser: argparse.ArgumentParser, threads: str = "CPU threads (default: all cores but one)") -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="precision of the activations")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores but one)")
+    parser.add_argument("--threads", type=int, help=threads)
     parser.add_argument("--compile", action="store_true", help="compile with torch.compile")
 
 

@@ -1,7 +1,6 @@
 """`airbench train`: train a recipe one or more times and print what came out."""
 
 import argparse
-import signal
 import statistics
 import sys
 import threading
@@ -11,14 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airbench_core.cli.data import add_root
-from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from, seeds_from
+from airbench_core.cli.terminal import ctrl_c, say
 from airbench_core.datasets import LOADERS, load_dataset
-from airbench_core.errors import Diverged, UsageError
+from airbench_core.errors import Diverged
 from airbench_core.study import runlog
 from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer
-
-# More would not be told apart: PyTorch's generator for the CPU looks at 32 bits, and one is for the proxy network.
-SEEDS = 2**31
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -60,10 +57,7 @@ class Scored(NamedTuple):
 
 def make_runs(args: argparse.Namespace) -> list[Scored]:
     """Train as often as asked, printing and logging each run and a summary; fewer results if Ctrl-C stopped it."""
-    if args.runs < 1:
-        raise UsageError(f"runs={args.runs} is not legal: 1 or more")
-    if not 0 <= args.seed <= args.seed + args.runs - 1 < SEEDS:
-        raise UsageError(f"seed={args.seed} is not legal: 0 to {SEEDS - 1:,}, also of the last run")
+    seeds = seeds_from(args.seed, args.runs, "runs")
     recipe, runtime = recipe_from(args), runtime_from(args)
     if args.out:
         runlog.check_writable(args.out)
@@ -77,9 +71,9 @@ def make_runs(args: argparse.Namespace) -> list[Scored]:
     print(f"{'run':>4}{'epoch':>8}{'train loss':>13}{'accuracy':>11}{'seconds':>10}", flush=True)
     results: list[Scored] = []
     try:
-        with _ctrl_c() as stop:
-            for index in range(args.runs):
-                result = _one_run(trainer, index + 1, args.seed + index, stop, args.race)
+        with ctrl_c() as stop:
+            for number, seed in enumerate(seeds, 1):
+                result = _one_run(trainer, number, seed, stop, args.race)
                 results.append(Scored(result.accuracy, result.seconds))
                 if args.out:
                     runlog.append(args.out, result)
@@ -95,13 +89,13 @@ def make_runs(args: argparse.Namespace) -> list[Scored]:
 
 def _one_run(trainer: Trainer, number: int, seed: int, stop: threading.Event, race: bool) -> RunResult:
     def show(record: EpochRecord) -> None:
-        _print(
+        say(
             f"{number:>4}{record.epochs:>8.2f}{record.train_loss:>13.4f}{record.accuracy:>11.4f}{record.seconds:>10.1f}"
         )
 
     with _progress(trainer):
         result = trainer.run(seed, observer=None if race else show, stop=stop)
-    _print(f"{number:>4}{'TTA':>8}{'':13}{result.accuracy:>11.4f}{result.seconds:>10.1f}")
+    say(f"{number:>4}{'TTA':>8}{'':13}{result.accuracy:>11.4f}{result.seconds:>10.1f}")
     return result
 
 
@@ -115,16 +109,6 @@ def summary(results: list[Scored], asked: int) -> str:
         f"mean {statistics.mean(accuracies):.4f}{spread}, n={n}{missing}; "
         f"seconds a run: median {statistics.median(seconds):.1f}"
     )
-
-
-def _print(line: str) -> None:
-    if sys.stderr.isatty():  # there a bar may be in the way
-        from tqdm import tqdm
-
-        tqdm.write(line, file=sys.stdout)
-    else:
-        print(line)
-    sys.stdout.flush()
 
 
 @contextmanager
@@ -149,19 +133,3 @@ def _progress(trainer: Trainer) -> Iterator[None]:
         finally:
             done.set()
             thread.join()
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that the run ends at its next step; a second Ctrl-C ends the program at once."""
-    stop = threading.Event()
-
-    def asked(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, asked)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -33,13 +33,17 @@ def key(run: RunResult | Mapping[str, Any]) -> str:
         raise UsageError(f"not the record of a run ({error!r})") from error
 
 
-def planned_key(recipe: Recipe, *, scale: str | Scale, digest: str, runtime: Runtime, seed: int) -> str:
+def planned_key(
+    recipe: Recipe, *, scale: str | Scale, digest: str, runtime: Runtime | Mapping[str, Any], seed: int
+) -> str:
     """The key that a run will have.
 
-    recipe: not yet scaled, as for `train`. digest: of the data at that scale, `scale.data(data).digest`.
+    recipe: not yet scaled, as for `train`. digest: of the data at that scale, `scale.data(data).digest`. runtime: or
+    what it says of itself, `Runtime.describe`.
     """
     scale = scale_named(scale) if isinstance(scale, str) else scale
-    return _key(asdict(scale.recipe(recipe)), digest, runtime.describe(), seed)
+    about = runtime.describe() if isinstance(runtime, Runtime) else runtime
+    return _key(asdict(scale.recipe(recipe)), digest, about, seed)
 
 
 def one_setting(records: Iterable[Mapping[str, Any]], *, device: bool = True) -> None:

@@ -53,7 +53,6 @@ import torch
 from numpy.typing import NDArray
 
 import airbench_core
-from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.study import lines
@@ -90,10 +89,20 @@ def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
 
 
 def failure(
-    recipe: Recipe, *, scale: str, data: tuple[str, str], runtime: Runtime, seed: int, started: float, failed: Failed
+    recipe: Recipe,
+    *,
+    scale: str,
+    data: tuple[str, str],
+    runtime: Mapping[str, Any],
+    seed: int,
+    started: float,
+    failed: Failed,
 ) -> dict[str, Any]:
-    """What is logged of a run that failed. recipe: as scaled. data: name and digest. started: seconds since 1970."""
-    return {**_head(recipe, scale, data, runtime.describe(), seed, started), "failed": failed._asdict()}
+    """What is logged of a run that failed.
+
+    recipe: as scaled. data: name and digest. runtime: as `Runtime.describe`. started: seconds since 1970.
+    """
+    return {**_head(recipe, scale, data, runtime, seed, started), "failed": failed._asdict()}
 
 
 def predictions(record: Mapping[str, Any]) -> dict[str, NDArray[np.integer]]:

@@ -62,7 +62,7 @@ def failure(result, **failed) -> dict:
         result.recipe,
         scale=result.scale,
         data=(result.data_name, result.data_digest),
-        runtime=result.runtime,
+        runtime=result.runtime.describe(),
         seed=result.seed,
         started=result.started,
         failed=runlog.Failed(**failed),

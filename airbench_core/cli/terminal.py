@@ -1,0 +1,41 @@
+"""What several commands need of a terminal: lines beside a progress bar, Ctrl-C, durations in words."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def say(line: str) -> None:
+    """Print `line` at once, above a progress bar if there may be one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm  # here: a machine that only measures may lack it
+
+        tqdm.write(line, file=sys.stdout)
+    else:
+        print(line)
+    sys.stdout.flush()
+
+
+@contextmanager
+def ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that work ends at its next step; a second Ctrl-C ends the program at once."""
+    stop = threading.Event()
+
+    def asked(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, asked)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def duration(seconds: float) -> str:
+    """Such as "about 14 s", "about 5 min", "about 3.4 h"."""
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 2 * 3600 else f"about {seconds / 3600:.1f} h"

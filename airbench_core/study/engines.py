@@ -1,0 +1,156 @@
+"""What makes the runs of a sweep: an engine takes tasks and gives outcomes. Here: local.py; on a cluster: cluster.py.
+
+`Runner` is what both have in each of their processes. It makes runs one after another and keeps the data on the device
+and the last recipe's Trainer, so that compilation and warm-up are paid once for all seeds of a recipe.
+"""
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+from airbench_core.datasets import Dataset
+from airbench_core.devices import Runtime
+from airbench_core.errors import AirbenchError, Diverged
+from airbench_core.recipes import Recipe
+from airbench_core.scales import scale_named
+from airbench_core.study import runlog
+from airbench_core.training import Stopped, Trainer
+
+
+class Task(NamedTuple):
+    """One run to be made. label: what a person calls the recipe, which is not scaled."""
+
+    label: str
+    recipe: Recipe
+    seed: int
+    compile: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of a task: `record` is a finished or a failed run's, as runlog.py has them. seconds: all in all."""
+
+    task: Task
+    record: dict[str, Any]
+    seconds: float
+
+    @property
+    def failed(self) -> Mapping[str, str] | None:
+        return self.record.get("failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What the runs of a sweep share. runtime: without `compile`, which is the task's."""
+
+    scale: str
+    runtime: Runtime
+    race: bool = False  # no test accuracy between epochs
+    predictions: bool = False  # keep what the test images were taken for
+
+
+class Engine(Protocol):
+    """Where tasks are run."""
+
+    def __str__(self) -> str:
+        """In words, such as "2 processes"."""
+
+    @property
+    def slots(self) -> int:
+        """How many runs go on at a time."""
+
+    def runtimes(self) -> list[Mapping[str, Any]]:
+        """What its devices are, each as `Runtime.describe` without `compile`: usually one kind."""
+
+    def measure(self, recipe: Recipe) -> float | None:
+        """Seconds that a run of `recipe`, not scaled, will about take, measured now; None where it cannot tell."""
+
+    def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome | None]:
+        """Each task's outcome as soon as there is one, and None about once a second.
+
+        A run that fails is an outcome and does not end the others. After `stop` is set what is running ends without an
+        outcome. Closing the iterator ends all.
+        """
+
+    def underway(self) -> float:
+        """How much of the running tasks is done, in runs: 1.5 may be two that are three quarters done."""
+
+
+class Runner:
+    """Makes runs, one at a time."""
+
+    def __init__(self, setting: Setting, data: Dataset):
+        self.setting = setting
+        self.data = scale_named(setting.scale).data(data).to(setting.runtime.device)
+        self.trainer: Trainer | None = None
+        self.made: tuple[Recipe, bool] | None = None  # what `trainer` is for
+
+    def attempt(self, task: Task, stop: threading.Event | None = None) -> dict[str, Any]:
+        """The record of the run, finished or failed. Raises `Stopped` if `stop` is set meanwhile."""
+        started = time.time()
+        try:
+            result = self._trainer(task).run(task.seed, observer=self._observer(), stop=stop)
+            return runlog.record(result, predictions=self.setting.predictions)
+        except Stopped:
+            raise
+        except Diverged as error:
+            failed = runlog.Failed("diverged", str(error))
+        except AirbenchError as error:
+            failed = runlog.Failed("error", str(error))
+        except Exception as error:  # the other runs go on; whoever looks for the cause finds it here
+            traceback.print_exc(file=sys.stderr)
+            failed = runlog.Failed("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
+        self._forget()
+        data, runtime = (self.data.name, self.data.digest), self.setting.runtime.describe()
+        return failure(task, self.setting.scale, data, runtime, started, failed)
+
+    def underway(self) -> float:
+        """How much of the run is done, from 0 to 1; another thread may ask."""
+        trainer = self.trainer
+        return trainer.steps_done / trainer.steps if trainer is not None else 0.0
+
+    def _trainer(self, task: Task) -> Trainer:
+        if self.trainer is None or self.made != (task.recipe, task.compile):
+            self._forget()
+            runtime = replace(self.setting.runtime, compile=task.compile)
+            self.trainer = Trainer(task.recipe, self.data, scale=self.setting.scale, runtime=runtime)
+            self.made = task.recipe, task.compile
+        self.trainer.steps_done = 0  # not the last run's
+        return self.trainer
+
+    def _forget(self) -> None:
+        """Let go of the last recipe's networks and of what was compiled for them, and of their memory on a GPU."""
+        compiled = self.made is not None and self.made[1]
+        self.trainer = self.made = None
+        if compiled:
+            torch.compiler.reset()
+        if self.setting.runtime.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _observer(self):
+        return None if self.setting.race else lambda record: None
+
+
+def failure(
+    task: Task,
+    scale: str,
+    data: tuple[str, str],
+    runtime: Mapping[str, Any],
+    started: float,
+    failed: runlog.Failed,
+) -> dict[str, Any]:
+    """The record of a task that failed. data: name and digest of what the scale keeps of it. runtime: as described."""
+    return runlog.failure(
+        scale_named(scale).recipe(task.recipe),
+        scale=scale,
+        data=data,
+        runtime={**runtime, "compile": task.compile},
+        seed=task.seed,
+        started=started,
+        failed=failed,
+    )
