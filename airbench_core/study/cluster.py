@@ -6,6 +6,8 @@ log, so a run is in it once or not at all. How a cluster is started, on a few ma
 README.md beside this file.
 """
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +21,9 @@ from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.study import runlog
 from airbench_core.study.engines import Outcome, Runner, Setting, Task, failure
+
+# What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 try:
     import ray
@@ -51,21 +56,29 @@ class RayEngine:
     ):
         self.data = data
         _join(address or "auto")
+        try:
+            self._look_around(device, dtype, threads)
+        except BaseException:
+            ray.shutdown()
+            raise
+        runtime = Runtime(device=torch.device(self.device), dtype=DTYPES[self.described[0]["dtype"]], threads=threads)
+        self.setting = Setting(scale=scale, runtime=runtime, race=race, predictions=predictions)
+
+    def _look_around(self, device: str, dtype: str, threads: int) -> None:
+        """What the machines are, and how many runs have room on them."""
         nodes = [node for node in ray.nodes() if node["Alive"]]
         if device == "auto":
             device = "cuda" if any(node["Resources"].get("GPU") for node in nodes) else "cpu"
         if device not in ("cuda", "cpu"):
             raise UsageError(f"device={device} is not legal on a cluster: auto, cuda or cpu")
-        kind, self.each = ("GPU", 1) if device == "cuda" else ("CPU", threads)
-        able = [node for node in nodes if node["Resources"].get(kind, 0) >= self.each]
+        kind, each = ("GPU", 1) if device == "cuda" else ("CPU", threads)
+        able = [node for node in nodes if node["Resources"].get(kind, 0) >= each]
         if not able:
-            raise UsageError(f"none of the cluster's {len(nodes)} machine(s) has {self.each} {kind}(s), for one run")
-        self.machines = len(able)
-        self._slots = sum(int(node["Resources"][kind]) // self.each for node in able)
+            raise UsageError(f"none of the cluster's {len(nodes)} machine(s) has {each} {kind}(s), for one run")
+        self.device, self.machines = device, len(able)
+        self._slots = sum(int(node["Resources"][kind]) // each for node in able)
         self.needs = {"num_gpus": 1, "num_cpus": 1} if device == "cuda" else {"num_cpus": threads}
         self.described = _ask([node["NodeID"] for node in able], device, dtype, threads)
-        runtime = Runtime(device=torch.device(device), dtype=DTYPES[self.described[0]["dtype"]], threads=threads)
-        self.setting = Setting(scale=scale, runtime=runtime, race=race, predictions=predictions)
 
     def __enter__(self) -> "RayEngine":
         return self
@@ -131,14 +144,23 @@ def _attempt(setting: Setting, shared: list, task: Task) -> tuple[dict[str, Any]
 
 
 def _join(address: str) -> None:
+    where = "here" if address == "auto" else f"at {address}"
+    remedy = "start one with `ray start --head`, or name one by --address"
     try:
+        if address != "auto":
+            _knock(address)  # Ray itself would try for minutes
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = "here" if address == "auto" else f"at {address}"
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise AirbenchError(
-            f"no Ray cluster answers {where} ({reason}): start one with `ray start --head`, or name one by --address"
-        ) from error
+        raise AirbenchError(f"no Ray cluster answers {where} ({reason}): {remedy}") from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens at `address`, HOST:PORT or ray://HOST:PORT; ValueError if it is neither."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError("an address is HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _ask(nodes: Sequence[str], device: str, dtype: str, threads: int) -> list[Mapping[str, Any]]:
