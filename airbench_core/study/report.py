@@ -3,15 +3,12 @@
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airbench_core.errors import UsageError
-from airbench_core.fields import shown
-from airbench_core.published import RECIPES
-from airbench_core.recipes import Recipe
-from airbench_core.scales import SCALES
+from airbench_core.study.groups import Record, Runs, accuracies, by_name
 from airbench_core.study.keys import one_setting
 from airbench_core.study.statistics import difference, mean_interval
 
@@ -20,8 +17,9 @@ COLUMNS = ("recipe", "n", "accuracy", "95 % interval", "difference", "95 % inter
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One recipe's runs. Accuracies and their differences from the baseline, paired by seed, in 0..1; seconds: median.
+    """The runs of one recipe and runtime, by name.
 
+    Accuracies and their differences from the baseline, paired by seed, are in 0..1; seconds are the median.
     Intervals are None below two runs, or pairs; all of the difference is None for the baseline and without one.
     """
 
@@ -35,8 +33,8 @@ class Row:
     seconds: float
 
 
-def rows(records: Iterable[Mapping[str, Any]], baseline: str | None = None, tta: str | None = None) -> list[Row]:
-    """A row for each recipe in `records`, in the order in which they were first run.
+def rows(records: Iterable[Record], baseline: str | None = None, tta: str | None = None) -> list[Row]:
+    """A row for each recipe and runtime in `records`, in the order in which they were first run.
 
     baseline: the name, as in a row's `recipe`, of the one that others are compared with. tta: at this level instead of
     the recipe's own. A seed that was run more than once counts once, the last time. Raises UsageError for runs of
@@ -44,28 +42,11 @@ def rows(records: Iterable[Mapping[str, Any]], baseline: str | None = None, tta:
     """
     records = list(records)
     one_setting(records, device=False)
-    runs: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for record in records:
-        runs.setdefault(name(record), {})[record["seed"]] = record
-    if baseline is not None and baseline not in runs:
-        raise UsageError(f"baseline={baseline} is not in the log; there is: {'; '.join(runs)}")
-    accuracies = {
-        recipe: {seed: _accuracy(record, recipe, tta) for seed, record in of.items()} for recipe, of in runs.items()
-    }
-    return [_row(recipe, runs[recipe], accuracies, None if recipe == baseline else baseline) for recipe in runs]
-
-
-def name(record: Mapping[str, Any]) -> str:
-    """The published recipe with the fewest other values, at the record's scale, and these: "airbench94 flip=random"."""
-    scale = SCALES.get(record["scale"])
-    known = {key: scale.recipe(recipe) if scale else recipe for key, recipe in RECIPES.items()}
-    ours = {key: _plain(value) for key, value in record["recipe"].items()}
-    changed = {
-        key: [f.name for f in fields(Recipe) if f.name in ours and ours[f.name] != _plain(getattr(recipe, f.name))]
-        for key, recipe in known.items()
-    }
-    nearest = min(changed, key=lambda key: len(changed[key]))
-    return " ".join([nearest, *(f"{field}={_short(ours[field])}" for field in changed[nearest])])
+    groups = by_name(records)
+    if baseline is not None and baseline not in groups:
+        raise UsageError(f"baseline={baseline} is not in the log; there is: {'; '.join(groups)}")
+    measured = {recipe: accuracies(runs, recipe, tta) for recipe, runs in groups.items()}
+    return [_row(recipe, groups[recipe], measured, None if recipe == baseline else baseline) for recipe in groups]
 
 
 def table(rows: list[Row], form: str = "text") -> str:
@@ -92,21 +73,12 @@ def table(rows: list[Row], form: str = "text") -> str:
     return "\n".join(lines)
 
 
-def _accuracy(record: Mapping[str, Any], recipe: str, tta: str | None) -> float:
-    if tta is None:
-        return record["accuracy"]
-    if tta not in record["accuracies"]:
-        levels = ", ".join(record["accuracies"])
-        raise UsageError(f"tta={tta} was not measured for {recipe}, seed {record['seed']}; there is: {levels}")
-    return record["accuracies"][tta]
-
-
-def _row(recipe: str, runs: dict, accuracies: dict[str, dict[int, float]], baseline: str | None) -> Row:
-    own = accuracies[recipe]
+def _row(recipe: str, runs: Runs, measured: dict[str, dict[int, float]], baseline: str | None) -> Row:
+    own = measured[recipe]
     mean = mean_interval(list(own.values())) if len(own) > 1 else None
     pairs, change, interval = None, None, None
     if baseline is not None:
-        base = {seed: value for seed, value in accuracies[baseline].items() if seed in own}
+        base = {seed: value for seed, value in measured[baseline].items() if seed in own}
         pairs = len(base)
         if pairs:
             change = statistics.mean(own[seed] - base[seed] for seed in base)
@@ -151,11 +123,3 @@ def _flat(key: str, value: Any) -> list[tuple[str, Any]]:
         return [(key, value)]
     low, high = value or (None, None)
     return [(f"{key}_low", low), (f"{key}_high", high)]
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else shown(value)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else value

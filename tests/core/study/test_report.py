@@ -1,43 +1,34 @@
 import csv
 import io
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scipy.stats import t
 
-from airbench_core import AIRBENCH94, AIRBENCH95, BASELINE, SCALES, UsageError
+from airbench_core import AIRBENCH94, UsageError
 from airbench_core.study import report, runlog
 
 LAPTOP = Path(__file__).parents[3] / "benchmarks" / "results" / "laptop-cifar10.jsonl"
 
 
-def record(recipe=AIRBENCH94, *, accuracy, seed=0, scale="laptop", seconds=10.0, data="cifar10") -> dict:
-    return {
-        "recipe": {**asdict(SCALES[scale].recipe(recipe)), "widths": [16, 64, 64]},  # a list, as JSON reads it
-        "scale": scale,
-        "data": {"name": data, "digest": data},
-        "runtime": {"name": "a processor"},
-        "seed": seed,
-        "accuracy": accuracy,
-        "accuracies": {"mirror+translate": accuracy, "none": accuracy - 0.01},
-        "seconds": seconds,
-    }
-
-
 FLIP = replace(AIRBENCH94, flip="random")
-RUNS = [
-    record(accuracy=0.70, seed=0, seconds=10),
-    record(accuracy=0.72, seed=1, seconds=30),
-    record(accuracy=0.74, seed=2, seconds=14),
-    record(FLIP, accuracy=0.69, seed=1),
-    record(FLIP, accuracy=0.73, seed=2),
-    record(FLIP, accuracy=0.50, seed=7),
-]
 
 
-def test_means_intervals_and_differences_are_those_of_the_runs():
-    base, flip = report.rows(RUNS, baseline="airbench94")
+@pytest.fixture
+def runs(record) -> list[dict]:
+    return [
+        record(accuracy=0.70, seed=0, seconds=10),
+        record(accuracy=0.72, seed=1, seconds=30),
+        record(accuracy=0.74, seed=2, seconds=14),
+        record(FLIP, accuracy=0.69, seed=1),
+        record(FLIP, accuracy=0.73, seed=2),
+        record(FLIP, accuracy=0.50, seed=7),
+    ]
+
+
+def test_means_intervals_and_differences_are_those_of_the_runs(runs):
+    base, flip = report.rows(runs, baseline="airbench94")
     assert (base.recipe, base.n, base.seconds) == ("airbench94", 3, 14)
     assert base.accuracy == pytest.approx(0.72)
     half = t.ppf(0.975, 2) * 0.02 / 3**0.5
@@ -50,61 +41,43 @@ def test_means_intervals_and_differences_are_those_of_the_runs():
     assert flip.difference_interval == pytest.approx((-0.02 - half, -0.02 + half))
 
 
-def test_one_run_or_pair_has_no_interval():
-    _, row = report.rows([*RUNS[:3], record(FLIP, accuracy=0.71, seed=2)], baseline="airbench94")
+def test_one_run_or_pair_has_no_interval(runs, record):
+    _, row = report.rows([*runs[:3], record(FLIP, accuracy=0.71, seed=2)], baseline="airbench94")
     assert (row.interval, row.difference_interval, row.pairs) == (None, None, 1)
     assert row.difference == pytest.approx(-0.03)
     assert report.table([row]).count("n below 2") == 2
-    (_, other) = report.rows([RUNS[0], RUNS[-1]], baseline="airbench94")
+    (_, other) = report.rows([runs[0], runs[-1]], baseline="airbench94")
     assert (other.difference, other.pairs) == (None, 0)
 
 
-def test_a_seed_that_was_run_again_counts_once():
-    (row,) = report.rows([*RUNS[:3], record(accuracy=0.76, seed=2)])
-    assert row.n == 3
-    assert row.accuracy == pytest.approx((0.70 + 0.72 + 0.76) / 3)
+def test_runs_that_differ_in_runtime_alone_are_not_one(record):
+    eager, compiled = (
+        [record(accuracy=0.70 + seed / 100, seed=seed) for seed in range(3)],
+        record(accuracy=0, compile=True),
+    )
+    before = report.rows(eager)
+    with_both = report.rows([*eager, compiled], baseline="airbench94")
+    assert [(row.recipe, row.n) for row in with_both] == [("airbench94", 3), ("airbench94, compiled", 1)]
+    assert with_both[0].interval == before[0].interval
+    assert with_both[1].difference == pytest.approx(-0.70)
 
 
-def test_another_level_of_tta():
-    assert report.rows(RUNS, tta="none")[0].accuracy == pytest.approx(0.71)
-    with pytest.raises(
-        UsageError, match=r"tta=mirror was not measured for airbench94, seed 0; there is: mirror.tr.* none"
-    ):
-        report.rows(RUNS, tta="mirror")
+def test_another_level_of_tta(runs):
+    assert report.rows(runs, tta="none")[0].accuracy == pytest.approx(0.71)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "name"),
-    [
-        (AIRBENCH94, "airbench94"),
-        (BASELINE, "baseline"),
-        (replace(BASELINE, epochs=9.9), "baseline epochs=3.96"),
-        (replace(AIRBENCH94, bias_scale=1, tta="none"), "airbench94 bias_scale=1 tta=none"),
-        (replace(AIRBENCH94, whiten_bias_epochs=None), "airbench94 whiten_bias_epochs=none"),
-    ],
-)
-def test_a_row_is_named_after_the_nearest_published_recipe(recipe, name):
-    assert report.name(record(recipe, accuracy=0.5)) == name
-
-
-def test_recipes_that_differ_in_width_alone_are_told_apart():
-    wide = record(AIRBENCH95, accuracy=0.5)
-    wide["recipe"]["widths"] = list(SCALES["laptop"].recipe(AIRBENCH95).widths)
-    assert report.name(wide) == "airbench95"
-
-
-def test_what_cannot_be_compared_is_refused():
+def test_what_cannot_be_compared_is_refused(runs, record):
     for other in record(accuracy=0.5, scale="smoke"), record(accuracy=0.5, data="svhn"):
         with pytest.raises(UsageError, match="mix"):
-            report.rows([*RUNS, other])
+            report.rows([*runs, other])
     with pytest.raises(UsageError, match=r"baseline=muon is not in the log; there is: airbench94; airbench94 flip=ran"):
-        report.rows(RUNS, baseline="muon")
+        report.rows(runs, baseline="muon")
     with pytest.raises(UsageError, match="no runs"):
         report.rows([])
 
 
-def test_the_tables_say_the_same():
-    rows = report.rows(RUNS, baseline="airbench94")
+def test_the_tables_say_the_same(runs):
+    rows = report.rows(runs, baseline="airbench94")
     text, markdown, values = (report.table(rows, form) for form in ("text", "markdown", "csv"))
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
     assert cells[0] == list(report.COLUMNS)

@@ -1,0 +1,97 @@
+"""The runs of a log by recipe and runtime, and what each group is called."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from airbench_core.errors import UsageError
+from airbench_core.fields import shown
+from airbench_core.published import RECIPES
+from airbench_core.recipes import Recipe
+from airbench_core.scales import SCALES
+from airbench_core.study.keys import plain, runtime_parts
+
+Record = Mapping[str, Any]
+Runs = dict[int, Record]  # by seed
+
+
+def by_name(records: Iterable[Record]) -> dict[str, Runs]:
+    """The runs of each recipe and runtime under its name, in the order in which they were first run.
+
+    Of several records of one seed the last counts.
+    """
+    records = list(records)
+    groups: dict[str, Runs] = {}
+    for called, record in zip(names(records), records, strict=True):
+        groups.setdefault(called, {})[record["seed"]] = record
+    return groups
+
+
+def names(records: Iterable[Record]) -> list[str]:
+    """A name for each record, the same only for those of one recipe and runtime: "airbench94 flip=random, compiled".
+
+    The recipe: see `recipe_name`. The runtime: those of its parts that a run's key holds, as far as `records` differ
+    in them.
+    """
+    records = list(records)
+    runtimes = [runtime_parts(record["runtime"]) for record in records]
+    kinds = dict.fromkeys(part for runtime in runtimes for part in runtime)
+    mixed = [part for part in kinds if len({runtime.get(part) for runtime in runtimes}) > 1]
+    return [
+        ", ".join([recipe_name(record), *_words(runtime, mixed)])
+        for record, runtime in zip(records, runtimes, strict=True)
+    ]
+
+
+def recipe_name(record: Record) -> str:
+    """The published recipe with the fewest other values, at the record's scale, and these: "airbench94 flip=random".
+
+    A field that an old record lacks is at its default. Numbers are given, and told apart, to nine digits: what should
+    be 3.96 epochs are 3.9600000000000004.
+    """
+    ours = _values(Recipe()) | {field: _rounded(plain(value)) for field, value in record["recipe"].items()}
+    changed = {
+        name: [field for field in ours if field not in recipe or ours[field] != recipe[field]]
+        for name, recipe in _published(record["scale"]).items()
+    }
+    nearest = min(changed, key=lambda name: len(changed[name]))
+    return " ".join([nearest, *(f"{field}={_word(ours[field])}" for field in changed[nearest])])
+
+
+def accuracies(runs: Runs, called: str, tta: str | None = None) -> dict[int, float]:
+    """The accuracy of each seed at the level `tta` (None: the recipe's own). Raises UsageError if a run lacks it."""
+    if tta is None:
+        return {seed: record["accuracy"] for seed, record in runs.items()}
+    for seed, record in runs.items():
+        if tta not in record["accuracies"]:
+            levels = ", ".join(record["accuracies"])
+            raise UsageError(f"tta={tta} was not measured for {called}, seed {seed}; there is: {levels}")
+    return {seed: record["accuracies"][tta] for seed, record in runs.items()}
+
+
+@cache
+def _published(scale: str) -> dict[str, dict[str, Any]]:
+    """The values of the published recipes at a scale; unscaled where it is one of somebody's own."""
+    scaled = SCALES[scale].recipe if scale in SCALES else lambda recipe: recipe
+    return {name: _values(scaled(recipe)) for name, recipe in RECIPES.items()}
+
+
+@cache
+def _values(recipe: Recipe) -> dict[str, Any]:
+    return {field: _rounded(plain(value)) for field, value in asdict(recipe).items()}
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def _word(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else shown(tuple(value) if isinstance(value, list) else value)
+
+
+def _words(runtime: Mapping[str, Any], mixed: Iterable[str]) -> list[str]:
+    words = runtime | {"compile": "compiled" * runtime["compile"]}
+    if "threads" in runtime:
+        words["threads"] = f"{runtime['threads']} thread{'s' * (runtime['threads'] > 1)}"
+    return [str(words[part]) for part in mixed if words.get(part)]
