@@ -1,7 +1,12 @@
 """`airbench report`: what a run log says, as a table."""
 
 import argparse
+import sys
+from itertools import chain
 from pathlib import Path
+
+from airbench_core.errors import AirbenchError
+from airbench_core.study import runlog
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -16,15 +21,30 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from airbench_core.study import report, runlog  # here: scipy is slow to import
+    from airbench_core.study import groups, keys, report  # here: scipy is slow to import
 
-    records = [record for log in args.logs for record in runlog.load(log)]
+    records, failed = _load(args.logs)
+    failures = groups.failures(failed, records)
+    if not records:
+        logs, why = ", ".join(map(str, args.logs)), "; ".join(map(str, failures[:3])) + "; ..." * (len(failures) > 3)
+        raise AirbenchError(f"no run in {logs} succeeded: {why or 'nothing is logged there'}")
+    keys.one_setting([*records, *failed], device=False)
     rows = report.rows(records, args.baseline, args.tta)
     if args.format == "text":
-        first = records[0]
-        devices = ", ".join(sorted({record["runtime"]["name"] for record in records}))
-        print(
-            f"{first['data']['name']}, scale {first['scale']}, {devices}; accuracy with TTA {args.tta or 'as trained'}"
-        )
+        print(_about(records, args.tta))
     print(report.table(rows, args.format))
+    for some in failures:
+        n = len(some.seeds)
+        print(f"{n} run{'s' * (n > 1)} failed: {some}", file=sys.stdout if args.format == "text" else sys.stderr)
     return 0
+
+
+def _load(logs: list[Path]) -> tuple[list[dict], list[dict]]:
+    """The records of the finished runs in all of `logs`, and those of the failed ones."""
+    finished, failed = zip(*map(runlog.load_both, logs), strict=True)
+    return list(chain(*finished)), list(chain(*failed))
+
+
+def _about(records: list[dict], tta: str | None) -> str:
+    first, devices = records[0], ", ".join(sorted({record["runtime"]["name"] for record in records}))
+    return f"{first['data']['name']}, scale {first['scale']}, {devices}; accuracy with TTA {tta or 'as trained'}"

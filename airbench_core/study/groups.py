@@ -1,7 +1,7 @@
-"""The runs of a log by recipe and runtime, and what each group is called."""
+"""The runs of a log by recipe and runtime, what each group is called, and which of them failed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from airbench_core.fields import shown
 from airbench_core.published import RECIPES
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
-from airbench_core.study.keys import plain, runtime_parts
+from airbench_core.study.keys import key, plain, runtime_parts
 
 Record = Mapping[str, Any]
 Runs = dict[int, Record]  # by seed
@@ -68,6 +68,42 @@ def accuracies(runs: Runs, called: str, tta: str | None = None) -> dict[int, flo
             levels = ", ".join(record["accuracies"])
             raise UsageError(f"tta={tta} was not measured for {called}, seed {seed}; there is: {levels}")
     return {seed: record["accuracies"][tta] for seed, record in runs.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """The runs of one recipe and runtime that failed in one way; `message` is that of the first of `seeds`."""
+
+    name: str
+    kind: str
+    seeds: tuple[int, ...]
+    message: str
+
+    def __str__(self) -> str:
+        seeds = ", ".join(map(str, self.seeds[:10])) + ", ..." * (len(self.seeds) > 10)
+        return f"{self.name} (seed{'s' * (len(self.seeds) > 1)} {seeds}): {self.kind}: {self.message}"
+
+
+def failures(failed: Iterable[Record], finished: Iterable[Record] = ()) -> list[Failures]:
+    """What failed of the runs in a log, in the order of its records; not what was `finished` another time.
+
+    The names say how the runtimes of all of these records differ.
+    """
+    finished = list(finished)
+    done = {key(record) for record in finished}
+    records = list({key(record): record for record in failed if key(record) not in done}.values())
+    alike: dict[tuple[str, str], list[Record]] = {}
+    for name, record in zip(names([*finished, *records])[len(finished) :], records, strict=True):
+        alike.setdefault((name, record["failed"]["kind"]), []).append(record)
+    return [
+        Failures(
+            name=name,
+            kind=kind,
+            seeds=tuple(record["seed"] for record in some),
+            message=next(iter(some[0]["failed"]["message"].splitlines()), ""),
+        )
+        for (name, kind), some in alike.items()
+    ]
 
 
 @cache

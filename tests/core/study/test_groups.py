@@ -89,6 +89,46 @@ def test_scales_of_ones_own_are_named_too(record):
     assert groups.recipe_name(own) == "airbench95"
 
 
+def failed(record, kind="diverged", message="the training loss is nan after epoch 1: lower lr") -> dict:
+    return {**record, "failed": {"kind": kind, "message": message}}
+
+
+def test_failures_of_one_recipe_and_kind_are_told_together(record):
+    wild = replace(AIRBENCH94, lr=90)
+    found = groups.failures(
+        [
+            failed(record(wild, seed=3)),
+            failed(record(seed=1), "died", "killed by signal 9\nwhile it trained"),
+            failed(record(wild, seed=4), message="another epoch"),
+            failed(record(wild, seed=5, compile=True)),
+        ]
+    )
+    assert list(map(str, found)) == [
+        "airbench94 lr=126 (seeds 3, 4): diverged: the training loss is nan after epoch 1: lower lr",
+        "airbench94 (seed 1): died: killed by signal 9",
+        "airbench94 lr=126, compiled (seed 5): diverged: the training loss is nan after epoch 1: lower lr",
+    ]
+
+
+def test_the_name_of_a_failure_says_how_it_was_run_if_others_were_run_otherwise(record):
+    run = failed(record(seed=1, compile=True))
+    assert groups.failures([run])[0].name == "airbench94"
+    assert groups.failures([run], [record()])[0].name == "airbench94, compiled"
+
+
+def test_a_run_that_failed_and_was_finished_another_time_did_not_fail(record):
+    runs = [failed(record(seed=0)), failed(record(seed=0)), failed(record(seed=1)), failed(record(FLIP, seed=0))]
+    found = groups.failures(runs, [record(seed=0)])
+    assert [(some.name, some.seeds) for some in found] == [("airbench94", (1,)), ("airbench94 flip=random", (0,))]
+    assert groups.failures(runs)[0].seeds == (0, 1)
+
+
+def test_many_seeds_are_cut_short(record):
+    (found,) = groups.failures(failed(record(seed=seed)) for seed in range(12))
+    assert "(seeds 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)" in str(found)
+    assert len(found.seeds) == 12
+
+
 def test_the_recorded_runs_are_named():
     found = groups.by_name(runlog.load(RESULTS / "laptop-cifar10.jsonl"))
     assert {len(runs) for runs in found.values()} == {5}

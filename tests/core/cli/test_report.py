@@ -1,0 +1,117 @@
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from airbench_core import AIRBENCH94
+from airbench_core.cli import main
+
+FLIP = replace(AIRBENCH94, flip="random")
+DIVERGED = {"failed": {"kind": "diverged", "message": "the training loss is nan after epoch 1: lower lr"}}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a log of the records that are given, and gives its path."""
+
+    def log(*records: dict, name: str = "runs.jsonl") -> str:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(values) + "\n" for values in records))
+        return str(path)
+
+    return log
+
+
+@pytest.fixture
+def runs(record) -> list[dict]:
+    return [
+        record(recipe, accuracy=accuracy + seed / 100, seed=seed)
+        for recipe, accuracy in ((AIRBENCH94, 0.72), (FLIP, 0.70))
+        for seed in range(3)
+    ]
+
+
+def test_what_train_logs_is_reported(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    arguments = ["train", "airbench94", "--data", "builtin", "--scale", "smoke", "--runs", "2", "--threads", "1"]
+    assert main([*arguments, "--out", str(log)]) == 0
+    capsys.readouterr()
+    assert main(["report", str(log)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("builtin, scale smoke, ")
+    assert re.search(r"^airbench94 +2 +[\d.]+ % ", out[2])
+
+
+def test_several_logs_are_one_report(runs, write, capsys):
+    assert main(["report", write(*runs[:3]), write(*runs[3:], name="more.jsonl"), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["recipe"], row["n"]) for row in rows] == [("airbench94", "3"), ("airbench94 flip=random", "3")]
+
+
+def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):
+    log = write(*runs, *(record(replace(AIRBENCH94, lr=90), seed=seed) | DIVERGED for seed in range(2)))
+    told = "2 runs failed: airbench94 lr=126 (seeds 0, 1): diverged: the training loss is nan after epoch 1: lower lr\n"
+    assert main(["report", log]) == 0
+    assert capsys.readouterr().out.endswith("\n" + told)
+    for form in "csv", "markdown":
+        assert main(["report", log, "--format", form]) == 0
+        printed = capsys.readouterr()
+        assert printed.err == told
+        assert "failed" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("logged", "status", "told"),
+    [
+        (lambda record: [], 1, "no run in LOG succeeded: nothing is logged there"),
+        (
+            lambda record: [record() | DIVERGED],
+            1,
+            "no run in LOG succeeded: airbench94 (seed 0): diverged: the training loss is nan after epoch 1: lower lr",
+        ),
+        (
+            lambda record: [record(), record(scale="smoke", seed=1) | DIVERGED],
+            2,
+            "these 2 runs mix scales (laptop: 1, smoke: 1): compare runs of one",
+        ),
+        (lambda record: [record() | {"schema": 9}], 1, "LOG, line 1: a record of schema 9, and airbench "),
+    ],
+)
+def test_logs_of_which_there_is_no_table(logged, status, told, record, write, capsys):
+    log = write(*logged(record))
+    assert main(["report", log]) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("airbench: error: " + told.replace("LOG", log))
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        (["--baseline", "muon"], 2, "baseline=muon is not in the log; there is: airbench94; airbench94 flip=random"),
+        (["--tta", "mirror"], 2, "tta=mirror was not measured for airbench94, seed 0"),
+        (["--format", "html"], 2, "invalid choice: 'html'"),
+    ],
+)
+def test_what_is_asked_wrongly(options, status, told, runs, write, capsys):
+    assert main(["report", write(*runs), *options]) == status
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_log_that_is_not_there(tmp_path, capsys):
+    assert main(["report", str(tmp_path / "nothing.jsonl")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_half_a_line_is_told_once(runs, write, capsys):
+    log = write(*runs)
+    with open(log, "a") as file:
+        file.write('{"schema": 1, ')
+    assert main(["report", log]) == 0
+    assert capsys.readouterr().err.count("\n") == 1
