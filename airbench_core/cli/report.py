@@ -10,18 +10,34 @@ from airbench_core.study import runlog
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = verbs.add_parser("report", help="accuracy and seconds of each recipe in a run log, with intervals")
+    parser = verbs.add_parser(
+        "report",
+        help="what run logs say: accuracies, differences, epochs to a target, with intervals",
+        description="A table of the runs in one or more logs: a row for each recipe and runtime, with n and 95 % "
+        "intervals. A NAME is what stands in a table's first column.",
+    )
     parser.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="what `airbench train --out LOG` wrote")
     parser.add_argument(
-        "--baseline", metavar="RECIPE", help="compare with this one, seed by seed: a row's first column"
+        "--baseline",
+        metavar="NAME",
+        help="compare the others with this row: their accuracies, seed by seed; with --target the epochs",
+    )
+    parser.add_argument(
+        "--target",
+        type=float,
+        metavar="ACCURACY",
+        help="instead: the epochs that take each recipe to this mean accuracy, such as 0.94, between the epochs that "
+        "it was trained with; NAMEs are without epochs",
     )
     parser.add_argument("--tta", help="the accuracy at this level of TTA (default: the recipe's own)")
-    parser.add_argument("--format", choices=("text", "markdown", "csv"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "markdown", "csv"), default="text", help="csv: every number, unrounded"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from airbench_core.study import groups, keys, report  # here: scipy is slow to import
+    from airbench_core.study import groups, keys  # here and below: scipy is slow to import
 
     records, failed = _load(args.logs)
     failures = groups.failures(failed, records)
@@ -29,14 +45,26 @@ def run(args: argparse.Namespace) -> int:
         logs, why = ", ".join(map(str, args.logs)), "; ".join(map(str, failures[:3])) + "; ..." * (len(failures) > 3)
         raise AirbenchError(f"no run in {logs} succeeded: {why or 'nothing is logged there'}")
     keys.one_setting([*records, *failed], device=False)
-    rows = report.rows(records, args.baseline, args.tta)
+    table = _table(records, args)
     if args.format == "text":
         print(_about(records, args.tta))
-    print(report.table(rows, args.format))
+    print(table)
     for some in failures:
         n = len(some.seeds)
         print(f"{n} run{'s' * (n > 1)} failed: {some}", file=sys.stdout if args.format == "text" else sys.stderr)
     return 0
+
+
+def _table(records: list[dict], args: argparse.Namespace) -> str:
+    if args.target is not None:
+        from airbench_core.study import report_epochs as report
+
+        rows = report.rows(records, args.target, args.baseline, args.tta)
+    else:
+        from airbench_core.study import report
+
+        rows = report.rows(records, args.baseline, args.tta)
+    return report.table(rows, args.format)
 
 
 def _load(logs: list[Path]) -> tuple[list[dict], list[dict]]:

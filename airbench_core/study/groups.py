@@ -28,7 +28,27 @@ def by_name(records: Iterable[Record]) -> dict[str, Runs]:
     return groups
 
 
-def names(records: Iterable[Record]) -> list[str]:
+def by_budget(records: Iterable[Record]) -> dict[str, dict[float, Runs]]:
+    """As `by_name`, but under one name a recipe's trainings of all lengths, each under its epochs, as scaled."""
+    records = list(records)
+    groups: dict[str, dict[float, Runs]] = {}
+    for called, record in zip(names(records, epochs=False), records, strict=True):
+        groups.setdefault(called, {}).setdefault(budget(record), {})[record["seed"]] = record
+    return groups
+
+
+def budget(record: Record) -> float:
+    """The epochs that the recipe asks for, as scaled, to nine digits."""
+    return float(_rounded(record["recipe"]["epochs"]))
+
+
+def check_named(option: str, name: str, groups: Iterable[str]) -> None:
+    """Raise UsageError, with the names that there are, if `name` is none of `groups`."""
+    if name not in groups:
+        raise UsageError(f"{option}={name} is not in the log; there is: {'; '.join(groups)}")
+
+
+def names(records: Iterable[Record], *, epochs: bool = True) -> list[str]:
     """A name for each record, the same only for those of one recipe and runtime: "airbench94 flip=random, compiled".
 
     The recipe: see `recipe_name`. The runtime: those of its parts that a run's key holds, as far as `records` differ
@@ -39,24 +59,26 @@ def names(records: Iterable[Record]) -> list[str]:
     kinds = dict.fromkeys(part for runtime in runtimes for part in runtime)
     mixed = [part for part in kinds if len({runtime.get(part) for runtime in runtimes}) > 1]
     return [
-        ", ".join([recipe_name(record), *_words(runtime, mixed)])
+        ", ".join([recipe_name(record, epochs=epochs), *_words(runtime, mixed)])
         for record, runtime in zip(records, runtimes, strict=True)
     ]
 
 
-def recipe_name(record: Record) -> str:
+def recipe_name(record: Record, *, epochs: bool = True) -> str:
     """The published recipe with the fewest other values, at the record's scale, and these: "airbench94 flip=random".
 
-    A field that an old record lacks is at its default. Numbers are given, and told apart, to nine digits: what should
-    be 3.96 epochs are 3.9600000000000004.
+    Epochs do not decide which is nearest, so that a recipe has one name at all lengths of training but for
+    "epochs=3.96", which is left out unless `epochs`. A field that an old record lacks is at its default. Numbers are
+    given, and told apart, to nine digits: what should be 3.96 epochs are 3.9600000000000004.
     """
     ours = _values(Recipe()) | {field: _rounded(plain(value)) for field, value in record["recipe"].items()}
     changed = {
         name: [field for field in ours if field not in recipe or ours[field] != recipe[field]]
         for name, recipe in _published(record["scale"]).items()
     }
-    nearest = min(changed, key=lambda name: len(changed[name]))
-    return " ".join([nearest, *(f"{field}={_word(ours[field])}" for field in changed[nearest])])
+    nearest = min(changed, key=lambda name: len(set(changed[name]) - {"epochs"}))
+    named = [field for field in changed[nearest] if epochs or field != "epochs"]
+    return " ".join([nearest, *(f"{field}={_word(ours[field])}" for field in named)])
 
 
 def accuracies(runs: Runs, called: str, tta: str | None = None) -> dict[int, float]:

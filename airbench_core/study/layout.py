@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ def table(rows: Sequence[Any], columns: Sequence[Column], form: str = "text") ->
     """The rows, dataclasses of one kind, in one of FORMS, without an end of line at the end.
 
     "csv" is for programs: every field of the rows, unrounded, one line a row whatever the columns. An interval has two
-    columns, _low and _high; what is None is empty.
+    columns, _low and _high; what is None is empty; several numbers are apart by spaces.
     """
     if form == "csv":
         return _csv(rows)
@@ -32,12 +33,26 @@ def table(rows: Sequence[Any], columns: Sequence[Column], form: str = "text") ->
 
 def percent(value: float | None, form: str = ".2f") -> str:
     """A share, or a difference of two, in hundredths; nothing for None."""
-    return "" if value is None else format(100 * value, form)
+    return number(None if value is None else 100 * value, form)
 
 
 def percents(interval: tuple[float, float] | None, form: str = ".2f") -> str:
     """An interval of shares, or FEW."""
     return FEW if interval is None else " to ".join(percent(bound, form) for bound in interval)
+
+
+def number(value: float | None, form: str = "#.3g") -> str:
+    return "" if value is None else format(value, form)
+
+
+def bounds(interval: tuple[float, float] | None, form: str = "#.3g") -> str:
+    """An interval that may be open: from 0, to infinity, or both; nothing for None."""
+    if interval is None or interval == (0, math.inf):
+        return "not bounded" * (interval is not None)
+    low, high = interval
+    if math.isinf(high):
+        return f"above {low:{form}}"
+    return f"{low:{form}} to {high:{form}}" if low else f"below {high:{form}}"
 
 
 def _text(cells: list[list[str]], words: list[bool]) -> str:
@@ -67,4 +82,4 @@ def _flat(key: str, value: Any) -> list[tuple[str, Any]]:
     if key.endswith("interval"):
         low, high = value or (None, None)
         return [(f"{key}_low", low), (f"{key}_high", high)]
-    return [(key, value)]
+    return [(key, " ".join(map(str, value)) if isinstance(value, tuple) else value)]

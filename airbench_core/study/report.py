@@ -4,9 +4,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airbench_core.errors import UsageError
 from airbench_core.study import layout
-from airbench_core.study.groups import Record, Runs, accuracies, by_name
+from airbench_core.study.groups import Record, Runs, accuracies, by_name, check_named
 from airbench_core.study.keys import one_setting
 from airbench_core.study.layout import Column, percent, percents
 from airbench_core.study.statistics import difference, mean_interval
@@ -52,8 +51,8 @@ def rows(records: Iterable[Record], baseline: str | None = None, tta: str | None
     records = list(records)
     one_setting(records, device=False)
     groups = by_name(records)
-    if baseline is not None and baseline not in groups:
-        raise UsageError(f"baseline={baseline} is not in the log; there is: {'; '.join(groups)}")
+    if baseline is not None:
+        check_named("baseline", baseline, groups)
     measured = {recipe: accuracies(runs, recipe, tta) for recipe, runs in groups.items()}
     return [_row(recipe, groups[recipe], measured, None if recipe == baseline else baseline) for recipe in groups]
 

@@ -63,6 +63,26 @@ def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):
         assert "failed" not in printed.out
 
 
+def test_epochs_to_a_target(record, write, capsys):
+    log = write(
+        *(
+            record(replace(recipe, epochs=epochs), accuracy=accuracy + seed / 1000, seed=seed, scale="full")
+            for recipe, epochs, accuracy in (
+                (FLIP, 8, 0.92),
+                (FLIP, 32, 0.94),
+                (AIRBENCH94, 4, 0.92),
+                (AIRBENCH94, 16, 0.94),
+            )
+            for seed in range(2)
+        )
+    )
+    assert main(["report", log, "--target", "0.93", "--baseline", "airbench94 flip=random"]) == 0
+    title, _, flip, ours = capsys.readouterr().out.splitlines()
+    assert title.startswith("cifar10, scale full, a processor; ")
+    assert flip.startswith("airbench94 flip=random  8 (n=2), 32 (n=2)")
+    assert re.search(r" 2\.00 .* 2 pairs$", ours)
+
+
 @pytest.mark.parametrize(
     ("logged", "status", "told"),
     [
@@ -94,6 +114,9 @@ def test_logs_of_which_there_is_no_table(logged, status, told, record, write, ca
     [
         (["--baseline", "muon"], 2, "baseline=muon is not in the log; there is: airbench94; airbench94 flip=random"),
         (["--tta", "mirror"], 2, "tta=mirror was not measured for airbench94, seed 0"),
+        (["--target", "71.5"], 2, "target=71.5 is not legal: an accuracy from 0 to 1, such as 0.94"),
+        (["--target", "high"], 2, "argument --target: invalid float value: 'high'"),
+        (["--target", "0.7", "--baseline", "muon"], 2, "baseline=muon is not in the log; there is: airbench94; airb"),
         (["--format", "html"], 2, "invalid choice: 'html'"),
     ],
 )

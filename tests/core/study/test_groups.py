@@ -76,6 +76,33 @@ def test_a_seed_that_was_run_again_counts_once_the_last_time(record):
     assert {seed: run["accuracy"] for seed, run in found["airbench94"].items()} == {0: 0.6, 1: 0.8}
 
 
+@pytest.mark.parametrize("epochs", [4, 9.9, 15, 45])
+def test_trainings_of_all_lengths_have_one_name_but_for_the_epochs(epochs, record):
+    """Also where as many fields are those of airbench95, one of them the epochs."""
+    recipe = replace(AIRBENCH94, lr=10, epochs=epochs)
+    named = groups.recipe_name(record(recipe, scale="full"))
+    assert named == "airbench94" + f" epochs={epochs:g}" * (epochs != 9.9) + " lr=10"
+    assert groups.recipe_name(record(recipe, scale="full"), epochs=False) == "airbench94 lr=10"
+
+
+def test_by_budget_a_recipes_lengths_are_under_one_name(record):
+    runs = [record(replace(FLIP, epochs=e), seed=seed) for e in (9.9, 5) for seed in (0, 1)]
+    noisy = record(replace(FLIP, epochs=9.9), seed=2)
+    noisy["recipe"]["epochs"] = 3.96
+    found = groups.by_budget([*runs, noisy, record(compile=True), record()])
+    assert {name: {e: list(of) for e, of in some.items()} for name, some in found.items()} == {
+        "airbench94 flip=random": {3.96: [0, 1, 2], 2: [0, 1]},
+        "airbench94, compiled": {3.96: [0]},
+        "airbench94": {3.96: [0]},
+    }
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are(record):
+    groups.check_named("baseline", "airbench94", groups.by_name([record()]))
+    with pytest.raises(UsageError, match=r"^reference=muon is not in the log; there is: airbench94; airbench94 flip=r"):
+        groups.check_named("reference", "muon", groups.by_name([record(), record(FLIP)]))
+
+
 def test_accuracies_at_a_level_of_tta(record):
     runs = {0: record(accuracy=0.7), 1: record(accuracy=0.8)}
     assert groups.accuracies(runs, "airbench94") == {0: 0.7, 1: 0.8}

@@ -1,5 +1,6 @@
 import csv
 import io
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +15,7 @@ class Row:
     share: float
     share_interval: tuple[float, float] | None
     note: str = ""
+    counts: tuple[int, ...] = (5, 2)
 
 
 ROWS = [
@@ -48,11 +50,26 @@ def test_markdown_is_a_table_of_as_many_columns_in_each_line():
 def test_csv_has_every_field_unrounded():
     text = layout.table(ROWS, COLUMNS[:1], "csv")
     first, second = csv.DictReader(io.StringIO(text))
-    assert list(first) == ["name", "share", "share_interval_low", "share_interval_high", "note"]
+    assert list(first) == ["name", "share", "share_interval_low", "share_interval_high", "note", "counts"]
     assert (first["name"], float(first["share"]), float(first["share_interval_high"])) == ("a, b", 1 / 3, 0.7)
+    assert first["counts"] == "5 2"
     assert first["note"] == 'it is "well" measured'
     assert (second["share_interval_low"], second["share_interval_high"]) == ("", "")
     assert text.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        (None, ""),
+        ((7, 8.0049), "7.00 to 8.00"),
+        ((7.124, math.inf), "above 7.12"),
+        ((0, 13.96), "below 14.0"),
+        ((0, math.inf), "not bounded"),
+    ],
+)
+def test_intervals_may_be_open(interval, shown):
+    assert layout.bounds(interval) == shown
 
 
 @pytest.mark.parametrize("form", layout.FORMS)
