@@ -22,7 +22,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="compare the others with this row: their accuracies, seed by seed; with --target the epochs",
     )
-    parser.add_argument(
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="add how many epochs of this recipe give the same accuracy, and the effective speedup: these over the "
+        "row's own epochs; NAME without epochs, of a recipe trained with several",
+    )
+    other.add_argument(
         "--target",
         type=float,
         metavar="ACCURACY",
@@ -63,7 +70,7 @@ def _table(records: list[dict], args: argparse.Namespace) -> str:
     else:
         from airbench_core.study import report
 
-        rows = report.rows(records, args.baseline, args.tta)
+        rows = report.rows(records, args.baseline, args.tta, args.reference)
     return report.table(rows, args.format)
 
 

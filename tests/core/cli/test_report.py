@@ -63,7 +63,7 @@ def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):
         assert "failed" not in printed.out
 
 
-def test_epochs_to_a_target(record, write, capsys):
+def test_epochs_to_a_target_and_what_a_recipe_is_worth(record, write, capsys):
     log = write(
         *(
             record(replace(recipe, epochs=epochs), accuracy=accuracy + seed / 1000, seed=seed, scale="full")
@@ -81,6 +81,9 @@ def test_epochs_to_a_target(record, write, capsys):
     assert title.startswith("cifar10, scale full, a processor; ")
     assert flip.startswith("airbench94 flip=random  8 (n=2), 32 (n=2)")
     assert re.search(r" 2\.00 .* 2 pairs$", ours)
+    assert main(["report", log, "--reference", "airbench94 flip=random", "--format", "csv"]) == 0
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert [row["speedup"] and float(row["speedup"]) for row in rows] == ["", "", pytest.approx(2), pytest.approx(2)]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,9 @@ def test_logs_of_which_there_is_no_table(logged, status, told, record, write, ca
         (["--target", "71.5"], 2, "target=71.5 is not legal: an accuracy from 0 to 1, such as 0.94"),
         (["--target", "high"], 2, "argument --target: invalid float value: 'high'"),
         (["--target", "0.7", "--baseline", "muon"], 2, "baseline=muon is not in the log; there is: airbench94; airb"),
+        (["--reference", "muon"], 2, "reference=muon is not in the log; there is: airbench94; airbench94 flip=random"),
+        (["--reference", "airbench94"], 2, "reference=airbench94 has 1 length(s) of training with two runs and more"),
+        (["--reference", "airbench94", "--target", "0.7"], 2, "--target: not allowed with argument --reference"),
         (["--format", "html"], 2, "invalid choice: 'html'"),
     ],
 )
