@@ -5,7 +5,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from airbench_core.errors import AirbenchError
+from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.study import runlog
 
 
@@ -36,7 +36,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="instead: the epochs that take each recipe to this mean accuracy, such as 0.94, between the epochs that "
         "it was trained with; NAMEs are without epochs",
     )
-    parser.add_argument("--tta", help="the accuracy at this level of TTA (default: the recipe's own)")
+    other.add_argument(
+        "--variance",
+        action="store_true",
+        help="instead: the variance between runs, on the test set and of the distribution, and the calibration of "
+        "their ensemble, from the predictions in the log",
+    )
+    parser.add_argument("--root", help="with --variance: folder that holds the data (default: as `airbench data`)")
+    parser.add_argument("--tta", help="only this level of TTA (default: the recipe's own; with --variance every one)")
     parser.add_argument(
         "--format", choices=("text", "markdown", "csv"), default="text", help="csv: every number, unrounded"
     )
@@ -46,6 +53,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     from airbench_core.study import groups, keys  # here and below: scipy is slow to import
 
+    _check(args)
     records, failed = _load(args.logs)
     failures = groups.failures(failed, records)
     if not records:
@@ -54,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     keys.one_setting([*records, *failed], device=False)
     table = _table(records, args)
     if args.format == "text":
-        print(_about(records, args.tta))
+        print(_about(records, args))
     print(table)
     for some in failures:
         n = len(some.seeds)
@@ -62,8 +70,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    if args.variance and args.baseline is not None:
+        raise UsageError("argument --baseline: not allowed with argument --variance")
+    if args.root is not None and not args.variance:
+        raise UsageError("argument --root: only with --variance, whose labels it finds")
+
+
 def _table(records: list[dict], args: argparse.Namespace) -> str:
-    if args.target is not None:
+    if args.variance:
+        from airbench_core.study import report_variance as report
+
+        rows = report.rows(records, report.labels_of(records, args.root), args.tta)
+    elif args.target is not None:
         from airbench_core.study import report_epochs as report
 
         rows = report.rows(records, args.target, args.baseline, args.tta)
@@ -80,6 +99,7 @@ def _load(logs: list[Path]) -> tuple[list[dict], list[dict]]:
     return list(chain(*finished)), list(chain(*failed))
 
 
-def _about(records: list[dict], tta: str | None) -> str:
+def _about(records: list[dict], args: argparse.Namespace) -> str:
     first, devices = records[0], ", ".join(sorted({record["runtime"]["name"] for record in records}))
-    return f"{first['data']['name']}, scale {first['scale']}, {devices}; accuracy with TTA {tta or 'as trained'}"
+    level = "" if args.variance else f"; accuracy with TTA {args.tta or 'as trained'}"
+    return f"{first['data']['name']}, scale {first['scale']}, {devices}{level}"

@@ -1,12 +1,14 @@
+import base64
 import csv
 import io
 import json
 import re
+import zlib
 from dataclasses import replace
 
 import pytest
 
-from airbench_core import AIRBENCH94
+from airbench_core import AIRBENCH94, SCALES, load_dataset
 from airbench_core.cli import main
 
 FLIP = replace(AIRBENCH94, flip="random")
@@ -86,6 +88,28 @@ def test_epochs_to_a_target_and_what_a_recipe_is_worth(record, write, capsys):
     assert [row["speedup"] and float(row["speedup"]) for row in rows] == ["", "", pytest.approx(2), pytest.approx(2)]
 
 
+def test_variance_between_runs(record, write, capsys):
+    """Two runs that are right but for the first image of one of them, on the test images that the scale keeps."""
+    data = SCALES["smoke"].data(load_dataset("builtin"))
+    right = data.test_labels.numpy().astype("<u2")
+    wrong = right.copy()
+    wrong[0] = (wrong[0] + 1) % 10
+    log = write(
+        *(
+            record(seed=seed, scale="smoke")
+            | {"data": {"name": "builtin", "digest": data.digest}}
+            | {"predictions": {"none": base64.b64encode(zlib.compress(classes.tobytes())).decode()}}
+            for seed, classes in enumerate((right, wrong))
+        )
+    )
+    assert main(["report", log, "--variance"]) == 0
+    title, _, line = capsys.readouterr().out.splitlines()
+    assert title == "builtin, scale smoke, a processor"
+    assert line.split()[:5] == ["airbench94", "none", "2", "0.10", "%"]
+    assert main(["report", log, "--variance", "--tta", "mirror"]) == 2
+    assert capsys.readouterr().err.startswith("airbench: error: no run in the log has its predictions with TTA mirror;")
+
+
 @pytest.mark.parametrize(
     ("logged", "status", "told"),
     [
@@ -123,6 +147,10 @@ def test_logs_of_which_there_is_no_table(logged, status, told, record, write, ca
         (["--reference", "muon"], 2, "reference=muon is not in the log; there is: airbench94; airbench94 flip=random"),
         (["--reference", "airbench94"], 2, "reference=airbench94 has 1 length(s) of training with two runs and more"),
         (["--reference", "airbench94", "--target", "0.7"], 2, "--target: not allowed with argument --reference"),
+        (["--variance"], 2, "no run in the log has its predictions; `airbench sweep variance` keeps them"),
+        (["--variance", "--target", "0.7"], 2, "--target: not allowed with argument --variance"),
+        (["--variance", "--baseline", "airbench94"], 2, "--baseline: not allowed with argument --variance"),
+        (["--root", "data"], 2, "argument --root: only with --variance"),
         (["--format", "html"], 2, "invalid choice: 'html'"),
     ],
 )
