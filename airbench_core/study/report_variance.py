@@ -28,10 +28,10 @@ class Row:
     """The runs of one recipe and runtime that have their predictions, at one level of TTA; all but n in 0..1.
 
     error: the mean; std: of the accuracies on the test set; distribution_std: on infinitely many images of the same
-    kind; binomial_std: if all images were equally hard. All but error is None for a single run.
+    kind; binomial_std: if all images were equally hard; disagreement: how often two different runs differ on an image
+    (that of `calibration` may draw one run twice). All but error is None for a single run.
     cace and disagreement have no interval: they describe just this ensemble, and runs that were drawn again would, by
-    those that come twice, agree too often. Both depend on n, disagreement as (n - 1) / n since a run may be drawn
-    twice: compare the same n.
+    those that come twice, agree too often. cace depends on n: compare the same n.
     """
 
     recipe: str
@@ -134,5 +134,5 @@ def _row(recipe: str, tta: str, predictions: NDArray[np.integer], labels: NDArra
         distribution_std_interval=variance.distribution_std_interval,
         binomial_std=variance.binomial_std,
         cace=ensemble.cace,
-        disagreement=ensemble.disagreement,
+        disagreement=ensemble.disagreement * ensemble.n / (ensemble.n - 1),
     )

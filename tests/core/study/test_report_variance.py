@@ -52,7 +52,7 @@ def test_the_known_variance(runs):
     high = 8 / 7 * (2 / 64 / stats.chi2.ppf(0.025, 2) - independent)
     assert row.distribution_std_interval == pytest.approx((0, math.sqrt(high)))
     assert row.binomial_std == pytest.approx(math.sqrt(1 / 8 * 7 / 8 / 8))
-    assert row.disagreement == pytest.approx(2 * (1 - 1 / 9 - 4 / 9) / 8)
+    assert row.disagreement == pytest.approx((2 / 3 + 2 / 3) / 8)  # on images 5 and 6 two of three pairs
     # right less votes at each level: image 5 is 1, with 2/3 of the votes, image 6 is 0, with 1/3
     assert row.cace == pytest.approx((abs(1 - 2 / 3) * 0 + abs(2 * 1 / 3 - 1) + abs(2 * 2 / 3 - 1)) / 8)
     assert (none.tta, none.error, none.std, none.disagreement) == ("none", 0.5, 0, 0)
