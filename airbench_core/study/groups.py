@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airbench_core.errors import UsageError
 from airbench_core.fields import shown
@@ -11,6 +11,9 @@ from airbench_core.published import RECIPES
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 from airbench_core.study.keys import key, plain, runtime_parts
+
+if TYPE_CHECKING:
+    from airbench_core.study.curves import Curve  # which is slow to import
 
 Record = Mapping[str, Any]
 Runs = dict[int, Record]  # by seed
@@ -90,6 +93,16 @@ def accuracies(runs: Runs, called: str, tta: str | None = None) -> dict[int, flo
             levels = ", ".join(record["accuracies"])
             raise UsageError(f"tta={tta} was not measured for {called}, seed {seed}; there is: {levels}")
     return {seed: record["accuracies"][tta] for seed, record in runs.items()}
+
+
+def curve(budgets: Mapping[float, Runs], called: str, tta: str | None = None) -> "Curve":
+    """The accuracies of the budgets that have two runs and more, as `curves.MeasuredCurve` takes them.
+
+    Seeds are named, so that runs are paired, where all of these budgets have the same ones.
+    """
+    some = {epochs: accuracies(runs, called, tta) for epochs, runs in sorted(budgets.items()) if len(runs) > 1}
+    alike = len({frozenset(runs) for runs in some.values()}) == 1
+    return some if alike else {epochs: list(runs.values()) for epochs, runs in some.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,10 @@ from typing import Any
 from airbench_core.errors import UsageError
 from airbench_core.study import layout
 from airbench_core.study.curves import Curve
-from airbench_core.study.groups import Record, Runs, accuracies, budget, by_budget, by_name, check_named
+from airbench_core.study.groups import Record, Runs, accuracies, budget, by_budget, by_name, check_named, curve
 from airbench_core.study.keys import one_setting
 from airbench_core.study.layout import FEW, Column, bounds, number, percent, percents
-from airbench_core.study.report_epochs import curve, known
-from airbench_core.study.speedup import equivalent_epochs
+from airbench_core.study.speedup import ENOUGH, TOO_NARROW, equivalent_epochs
 from airbench_core.study.statistics import difference, mean_interval
 
 Interval = tuple[float, float] | None
@@ -149,7 +148,8 @@ def _worth(own: dict[int, float], epochs: float, reference: Curve) -> dict[str, 
     seeds = next(iter(reference.values()))
     paired = isinstance(seeds, Mapping) and seeds.keys() == own.keys()
     found = equivalent_epochs(own if paired else list(own.values()), reference)
-    interval = known(found, reference) if len(own) > 1 else None
+    interval = (found.low, found.high) if len(own) > 1 else None
+    notes = filter(None, [found.reason, TOO_NARROW * (interval is not None and found.n < ENOUGH)])
     return {
         "worth": found.epochs,
         "worth_interval": interval,
@@ -157,7 +157,7 @@ def _worth(own: dict[int, float], epochs: float, reference: Curve) -> dict[str, 
         "worth_paired": paired,
         "speedup": found.epochs and found.epochs / epochs,
         "speedup_interval": interval and (interval[0] / epochs, interval[1] / epochs),
-        "note": found.reason,
+        "note": "; ".join(notes),
     }
 
 

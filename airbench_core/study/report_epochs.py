@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from airbench_core.errors import UsageError
 from airbench_core.study import layout
 from airbench_core.study.curves import Curve
-from airbench_core.study.groups import Record, Runs, accuracies, by_budget, check_named
+from airbench_core.study.groups import Record, Runs, by_budget, check_named, curve
 from airbench_core.study.keys import one_setting
 from airbench_core.study.layout import Column, bounds, number
-from airbench_core.study.speedup import Epochs, epochs_to_target, speedup_to_target
+from airbench_core.study.speedup import ENOUGH, TOO_NARROW, epochs_to_target, speedup_to_target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +60,6 @@ def rows(records: Iterable[Record], target: float, baseline: str | None = None, 
     ]
 
 
-def curve(budgets: Mapping[float, Runs], recipe: str, tta: str | None = None) -> Curve:
-    """The accuracies of the budgets that have two runs and more; their seeds too, where these are the same at all."""
-    some = {epochs: accuracies(runs, recipe, tta) for epochs, runs in sorted(budgets.items()) if len(runs) > 1}
-    alike = len({frozenset(runs) for runs in some.values()}) == 1
-    return some if alike else {epochs: list(runs.values()) for epochs, runs in some.items()}
-
-
 def table(rows: Sequence[Row], form: str = "text") -> str:
     """The rows as "text" for a terminal, as "markdown" or, unrounded, as "csv"."""
     target, baseline = rows[0].target, rows[0].baseline
@@ -90,21 +84,14 @@ def _row(
     recipe: str, budgets: Mapping[float, Runs], own: Curve, target: float, baseline: str | None, against: Curve | None
 ) -> Row:
     order = sorted(budgets)
-    few = [epochs for epochs in order if epochs not in own]
-    notes = [f"n below 2 at {', '.join(f'{epochs:g}' for epochs in few)} epochs"] if few else []
-    values: dict = {}
-    if len(own) < 2:
-        notes.append("one length of training has no curve" if len(order) < 2 else "fewer than two lengths are left")
+    few = [f"{epochs:g}" for epochs in order if epochs not in own]
+    notes = [f"n below 2 at {', '.join(few)} epochs"] if few else []
+    values: dict[str, Any] = {}
+    if len(own) > 1:
+        values, more = _looked_up(own, target, against)
+        notes += more
     else:
-        found = epochs_to_target(own, target)
-        values = {"epochs": found.epochs, "interval": known(found, own), "n": found.n}
-        notes += [found.reason] if found.reason else []
-        if against is not None and len(against) > 1:
-            ratio = speedup_to_target(against, own, target)
-            values |= {"ratio": ratio.ratio, "ratio_interval": (ratio.low, ratio.high)}
-            values |= {"ratio_n": ratio.n, "paired": ratio.paired}
-        if against is not None and found.epochs and not values.get("ratio"):
-            notes.append("no ratio: the baseline's epochs are not known")
+        notes.append("one length of training makes no curve" if len(order) < 2 else "fewer than two lengths are left")
     return Row(
         recipe=recipe,
         target=target,
@@ -116,9 +103,20 @@ def _row(
     )
 
 
-def known(found: Epochs, own: Curve) -> tuple[float, float]:
-    """The interval, where all of it is off the curve up to, or from, the curve's end."""
-    return min(found.low, max(own)), max(found.high, min(own))
+def _looked_up(own: Curve, target: float, against: Curve | None) -> tuple[dict[str, Any], list[str]]:
+    """What a row says of its curve, and of that of the baseline where there is another one; and notes on both."""
+    found = epochs_to_target(own, target)
+    values = {"epochs": found.epochs, "interval": (found.low, found.high), "n": found.n}
+    notes, n = [found.reason] if found.reason else [], found.n
+    if against is not None and len(against) > 1:
+        both = speedup_to_target(against, own, target)
+        values |= {"ratio": both.ratio, "ratio_interval": (both.low, both.high), "ratio_n": both.n}
+        values["paired"], n = both.paired, both.n
+    if against is not None and found.epochs and not values.get("ratio"):
+        notes.append("no ratio: the baseline's epochs are not known")
+    if n < ENOUGH:
+        notes.append(TOO_NARROW)
+    return values, notes
 
 
 def _budgets(row: Row) -> str:

@@ -23,6 +23,8 @@ from airbench_core.study.curves import Curve, MeasuredCurve, isotonic
 from airbench_core.study.statistics import ALPHA, Runs, check_finite
 
 RESAMPLES = 4_000
+ENOUGH = 5  # runs a budget from which on the intervals cover what they are meant to; see above
+TOO_NARROW = f"intervals of n below {ENOUGH} are too narrow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class Epochs:
     """How many epochs give a mean accuracy of `accuracy`: `epochs`, with the 95 % interval `low` to `high`.
 
     Where the accuracy is off the measured curve, `epochs` is None and `reason` says on which side, in a line. An
-    interval that leaves the curve is open on that side: `low` is 0, `high` infinite.
+    interval that leaves the curve is open on that side: `low` is 0, `high` infinite. One that is off the curve as a
+    whole goes on from the curve's end, of which alone it is known to be beyond.
     n: runs at the budget that has the fewest, or of the recipe that is looked up on the curve, if these are fewer.
     """
 
@@ -191,7 +194,7 @@ def _read(curve: MeasuredCurve, accuracy: float, drawn: NDArray, n: int) -> Epoc
     """The epochs for `accuracy`, with the interval of what was `drawn`."""
     means = np.array([[runs.mean() for runs in curve.runs]])
     epochs = float(curve.crossings(means, accuracy)[0])
-    low, high = _quantiles(drawn, drawn, n if n > 1 else curve.n)  # the spread of a single run is that of the curve's
+    low, high = _quantiles(*_known(curve, drawn), n if n > 1 else curve.n)  # a single run's spread is the curve's
     reason = ""
     if not 0 < epochs < math.inf:
         side, end, word = ("more", -1, "highest") if epochs else ("fewer", 0, "lowest")

@@ -82,7 +82,7 @@ def test_epochs_to_a_target_and_what_a_recipe_is_worth(record, write, capsys):
     title, _, flip, ours = capsys.readouterr().out.splitlines()
     assert title.startswith("cifar10, scale full, a processor; ")
     assert flip.startswith("airbench94 flip=random  8 (n=2), 32 (n=2)")
-    assert re.search(r" 2\.00 .* 2 pairs$", ours)
+    assert re.search(r" 2\.00 .* 2 pairs  intervals of n below 5 are too narrow$", ours)
     assert main(["report", log, "--reference", "airbench94 flip=random", "--format", "csv"]) == 0
     rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert [row["speedup"] and float(row["speedup"]) for row in rows] == ["", "", pytest.approx(2), pytest.approx(2)]

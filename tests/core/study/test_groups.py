@@ -111,6 +111,18 @@ def test_accuracies_at_a_level_of_tta(record):
         groups.accuracies(runs, "airbench94", "mirror")
 
 
+def test_a_curve_names_seeds_only_where_they_are_the_same_at_all_its_lengths(record):
+    def runs(*seeds):
+        return {seed: record(accuracy=seed / 10, seed=seed) for seed in seeds}
+
+    paired = groups.curve({8.0: runs(2, 1), 4.0: runs(1, 2), 2.0: runs(3)}, "airbench94")
+    assert paired == {4: {1: 0.1, 2: 0.2}, 8: {2: 0.2, 1: 0.1}}
+    assert groups.curve({4.0: runs(1, 2), 8.0: runs(1, 3)}, "airbench94") == {4: [0.1, 0.2], 8: [0.1, 0.3]}
+    assert groups.curve({4.0: runs(1)}, "airbench94") == {}
+    with pytest.raises(UsageError, match="tta=mirror was not measured for airbench94"):
+        groups.curve({4.0: runs(1, 2)}, "airbench94", "mirror")
+
+
 def test_scales_of_ones_own_are_named_too(record):
     own = record(AIRBENCH95, scale="full") | {"scale": "my own"}
     assert groups.recipe_name(own) == "airbench95"

@@ -114,6 +114,7 @@ def test_a_recipe_is_worth_the_epochs_that_the_reference_needs(reference):
     assert ours.worth == pytest.approx(8 * 2**0.5)
     assert ours.speedup == pytest.approx(2**0.5)
     assert (ours.worth_n, ours.worth_paired) == (3, True)
+    assert ours.note == "intervals of n below 5 are too narrow"
     assert ours.worth_interval == (pytest.approx(ours.worth), pytest.approx(ours.worth))  # a seed's luck is in both
     for run in reference[6:]:
         run["seed"] += 5
@@ -129,7 +130,7 @@ def test_a_recipe_is_worth_the_epochs_that_the_reference_needs(reference):
 def test_the_worth_of_one_run_has_no_interval_and_beyond_the_reference_there_is_a_bound(reference):
     *_, ours = report.rows(reference[:7], reference="airbench94 flip=random")
     assert ours.worth == pytest.approx(8 * 2 ** (0.009 / 0.02))
-    assert (ours.n, ours.worth_interval, ours.speedup_interval) == (1, None, None)
+    assert (ours.n, ours.worth_interval, ours.speedup_interval, ours.note) == (1, None, None, "")
     assert report.table([ours]).count("n below 2") == 3
     for run in reference[6:]:
         run["accuracy"] += 0.02

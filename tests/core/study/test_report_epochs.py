@@ -8,7 +8,7 @@ import pytest
 
 from airbench_core import AIRBENCH94, UsageError
 from airbench_core.study import report_epochs, runlog
-from airbench_core.study.speedup import epochs_to_target
+from airbench_core.study.speedup import TOO_NARROW, epochs_to_target
 
 FLIP = replace(AIRBENCH94, flip="random")
 FLIPPED = "airbench94 flip=random"
@@ -38,7 +38,7 @@ def test_the_known_epochs_and_their_ratio(runs):
     random, ours = report_epochs.rows(runs, 0.93, FLIPPED)
     assert (random.recipe, random.budgets, random.runs) == (FLIPPED, (8, 16), (3, 3))
     assert random.epochs == pytest.approx(8 * math.sqrt(2))
-    assert (random.ratio, random.ratio_interval, random.ratio_n, random.note) == (None, None, None, "")
+    assert (random.ratio, random.ratio_interval, random.ratio_n) == (None, None, None)
     assert (ours.recipe, ours.target, ours.n) == ("airbench94", 0.93, 3)
     assert ours.epochs == pytest.approx(4 * math.sqrt(2))
     assert ours.interval[0] < ours.epochs < ours.interval[1]
@@ -76,9 +76,9 @@ def test_what_is_not_known_is_said_in_words(runs, trained):
         return row.epochs, row.interval, row.n, row.note
 
     one, few = trained(AIRBENCH94, 4, 0.92), trained(AIRBENCH94, 4, 0.92)[:1]
-    assert only(*one) == (None, None, None, "one length of training has no curve")
+    assert only(*one) == (None, None, None, "one length of training makes no curve")
     assert only(*few, *runs[9:])[3] == "n below 2 at 4 epochs; fewer than two lengths are left"
-    assert only(*few)[3] == "n below 2 at 4 epochs; one length of training has no curve"
+    assert only(*few)[3] == "n below 2 at 4 epochs; one length of training makes no curve"
     assert only(*runs[9:], *trained(AIRBENCH94, 16, 0.95))[3].startswith("fewer than 8 epochs: 0.9300 is beyond the lo")
 
 
@@ -86,7 +86,20 @@ def test_a_length_of_one_run_is_left_out_of_the_curve_and_named(runs, trained):
     (row,) = report_epochs.rows([*runs[6:], *trained(AIRBENCH94, 16, 0.5)[:1]], 0.93)
     assert (row.budgets, row.runs, row.n) == ((4, 8, 16), (3, 3, 1), 3)
     assert row.epochs == pytest.approx(4 * math.sqrt(2))
-    assert row.note == "n below 2 at 16 epochs"
+    assert row.note == f"n below 2 at 16 epochs; {TOO_NARROW}"
+
+
+def test_intervals_that_few_runs_make_too_narrow_are_told(trained):
+    def notes(baseline_seeds, seeds, baseline=None):
+        runs = [*trained(FLIP, 8, 0.92, baseline_seeds), *trained(FLIP, 16, 0.94, baseline_seeds)]
+        runs += [*trained(AIRBENCH94, 4, 0.92, seeds), *trained(AIRBENCH94, 8, 0.94, seeds)]
+        return [row.note for row in report_epochs.rows(runs, 0.93, baseline)]
+
+    assert TOO_NARROW == "intervals of n below 5 are too narrow"
+    assert notes(range(5), range(5), FLIPPED) == ["", ""]
+    assert notes(range(5), range(4)) == ["", TOO_NARROW]
+    assert notes(range(4), range(5)) == [TOO_NARROW, ""]
+    assert notes(range(4), range(5), FLIPPED) == [TOO_NARROW, TOO_NARROW]  # the ratio's
 
 
 def test_a_target_beyond_what_was_measured_is_bounded_by_it(runs):
@@ -104,9 +117,9 @@ def test_a_baseline_that_misses_the_target_gives_a_bound_and_no_ratio(runs, trai
     assert ours.ratio is None
     assert ours.ratio_interval[0] > 16 / 8
     assert ours.ratio_interval[1] == math.inf
-    assert ours.note == "no ratio: the baseline's epochs are not known"
+    assert ours.note == f"no ratio: the baseline's epochs are not known; {TOO_NARROW}"
     without = report_epochs.rows([*runs[:3], *runs[6:]], 0.93, FLIPPED)[1]
-    assert (without.ratio_interval, without.note) == (None, "no ratio: the baseline's epochs are not known")
+    assert (without.ratio_interval, without.note) == (None, ours.note)
 
 
 def test_what_is_asked_wrongly(runs, record):
@@ -133,7 +146,7 @@ def test_the_tables_say_the_same(runs, trained):
     assert "4 (n=3), 8 (n=3)" in ours
     assert "3 pairs" in ours
     assert " 5.66 " in ours
-    assert alone.endswith(" one length of training has no curve")
+    assert alone.endswith(" one length of training makes no curve")
     markdown = report_epochs.table(rows, "markdown").splitlines()
     assert len({line.count("|") for line in markdown}) == 1
     _, values, blank = csv.DictReader(io.StringIO(report_epochs.table(rows, "csv")))

@@ -51,13 +51,13 @@ def test_more_runs_narrow_the_interval():
 
 def test_above_the_curve_nothing_is_extrapolated():
     found = epochs_to_target(CURVE, 0.95)
-    assert (found.epochs, found.low, found.high) == (None, math.inf, math.inf)
+    assert (found.epochs, found.low, found.high) == (None, 24, math.inf)
     assert str(found) == "more than 24 epochs: 0.9500 is beyond the highest mean measured, 0.9450 (n=3)"
 
 
 def test_below_the_curve_nothing_is_extrapolated():
     found = epochs_to_target(CURVE, 0.92)
-    assert (found.epochs, found.low, found.high) == (None, 0, 0)
+    assert (found.epochs, found.low, found.high) == (None, 0, 6)
     assert str(found) == "fewer than 6 epochs: 0.9200 is beyond the lowest mean measured, 0.9300 (n=3)"
 
 
@@ -144,7 +144,7 @@ def test_the_spread_of_the_baseline_counts():
 
 def test_speedup_off_the_curve():
     beyond, open_above = effective_speedup([0.96, 0.961], 20, CURVE), effective_speedup([0.930, 0.9304], 20, CURVE)
-    assert (beyond.ratio, beyond.saved, beyond.low, beyond.high) == (None, None, 0, 0)
+    assert (beyond.ratio, beyond.saved, beyond.low, beyond.high) == (None, None, 0, 20 / 24)
     assert str(beyond).startswith("to 0.9605, that of 20 epochs of the baseline: more than 24 epochs: ")
     assert open_above.high == math.inf
     assert open_above.ratio == pytest.approx(20 / open_above.b.epochs)
