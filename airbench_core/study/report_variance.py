@@ -73,8 +73,8 @@ def rows(records: Iterable[Record], labels: NDArray[np.integer], tta: str | None
     records = list(records)
     one_setting(records, device=False)
     found = []
-    for recipe, runs in by_name(records).items():
-        kept = [runlog.predictions(record) for record in runs.values() if "predictions" in record]
+    for recipe, runs in by_name(record for record in records if "predictions" in record).items():
+        kept = [runlog.predictions(record) for record in runs.values()]
         for level in TTA_WEIGHTS if tta is None else (tta,):
             predicted = [run[level] for run in kept if level in run]
             if predicted:

@@ -76,7 +76,8 @@ def test_recipes_runtimes_and_levels_have_rows_of_their_own(runs, predicted):
 
 
 def test_runs_without_predictions_are_left_out(runs, record):
-    rows = report_variance.rows([*runs, record(seed=7), record(replace(AIRBENCH94, lr=9))], LABELS, "none")
+    bare = [record(seed=0), record(seed=7), record(replace(AIRBENCH94, lr=9)), record(compile=True)]
+    rows = report_variance.rows([*runs, *bare], LABELS, "none")  # also where a seed was run again without
     assert [(row.recipe, row.n) for row in rows] == [("airbench94", 3)]
     with pytest.raises(UsageError, match=r"^no run in the log has its predictions; `airbench sweep variance` keeps t"):
         report_variance.rows([record()], LABELS)
