@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airbench_core.errors import UsageError
-from airbench_core.fields import shown
+from airbench_core.fields import brief
 from airbench_core.published import RECIPES
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
@@ -22,7 +22,7 @@ Runs = dict[int, Record]  # by seed
 def by_name(records: Iterable[Record]) -> dict[str, Runs]:
     """The runs of each recipe and runtime under its name, in the order in which they were first run.
 
-    Of several records of one seed the last counts.
+    records: of one scale and data set (`keys.one_setting`). Of several of one seed the last counts.
     """
     records = list(records)
     groups: dict[str, Runs] = {}
@@ -74,14 +74,14 @@ def recipe_name(record: Record, *, epochs: bool = True) -> str:
     "epochs=3.96", which is left out unless `epochs`. A field that an old record lacks is at its default. Numbers are
     given, and told apart, to nine digits: what should be 3.96 epochs are 3.9600000000000004.
     """
-    ours = _values(Recipe()) | {field: _rounded(plain(value)) for field, value in record["recipe"].items()}
+    ours = _values(Recipe()) | {field: _rounded(value) for field, value in record["recipe"].items()}
     changed = {
         name: [field for field in ours if field not in recipe or ours[field] != recipe[field]]
         for name, recipe in _published(record["scale"]).items()
     }
     nearest = min(changed, key=lambda name: len(set(changed[name]) - {"epochs"}))
     named = [field for field in changed[nearest] if epochs or field != "epochs"]
-    return " ".join([nearest, *(f"{field}={_word(ours[field])}" for field in named)])
+    return " ".join([nearest, *(f"{field}={brief(ours[field])}" for field in named)])
 
 
 def accuracies(runs: Runs, called: str, tta: str | None = None) -> dict[int, float]:
@@ -150,15 +150,15 @@ def _published(scale: str) -> dict[str, dict[str, Any]]:
 
 @cache
 def _values(recipe: Recipe) -> dict[str, Any]:
-    return {field: _rounded(plain(value)) for field, value in asdict(recipe).items()}
+    return {field: _rounded(value) for field, value in asdict(recipe).items()}
 
 
 def _rounded(value: Any) -> Any:
+    """A recipe's value in the form that values with one name share."""
+    value = plain(value)
+    if isinstance(value, list):
+        return tuple(value)
     return float(f"{value:.9g}") if isinstance(value, float) else value
-
-
-def _word(value: Any) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else shown(tuple(value) if isinstance(value, list) else value)
 
 
 def _words(runtime: Mapping[str, Any], mixed: Iterable[str]) -> list[str]:

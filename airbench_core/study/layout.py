@@ -42,6 +42,7 @@ def percents(interval: tuple[float, float] | None, form: str = ".2f") -> str:
 
 
 def number(value: float | None, form: str = "#.3g") -> str:
+    """A number to three digits, or as `form` says; nothing for None."""
     return "" if value is None else format(value, form)
 
 
