@@ -73,8 +73,8 @@ def shown(value: Any) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value as `shown`, a number with six digits at most: for the names of runs."""
-    return f"{value:g}" if isinstance(value, float) else shown(value)
+    """A value as `shown`, a number with nine digits at most: for the names of runs, 3.96 for 3.9600000000000004."""
+    return f"{value:.9g}" if isinstance(value, float) else shown(value)
 
 
 def read(f: Field, text: str) -> Any:

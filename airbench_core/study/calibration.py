@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airbench_core.errors import UsageError
+from airbench_core.study.statistics import variance_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,28 @@ class RunVariance:
     def distribution_std(self) -> float:
         """The root of `distribution`, 0 where that is below 0."""
         return math.sqrt(max(0.0, self.distribution))
+
+    @property
+    def test_set_std_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `test_set_std`, for accuracies that are close to normal ([J], section 3.2)."""
+        low, high = variance_interval(self.test_set, self.n)
+        return math.sqrt(low), math.sqrt(high)
+
+    @property
+    def distribution_std_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `distribution_std`: that of `test_set`, less `independent`; its ends are at least 0.
+
+        `independent` is taken as exact. It is a mean over all images, so of two runs on thousands of images it is known
+        to a few hundredths, when the variance of their accuracies may be anything from a fifth to a thousandfold.
+        """
+        few = self.images / (self.images - 1)
+        ends = variance_interval(self.test_set, self.n)
+        low, high = (math.sqrt(max(0.0, few * (end - self.independent))) for end in ends)
+        return low, high
+
+    @property
+    def binomial_std(self) -> float:
+        return math.sqrt(self.binomial)
 
     @property
     def binomial(self) -> float:

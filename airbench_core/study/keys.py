@@ -65,23 +65,26 @@ def one_setting(records: Iterable[Mapping[str, Any]], *, device: bool = True) ->
             raise UsageError(f"these {len(records)} runs mix {kind} ({mixed}): compare runs of one")
 
 
+def runtime_parts(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """What the key holds of a record's `runtime`."""
+    parts = {name: runtime[name] for name in ("device", "name", "dtype", "compile")}
+    return parts | {"threads": runtime["threads"]} if runtime["device"] == "cpu" else parts
+
+
+def plain(value: Any) -> Any:
+    """`value` in the one form that equal values share: 64 for 64.0, a list for a tuple."""
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _key(recipe: Mapping[str, Any], digest: str, runtime: Mapping[str, Any], seed: int) -> str:
-    defaults = {f.name: _plain(f.default) for f in fields(Recipe)}
-    values = {name: _plain(value) for name, value in recipe.items()}
-    where = {name: runtime[name] for name in ("device", "name", "dtype", "compile")}
-    if runtime["device"] == "cpu":
-        where["threads"] = runtime["threads"]
+    defaults = {f.name: plain(f.default) for f in fields(Recipe)}
+    values = {name: plain(value) for name, value in recipe.items()}
     parts = {
         "recipe": {name: value for name, value in values.items() if name not in defaults or value != defaults[name]},
         "data": digest,
-        "runtime": where,
+        "runtime": runtime_parts(runtime),
         "seed": seed,
     }
     return json.dumps(parts, sort_keys=True, separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    """`value` in the one form that equal values share: 64 for 64.0, a list for a tuple."""
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

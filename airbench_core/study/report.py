@@ -1,161 +1,166 @@
 """What a run log says: a row for each recipe, each number with its n and 95 % interval."""
 
-import csv
-import io
 import statistics
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from airbench_core.errors import UsageError
-from airbench_core.fields import shown
-from airbench_core.published import RECIPES
-from airbench_core.recipes import Recipe
-from airbench_core.scales import SCALES
+from airbench_core.study import layout
+from airbench_core.study.curves import Curve
+from airbench_core.study.groups import Record, Runs, accuracies, budget, by_budget, by_name, check_named, curve
 from airbench_core.study.keys import one_setting
+from airbench_core.study.layout import FEW, Column, bounds, number, percent, percents
+from airbench_core.study.speedup import ENOUGH, TOO_NARROW, equivalent_epochs
 from airbench_core.study.statistics import difference, mean_interval
 
-COLUMNS = ("recipe", "n", "accuracy", "95 % interval", "difference", "95 % interval of it", "pairs", "seconds")
+Interval = tuple[float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One recipe's runs. Accuracies and their differences from the baseline, paired by seed, in 0..1; seconds: median.
+    """The runs of one recipe and runtime, by name.
 
-    Intervals are None below two runs, or pairs; all of the difference is None for the baseline and without one.
+    Accuracies and their differences from the baseline, paired by seed, are in 0..1; seconds are the median.
+    worth: how many epochs of `reference` give the same accuracy (see `equivalent_epochs`); worth_paired: drawn seed by
+    seed with it; speedup: worth over the recipe's own epochs, the effective speedup of arXiv:2404.00498.
+    Intervals are None below two runs, or pairs; those of worth and speedup are open (from 0, to infinity) where they
+    leave what was measured of the reference. What is compared is None for the baseline or reference itself, and where
+    none is asked for; a worth that is not known is None too, and `note` says why.
     """
 
     recipe: str
     n: int
     accuracy: float
-    interval: tuple[float, float] | None
-    difference: float | None
-    difference_interval: tuple[float, float] | None
-    pairs: int | None
+    interval: Interval
+    difference: float | None = None
+    difference_interval: Interval = None
+    pairs: int | None = None
     seconds: float
+    reference: str | None = None
+    worth: float | None = None
+    worth_interval: Interval = None
+    worth_n: int | None = None
+    worth_paired: bool | None = None
+    speedup: float | None = None
+    speedup_interval: Interval = None
+    note: str = ""
 
 
-def rows(records: Iterable[Mapping[str, Any]], baseline: str | None = None, tta: str | None = None) -> list[Row]:
-    """A row for each recipe in `records`, in the order in which they were first run.
+DIFFERENCE = (
+    Column("difference", lambda row: percent(row.difference, "+.2f")),
+    Column("95 % interval of it", lambda row: "" if row.pairs is None else percents(row.difference_interval, "+.2f")),
+    Column("pairs", lambda row: "" if row.pairs is None else str(row.pairs)),
+)
+WORTH = (
+    Column("95 % interval", lambda row: _open(row, row.worth_interval)),
+    Column("n of it", lambda row: "" if row.worth_n is None else f"{row.worth_n}{' pairs' * row.worth_paired}"),
+    Column("speedup", lambda row: number(row.speedup)),
+    Column("95 % interval", lambda row: _open(row, row.speedup_interval)),
+    Column("note", lambda row: row.note, words=True),
+)
+
+
+def rows(
+    records: Iterable[Record], baseline: str | None = None, tta: str | None = None, reference: str | None = None
+) -> list[Row]:
+    """A row for each recipe and runtime in `records`, in the order in which they were first run.
 
     baseline: the name, as in a row's `recipe`, of the one that others are compared with. tta: at this level instead of
-    the recipe's own. A seed that was run more than once counts once, the last time. Raises UsageError for runs of
-    several scales or data sets, a baseline that is not there, and a level that a run lacks.
+    the recipe's own. reference: the name, without epochs, of a recipe that was trained for several lengths, in whose
+    epochs the others are stated. A seed that was run more than once counts once, the last time. Raises UsageError for
+    runs of several scales or data sets, a baseline or reference that is not there, a reference with fewer than two
+    lengths of two runs, and a level that a run lacks.
     """
     records = list(records)
     one_setting(records, device=False)
-    runs: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for record in records:
-        runs.setdefault(name(record), {})[record["seed"]] = record
-    if baseline is not None and baseline not in runs:
-        raise UsageError(f"baseline={baseline} is not in the log; there is: {'; '.join(runs)}")
-    accuracies = {
-        recipe: {seed: _accuracy(record, recipe, tta) for seed, record in of.items()} for recipe, of in runs.items()
-    }
-    return [_row(recipe, runs[recipe], accuracies, None if recipe == baseline else baseline) for recipe in runs]
-
-
-def name(record: Mapping[str, Any]) -> str:
-    """The published recipe with the fewest other values, at the record's scale, and these: "airbench94 flip=random"."""
-    scale = SCALES.get(record["scale"])
-    known = {key: scale.recipe(recipe) if scale else recipe for key, recipe in RECIPES.items()}
-    ours = {key: _plain(value) for key, value in record["recipe"].items()}
-    changed = {
-        key: [f.name for f in fields(Recipe) if f.name in ours and ours[f.name] != _plain(getattr(recipe, f.name))]
-        for key, recipe in known.items()
-    }
-    nearest = min(changed, key=lambda key: len(changed[key]))
-    return " ".join([nearest, *(f"{field}={_short(ours[field])}" for field in changed[nearest])])
-
-
-def table(rows: list[Row], form: str = "text") -> str:
-    """The rows as "text" for a terminal, as "markdown" or, unrounded, as "csv"."""
-    if form == "csv":
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        values = [asdict(row) for row in rows]
-        flat = [{k: v for key, value in row.items() for k, v in _flat(key, value)} for row in values]
-        writer.writerow(flat[0])
-        writer.writerows(row.values() for row in flat)
-        return out.getvalue().rstrip("\n")
-    cells = [COLUMNS, *map(_cells, rows)]
-    if form == "markdown":
-        lines = ["| " + " | ".join(row) + " |" for row in cells]
-        return "\n".join([lines[0], "|---" * len(COLUMNS) + "|", *lines[1:]])
-    widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
-    return "\n".join(lines)
-
-
-def _accuracy(record: Mapping[str, Any], recipe: str, tta: str | None) -> float:
-    if tta is None:
-        return record["accuracy"]
-    if tta not in record["accuracies"]:
-        levels = ", ".join(record["accuracies"])
-        raise UsageError(f"tta={tta} was not measured for {recipe}, seed {record['seed']}; there is: {levels}")
-    return record["accuracies"][tta]
-
-
-def _row(recipe: str, runs: dict, accuracies: dict[str, dict[int, float]], baseline: str | None) -> Row:
-    own = accuracies[recipe]
-    mean = mean_interval(list(own.values())) if len(own) > 1 else None
-    pairs, change, interval = None, None, None
+    groups = by_name(records)
+    measured = {recipe: accuracies(runs, recipe, tta) for recipe, runs in groups.items()}
+    compared: dict[str, dict[str, Any]] = {recipe: {} for recipe in groups}
     if baseline is not None:
-        base = {seed: value for seed, value in accuracies[baseline].items() if seed in own}
-        pairs = len(base)
-        if pairs:
-            change = statistics.mean(own[seed] - base[seed] for seed in base)
-        if pairs > 1:
-            measured = difference(base, {seed: own[seed] for seed in base})
-            interval = measured.low, measured.high
+        check_named("baseline", baseline, groups)
+        for recipe in groups.keys() - {baseline}:
+            compared[recipe] |= _difference(measured[baseline], measured[recipe])
+    if reference is not None:
+        lengths, of_reference = _reference(records, reference, tta)
+        for recipe, runs in groups.items():
+            epochs = budget(next(iter(runs.values())))
+            compared[recipe]["reference"] = reference
+            if runs != lengths.get(epochs):  # not the reference itself
+                compared[recipe] |= _worth(measured[recipe], epochs, of_reference)
+    return [_row(recipe, runs, measured[recipe], compared[recipe]) for recipe, runs in groups.items()]
+
+
+def table(rows: Sequence[Row], form: str = "text") -> str:
+    """The rows as "text" for a terminal, as "markdown" or, unrounded, as "csv"; for people, with what was asked for."""
+    columns = [
+        Column("recipe", lambda row: row.recipe, words=True),
+        Column("n", lambda row: str(row.n)),
+        Column("accuracy", lambda row: f"{percent(row.accuracy)} %"),
+        Column("95 % interval", lambda row: percents(row.interval)),
+    ]
+    if any(row.pairs is not None for row in rows):
+        columns += DIFFERENCE
+    columns.append(Column("seconds", lambda row: f"{row.seconds:,.2f}"))
+    if rows[0].reference is not None:
+        columns += [Column(f"worth epochs of {rows[0].reference}", lambda row: number(row.worth)), *WORTH]
+    return layout.table(rows, columns, form)
+
+
+def _row(recipe: str, runs: Runs, own: dict[int, float], compared: dict[str, Any]) -> Row:
+    mean = mean_interval(list(own.values())) if len(own) > 1 else None
     return Row(
         recipe=recipe,
         n=len(own),
         accuracy=statistics.mean(own.values()),
         interval=mean and (mean.low, mean.high),
-        difference=change,
-        difference_interval=interval,
-        pairs=pairs,
         seconds=statistics.median(record["seconds"] for record in runs.values()),
+        **compared,
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    few = "n below 2"
-    blank = row.pairs is None
-    change = "" if row.difference is None else f"{100 * row.difference:+.2f}"
-    interval = "" if blank else _interval(row.difference_interval, "+.2f") or few
-    return (
-        row.recipe,
-        str(row.n),
-        f"{100 * row.accuracy:.2f} %",
-        _interval(row.interval, ".2f") or few,
-        change,
-        interval,
-        "" if blank else str(row.pairs),
-        f"{row.seconds:,.2f}",
-    )
+def _difference(base: dict[int, float], own: dict[int, float]) -> dict[str, Any]:
+    """What a row says of its difference from the baseline: that of the seeds that both have."""
+    a, b = ({seed: one[seed] for seed in base if seed in own} for one in (base, own))
+    found = difference(a, b) if len(a) > 1 else None
+    return {
+        "difference": statistics.mean(b[seed] - a[seed] for seed in a) if a else None,
+        "difference_interval": found and (found.low, found.high),
+        "pairs": len(a),
+    }
 
 
-def _interval(interval: tuple[float, float] | None, form: str) -> str:
-    return "" if interval is None else " to ".join(format(100 * bound, form) for bound in interval)
+def _reference(records: list[Record], reference: str, tta: str | None) -> tuple[dict[float, Runs], Curve]:
+    """The runs of the reference at each of its lengths, and their curve."""
+    lengths = by_budget(records)
+    check_named("reference", reference, lengths)
+    measured = curve(lengths[reference], reference, tta)
+    if len(measured) < 2:
+        raise UsageError(
+            f"reference={reference} has {len(measured)} length(s) of training with two runs and more, and a curve "
+            "needs two: train it with other epochs too"
+        )
+    return lengths[reference], measured
 
 
-def _flat(key: str, value: Any) -> list[tuple[str, Any]]:
-    if not key.endswith("interval"):
-        return [(key, value)]
-    low, high = value or (None, None)
-    return [(f"{key}_low", low), (f"{key}_high", high)]
+def _worth(own: dict[int, float], epochs: float, reference: Curve) -> dict[str, Any]:
+    """What a row says of the epochs of the reference that are worth its own; drawn by seed where these are the same."""
+    seeds = next(iter(reference.values()))
+    paired = isinstance(seeds, Mapping) and seeds.keys() == own.keys()
+    found = equivalent_epochs(own if paired else list(own.values()), reference)
+    interval = (found.low, found.high) if len(own) > 1 else None
+    notes = filter(None, [found.reason, TOO_NARROW * (interval is not None and found.n < ENOUGH)])
+    return {
+        "worth": found.epochs,
+        "worth_interval": interval,
+        "worth_n": found.n,
+        "worth_paired": paired,
+        "speedup": found.epochs and found.epochs / epochs,
+        "speedup_interval": interval and (interval[0] / epochs, interval[1] / epochs),
+        "note": "; ".join(notes),
+    }
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else shown(value)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else value
+def _open(row: Row, interval: Interval) -> str:
+    """An interval that may be open; nothing where there is none to be, FEW where a single run has none."""
+    return bounds(interval) or FEW * (row.worth_n is not None)

@@ -142,7 +142,12 @@ def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
     failed: those of the failed ones instead. Raises AirbenchError if the file cannot be read, or holds what is not a
     record of this schema.
     """
-    records = []
+    return load_both(path)[failed]
+
+
+def load_both(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """As `load`, the finished and the failed ones from one reading."""
+    finished, failed = [], []
     for number, values in lines.numbered(path):
         schema = values.get("schema")
         if schema is None:
@@ -152,9 +157,8 @@ def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
                 f"{path}, line {number}: a record of schema {schema}, and airbench {airbench_core.__version__} reads "
                 f"schema {SCHEMA}: update airbench to the version that wrote it"
             )
-        if ("failed" in values) == failed:
-            records.append(values)
-    return records
+        (failed if "failed" in values else finished).append(values)
+    return finished, failed
 
 
 def _head(

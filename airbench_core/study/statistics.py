@@ -8,6 +8,7 @@ Which interval is used when:
 - A bootstrap of the mean (`bootstrap_interval`) is for values that are not close to normal, such as seconds with
   outliers, and from about 20 runs on. With few runs it is too narrow: of normal values its nominal 95 % are about
   71 % at n = 3, 84 % at n = 5, 89 % at n = 10, 92 % at n = 20 (tests/core/study/test_statistics.py simulates it).
+- A variance: chi-square (`variance_interval`), which needs values that are close to normal more than a mean does.
 - What has no formula, such as epochs to a target, is bootstrapped with widened quantiles: see `speedup.py`.
 """
 
@@ -64,6 +65,17 @@ def bootstrap_interval(values: Sequence[float], *, resamples: int = 9_999, seed:
     )
     low, high = drawn.confidence_interval
     return Mean(n=n, mean=mean, std=std, low=float(low), high=float(high))
+
+
+def variance_interval(variance: float, n: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a variance that was estimated from n normal values, with n - 1; by chi-square.
+
+    Raises UsageError for fewer than two values.
+    """
+    if n < 2:
+        raise UsageError(f"{n} run(s) have no spread: at least 2 are needed")
+    low, high = (n - 1) * variance / stats.chi2.ppf([1 - ALPHA / 2, ALPHA / 2], n - 1)
+    return float(low), float(high)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -329,19 +329,3 @@ def test_without_a_compiler_compile_is_one_line(tmp_path):
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("airbench: error: torch.compile does not work here (")
     assert done.stderr.count("\n") == 1
-
-
-def test_report_reads_logs(tmp_path, capsys):
-    log = tmp_path / "runs.jsonl"
-    arguments = ["train", "airbench94", "--data", "builtin", "--scale", "smoke", "--runs", "2", "--threads", "1"]
-    assert main([*arguments, "--out", str(log)]) == 0
-    capsys.readouterr()
-    assert main(["report", str(log)]) == 0
-    out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith("builtin, scale smoke, ")
-    assert re.search(r"^airbench94 +2 +[\d.]+ % ", out[2])
-    assert main(["report", str(log), "--format", "csv"]) == 0
-    assert capsys.readouterr().out.startswith("recipe,n,accuracy,")
-    assert main(["report", str(tmp_path / "nothing.jsonl")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-    assert main(["report", str(log), "--baseline", "muon"]) == 2

@@ -33,6 +33,7 @@ def test_variance_by_hand():
     assert found.independent == pytest.approx(0.5 / 16)  # 2 / (2 - 1) * 1/2 * 1/2 on one image
     assert found.distribution == pytest.approx(0.0)
     assert found.binomial == pytest.approx(3 / 8 * 5 / 8 / 4)
+    assert found.binomial_std == pytest.approx(math.sqrt(found.binomial))
     assert found.calibrated == pytest.approx(3 / 8 / 12)
 
 
@@ -57,6 +58,28 @@ def test_runs_that_really_differ_are_told_from_a_small_test_set():
     assert found.distribution_std == pytest.approx(spread, rel=4 / math.sqrt(2 * 400))
     assert found.independent == pytest.approx(0.3 * 0.7 / 4_000, rel=0.05)
     assert found.test_set > 20 * found.independent
+
+
+def test_intervals_of_the_two_standard_deviations_hold_them_as_often_as_they_say():
+    rng = np.random.default_rng(4)
+    p, spread = np.concatenate([np.full(900, 0.01), np.full(100, 0.4)]), 0.01
+    noise = (p * (1 - p)).sum() / len(p) ** 2
+    held, trials = np.zeros(2), 400
+    for _ in range(trials):
+        found = run_variance(*_independent_runs(rng, 5, p, spread))
+        for i, (low, high), true in (
+            (0, found.test_set_std_interval, math.sqrt(noise + spread**2)),
+            (1, found.distribution_std_interval, spread),
+        ):
+            held[i] += low <= true <= high
+    assert held / trials == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / trials))
+
+
+def test_where_runs_do_not_really_differ_the_interval_begins_at_0():
+    rng = np.random.default_rng(5)
+    found = [run_variance(*_independent_runs(rng, 5, np.full(1_000, 0.2))) for _ in range(40)]
+    assert sum(study.distribution_std_interval[0] == 0 for study in found) > 0.9 * 40
+    assert all(study.distribution_std_interval[1] >= study.distribution_std for study in found)
 
 
 def test_distribution_is_what_another_half_of_the_images_would_share():

@@ -75,6 +75,7 @@ def test_failed_runs_are_kept_apart_from_finished_ones_and_have_their_key(result
     runlog.append(log, result)
     assert [record["accuracy"] for record in runlog.load(log)] == [result.accuracy]
     (failed,) = runlog.load(log, failed=True)
+    assert runlog.load_both(log) == (runlog.load(log), [failed])
     assert failed["failed"] == {"kind": "diverged", "message": "the training loss is nan"}
     assert key(failed) == key(result)
 

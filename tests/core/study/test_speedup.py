@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from airbench_core import UsageError
-from airbench_core.study.speedup import effective_speedup, epochs_to_target, equivalent_epochs
+from airbench_core.study.speedup import effective_speedup, epochs_to_target, equivalent_epochs, speedup_to_target
 
 CURVE = {6: [0.929, 0.931, 0.930], 12: [0.939, 0.941, 0.940], 24: [0.944, 0.946, 0.945]}
 SEEDED = {epochs: dict(enumerate(runs)) for epochs, runs in CURVE.items()}
@@ -51,13 +51,13 @@ def test_more_runs_narrow_the_interval():
 
 def test_above_the_curve_nothing_is_extrapolated():
     found = epochs_to_target(CURVE, 0.95)
-    assert (found.epochs, found.low, found.high) == (None, math.inf, math.inf)
+    assert (found.epochs, found.low, found.high) == (None, 24, math.inf)
     assert str(found) == "more than 24 epochs: 0.9500 is beyond the highest mean measured, 0.9450 (n=3)"
 
 
 def test_below_the_curve_nothing_is_extrapolated():
     found = epochs_to_target(CURVE, 0.92)
-    assert (found.epochs, found.low, found.high) == (None, 0, 0)
+    assert (found.epochs, found.low, found.high) == (None, 0, 6)
     assert str(found) == "fewer than 6 epochs: 0.9200 is beyond the lowest mean measured, 0.9300 (n=3)"
 
 
@@ -144,7 +144,7 @@ def test_the_spread_of_the_baseline_counts():
 
 def test_speedup_off_the_curve():
     beyond, open_above = effective_speedup([0.96, 0.961], 20, CURVE), effective_speedup([0.930, 0.9304], 20, CURVE)
-    assert (beyond.ratio, beyond.saved, beyond.low, beyond.high) == (None, None, 0, 0)
+    assert (beyond.ratio, beyond.saved, beyond.low, beyond.high) == (None, None, 0, 20 / 24)
     assert str(beyond).startswith("to 0.9605, that of 20 epochs of the baseline: more than 24 epochs: ")
     assert open_above.high == math.inf
     assert open_above.ratio == pytest.approx(20 / open_above.b.epochs)
@@ -167,11 +167,88 @@ def test_coverage_of_the_speedup():
     assert _covers(10, 600, interval) == pytest.approx(0.96, abs=4 * math.sqrt(0.96 * 0.04 / 600))
 
 
+FASTER = {epochs / 1.5: runs for epochs, runs in CURVE.items()}  # the same accuracies in fewer epochs
+
+
+def test_the_known_ratio_to_a_target():
+    found = speedup_to_target(CURVE, FASTER, 0.935)
+    assert found.ratio == pytest.approx(1.5)
+    assert found.a == epochs_to_target(CURVE, 0.935)
+    assert found.b.epochs == pytest.approx(found.a.epochs / 1.5)
+    assert found.low < 1.5 < found.high
+    assert (found.n, found.paired) == (3, False)
+    back = speedup_to_target(FASTER, CURVE, 0.935)
+    assert (back.ratio, back.low) == (pytest.approx(1 / 1.5), pytest.approx(1 / found.high, rel=0.05))
+
+
+def test_a_ratio_to_a_target_of_the_same_seeds_has_only_the_spread_that_they_do_not_share():
+    rng = np.random.default_rng(0)
+    luck = rng.normal(0, STD, 8)
+    a = {e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}
+    b = {e: dict(reversed(list(enumerate(_mean(1.2 * e) + luck)))) for e in BUDGETS}
+    same = speedup_to_target(a, b, 0.94)
+    assert (same.paired, same.n) == (True, 8)
+    assert (same.low, same.ratio, same.high) == (pytest.approx(1.2), pytest.approx(1.2), pytest.approx(1.2))
+    others = {e: {10 + seed: run for seed, run in runs.items()} for e, runs in b.items()}
+    apart = speedup_to_target(a, others, 0.94)
+    assert not apart.paired
+    assert apart.ratio == pytest.approx(1.2)
+    assert apart.high - apart.low > 0.1
+    # each still by its own seeds: as wide as two means that vary independently, on the scale of the logarithm
+    half = stats.t.ppf(0.975, 7) * math.sqrt(2) * stats.sem(luck) / 0.01 * math.log(2)
+    assert math.log(apart.high / apart.low) == pytest.approx(2 * half, rel=0.1)
+
+
+def test_what_a_ratio_to_a_target_is_where_a_curve_misses_it():
+    """The baseline ends before it: so at least so many times fewer, by its last budget. And the other way round."""
+    short = {epochs: [run - 0.02 for run in runs] for epochs, runs in CURVE.items()}
+    unreached = speedup_to_target(short, CURVE, 0.935)
+    assert unreached.ratio is None
+    assert unreached.a.reason.startswith("more than 24 epochs")
+    needs = epochs_to_target(CURVE, 0.935)
+    assert (unreached.low, unreached.high) == (pytest.approx(24 / needs.high, rel=0.02), math.inf)
+    other = speedup_to_target(CURVE, short, 0.935)
+    assert (other.low, other.high) == (0, pytest.approx(needs.high / 24, rel=0.02))
+    early = speedup_to_target(CURVE, {epochs: [run + 0.02 for run in runs] for epochs, runs in CURVE.items()}, 0.935)
+    assert (early.low, early.high) == (pytest.approx(needs.low / 6, rel=0.02), math.inf)
+    neither = speedup_to_target(short, short, 0.935)
+    assert (neither.ratio, neither.low, neither.high) == (None, 0, math.inf)
+
+
+@pytest.mark.parametrize(("n", "shared"), [(5, 0.0), (10, 0.0), (10, 1.0)])
+def test_coverage_of_the_ratio_to_a_target(n, shared):
+    """shared: luck of a seed that is the same for both recipes and all budgets, in units of the rest."""
+
+    def drawn(rng, faster, luck):
+        runs = {e: _mean(faster * e) + luck + rng.normal(0, STD, n) for e in BUDGETS}
+        return {e: dict(enumerate(values)) if shared else values for e, values in runs.items()}
+
+    def interval(rng):
+        luck = rng.normal(0, 1, n) * shared * STD
+        found = speedup_to_target(drawn(rng, 1, luck), drawn(rng, 1.2, luck), 0.94, resamples=1_000)
+        return found.low, found.high, 1.2
+
+    assert _covers(n, 600, interval) == pytest.approx(0.96, abs=4 * math.sqrt(0.96 * 0.04 / 600))
+
+
 def test_equivalent_epochs_invert_the_curve():
     found = equivalent_epochs([0.934, 0.936], CURVE)
     assert found.epochs == pytest.approx(6 * math.sqrt(2))
     assert found.low < found.epochs < found.high
     assert found.n == 2
+
+
+def test_equivalent_epochs_of_the_same_seeds_have_no_spread_where_luck_is_all_shared():
+    luck = np.random.default_rng(0).normal(0, STD, 6)
+    reference = {e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}
+    runs = 0.94 + luck
+    paired = equivalent_epochs(dict(reversed(list(enumerate(runs)))), reference)
+    apart = equivalent_epochs(runs, reference)
+    assert (paired.low, paired.epochs, paired.high) == (pytest.approx(9), pytest.approx(9), pytest.approx(9))
+    assert apart.epochs == pytest.approx(9)
+    assert apart.high - apart.low > 1
+    with pytest.raises(UsageError, match="only on one side 6"):
+        equivalent_epochs(dict(enumerate([*runs, 0.94])), reference)
 
 
 def test_a_single_run_has_the_spread_of_the_references():
@@ -256,6 +333,8 @@ def test_a_missing_baseline(baseline):
         (lambda: effective_speedup({0: 0.94, 1: 0.94}, 10, CURVE), "one side only"),
         (lambda: effective_speedup([0.94, 0.94], 10, SEEDED), "one side only"),
         (lambda: effective_speedup({0: 0.94, 1: 0.94, 5: 0.94}, 10, SEEDED), "only on one side 2, 5"),
+        (lambda: speedup_to_target(CURVE, CURVE, math.inf), "target=inf"),
+        (lambda: speedup_to_target(CURVE, {6: [0.9, 0.9]}, 0.9), "at least 2 are needed"),
         (lambda: equivalent_epochs([], CURVE), "no run succeeded"),
         (lambda: equivalent_epochs([math.inf], CURVE), "value 0 is inf"),
         (lambda: equivalent_epochs([0.94], {6: [0.9, 0.9]}), "make no curve"),

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from airbench_core import UsageError
-from airbench_core.study.statistics import against_target, bootstrap_interval, difference, mean_interval
+from airbench_core.study.statistics import (
+    against_target,
+    bootstrap_interval,
+    difference,
+    mean_interval,
+    variance_interval,
+)
 
 RUNS = [0.9391, 0.9405, 0.9399, 0.9412, 0.9387]
 OTHERS = [0.9402, 0.9411, 0.9412, 0.9418, 0.9399]
@@ -83,6 +89,21 @@ def test_bootstrap_covers_less_with_few_runs_by_as_much_as_is_documented(n, cove
     trials = 600
     waver = 4 * math.sqrt(covered * (1 - covered) / trials)
     assert _coverage(interval, _accuracies, 0.94, trials=trials, n=n) == pytest.approx(covered, abs=waver)
+
+
+def test_the_interval_of_a_variance_is_the_textbooks():
+    """Montgomery and Runger: 20 bottles, variance 0.0153; chi-square of 19 is 32.852 and 8.907 at 2.5 % each."""
+    assert variance_interval(0.0153, 20) == pytest.approx((19 * 0.0153 / 32.852, 19 * 0.0153 / 8.907), rel=1e-4)
+    with pytest.raises(UsageError, match=r"^1 run\(s\) have no spread"):
+        variance_interval(0.0, 1)
+
+
+@pytest.mark.parametrize("n", [2, 5, 30])
+def test_the_interval_of_a_variance_covers_at_every_n(n):
+    rng, trials = np.random.default_rng(n), 2_000
+    ends = (variance_interval(rng.normal(0, 2, n).var(ddof=1), n) for _ in range(trials))
+    held = sum(low <= 4 <= high for low, high in ends) / trials
+    assert held == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / trials))
 
 
 def test_difference_in_pairs_is_the_t_test_of_the_differences():

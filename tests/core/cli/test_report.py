@@ -1,0 +1,174 @@
+import base64
+import csv
+import io
+import json
+import re
+import zlib
+from dataclasses import replace
+
+import pytest
+
+from airbench_core import AIRBENCH94, SCALES, load_dataset
+from airbench_core.cli import main
+
+FLIP = replace(AIRBENCH94, flip="random")
+DIVERGED = {"failed": {"kind": "diverged", "message": "the training loss is nan after epoch 1: lower lr"}}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a log of the records that are given, and gives its path."""
+
+    def log(*records: dict, name: str = "runs.jsonl") -> str:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(values) + "\n" for values in records))
+        return str(path)
+
+    return log
+
+
+@pytest.fixture
+def runs(record) -> list[dict]:
+    return [
+        record(recipe, accuracy=accuracy + seed / 100, seed=seed)
+        for recipe, accuracy in ((AIRBENCH94, 0.72), (FLIP, 0.70))
+        for seed in range(3)
+    ]
+
+
+def test_what_train_logs_is_reported(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    arguments = ["train", "airbench94", "--data", "builtin", "--scale", "smoke", "--runs", "2", "--threads", "1"]
+    assert main([*arguments, "--out", str(log)]) == 0
+    capsys.readouterr()
+    assert main(["report", str(log)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("builtin, scale smoke, ")
+    assert re.search(r"^airbench94 +2 +[\d.]+ % ", out[2])
+
+
+def test_several_logs_are_one_report(runs, write, capsys):
+    assert main(["report", write(*runs[:3]), write(*runs[3:], name="more.jsonl"), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["recipe"], row["n"]) for row in rows] == [("airbench94", "3"), ("airbench94 flip=random", "3")]
+
+
+def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):
+    log = write(*runs, *(record(replace(AIRBENCH94, lr=90), seed=seed) | DIVERGED for seed in range(2)))
+    told = "2 runs failed: airbench94 lr=126 (seeds 0, 1): diverged: the training loss is nan after epoch 1: lower lr\n"
+    assert main(["report", log]) == 0
+    assert capsys.readouterr().out.endswith("\n" + told)
+    for form in "csv", "markdown":
+        assert main(["report", log, "--format", form]) == 0
+        printed = capsys.readouterr()
+        assert printed.err == told
+        assert "failed" not in printed.out
+
+
+def test_epochs_to_a_target_and_what_a_recipe_is_worth(record, write, capsys):
+    log = write(
+        *(
+            record(replace(recipe, epochs=epochs), accuracy=accuracy + seed / 1000, seed=seed, scale="full")
+            for recipe, epochs, accuracy in (
+                (FLIP, 8, 0.92),
+                (FLIP, 32, 0.94),
+                (AIRBENCH94, 4, 0.92),
+                (AIRBENCH94, 16, 0.94),
+            )
+            for seed in range(2)
+        )
+    )
+    assert main(["report", log, "--target", "0.93", "--baseline", "airbench94 flip=random"]) == 0
+    title, _, flip, ours = capsys.readouterr().out.splitlines()
+    assert title.startswith("cifar10, scale full, a processor; ")
+    assert flip.startswith("airbench94 flip=random  8 (n=2), 32 (n=2)")
+    assert re.search(r" 2\.00 .* 2 pairs  intervals of n below 5 are too narrow$", ours)
+    assert main(["report", log, "--reference", "airbench94 flip=random", "--format", "csv"]) == 0
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert [row["speedup"] and float(row["speedup"]) for row in rows] == ["", "", pytest.approx(2), pytest.approx(2)]
+
+
+def test_variance_between_runs(record, write, capsys):
+    """Two runs that are right but for the first image of one of them, on the test images that the scale keeps."""
+    data = SCALES["smoke"].data(load_dataset("builtin"))
+    right = data.test_labels.numpy().astype("<u2")
+    wrong = right.copy()
+    wrong[0] = (wrong[0] + 1) % 10
+    log = write(
+        *(
+            record(seed=seed, scale="smoke")
+            | {"data": {"name": "builtin", "digest": data.digest}}
+            | {"predictions": {"none": base64.b64encode(zlib.compress(classes.tobytes())).decode()}}
+            for seed, classes in enumerate((right, wrong))
+        )
+    )
+    assert main(["report", log, "--variance"]) == 0
+    title, _, line = capsys.readouterr().out.splitlines()
+    assert title == "builtin, scale smoke, a processor"
+    assert line.split()[:5] == ["airbench94", "none", "2", "0.10", "%"]
+    assert main(["report", log, "--variance", "--tta", "mirror"]) == 2
+    assert capsys.readouterr().err.startswith("airbench: error: no run in the log has its predictions with TTA mirror;")
+
+
+@pytest.mark.parametrize(
+    ("logged", "status", "told"),
+    [
+        (lambda record: [], 1, "no run in LOG succeeded: nothing is logged there"),
+        (
+            lambda record: [record() | DIVERGED],
+            1,
+            "no run in LOG succeeded: airbench94 (seed 0): diverged: the training loss is nan after epoch 1: lower lr",
+        ),
+        (
+            lambda record: [record(), record(scale="smoke", seed=1) | DIVERGED],
+            2,
+            "these 2 runs mix scales (laptop: 1, smoke: 1): compare runs of one",
+        ),
+        (lambda record: [record() | {"schema": 9}], 1, "LOG, line 1: a record of schema 9, and airbench "),
+    ],
+)
+def test_logs_of_which_there_is_no_table(logged, status, told, record, write, capsys):
+    log = write(*logged(record))
+    assert main(["report", log]) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("airbench: error: " + told.replace("LOG", log))
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        (["--baseline", "muon"], 2, "baseline=muon is not in the log; there is: airbench94; airbench94 flip=random"),
+        (["--tta", "mirror"], 2, "tta=mirror was not measured for airbench94, seed 0"),
+        (["--target", "71.5"], 2, "target=71.5 is not legal: an accuracy from 0 to 1, such as 0.94"),
+        (["--target", "high"], 2, "argument --target: invalid float value: 'high'"),
+        (["--target", "0.7", "--baseline", "muon"], 2, "baseline=muon is not in the log; there is: airbench94; airb"),
+        (["--reference", "muon"], 2, "reference=muon is not in the log; there is: airbench94; airbench94 flip=random"),
+        (["--reference", "airbench94"], 2, "reference=airbench94 has 1 length(s) of training with two runs and more"),
+        (["--reference", "airbench94", "--target", "0.7"], 2, "--target: not allowed with argument --reference"),
+        (["--variance"], 2, "no run in the log has its predictions; `airbench sweep variance` keeps them"),
+        (["--variance", "--target", "0.7"], 2, "--target: not allowed with argument --variance"),
+        (["--variance", "--baseline", "airbench94"], 2, "--baseline: not allowed with argument --variance"),
+        (["--root", "data"], 2, "argument --root: only with --variance"),
+        (["--format", "html"], 2, "invalid choice: 'html'"),
+    ],
+)
+def test_what_is_asked_wrongly(options, status, told, runs, write, capsys):
+    assert main(["report", write(*runs), *options]) == status
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_log_that_is_not_there(tmp_path, capsys):
+    assert main(["report", str(tmp_path / "nothing.jsonl")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_half_a_line_is_told_once(runs, write, capsys):
+    log = write(*runs)
+    with open(log, "a") as file:
+        file.write('{"schema": 1, ')
+    assert main(["report", log]) == 0
+    assert capsys.readouterr().err.count("\n") == 1
