@@ -29,8 +29,9 @@ def frame(runs: Runs) -> "pandas.DataFrame":
     """A row for each record of `runs`, a log's path or its records; the index, `run`, counts them from 0.
 
     Columns: those of RUN, then the recipe's fields as scaled (lacking ones at their defaults; widths as tuples).
-    Accuracies are in 0..1, and NaN at levels of TTA that were not computed; `started` is a time in UTC; `epochs_done`
-    is what was trained, `epochs` what the recipe asks for. Raises AirbenchError as `runlog.load`.
+    Accuracies are in 0..1, and NaN at levels of TTA that were not computed, as are seconds that are not to be quoted;
+    `started` is a time in UTC; `epochs_done` is what was trained, `epochs` what the recipe asks for. Raises
+    AirbenchError as `runlog.load`.
     """
     import pandas  # here: half a second that a training does not need
 
@@ -38,8 +39,8 @@ def frame(runs: Runs) -> "pandas.DataFrame":
     later = dict.fromkeys(name for row in rows for name in row)  # also fields of recipes newer than this code
     columns = list(dict.fromkeys([*RUN, *(f.name for f in fields(Recipe)), *later]))
     table = pandas.DataFrame(rows, columns=columns).rename_axis("run")
-    accuracies = [name for name in RUN if name.startswith("accuracy")]
-    table[accuracies] = table[accuracies].astype(float)
+    numbers = ["seconds", *(name for name in RUN if name.startswith("accuracy"))]
+    table[numbers] = table[numbers].astype(float)
     return table.assign(started=pandas.to_datetime(table["started"], utc=True))
 
 
@@ -56,7 +57,7 @@ def epochs_frame(runs: Runs) -> "pandas.DataFrame":
         for run, record in enumerate(_records(runs))
         for epoch in record["epochs"]
     ]
-    return pandas.DataFrame(rows, columns=EPOCH).astype({"accuracy": float})
+    return pandas.DataFrame(rows, columns=EPOCH).astype({"accuracy": float, "seconds": float})
 
 
 def _records(runs: Runs) -> Iterator[Mapping[str, Any]]:

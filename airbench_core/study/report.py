@@ -21,7 +21,8 @@ Interval = tuple[float, float] | None
 class Row:
     """The runs of one recipe and runtime, by name.
 
-    Accuracies and their differences from the baseline, paired by seed, are in 0..1; seconds are the median.
+    Accuracies and their differences from the baseline, paired by seed, are in 0..1; seconds are the median of the runs
+    whose time may be quoted, None where none may.
     worth: how many epochs of `reference` give the same accuracy (see `equivalent_epochs`); worth_paired: drawn seed by
     seed with it; speedup: worth over the recipe's own epochs, the effective speedup of arXiv:2404.00498.
     Intervals are None below two runs, or pairs; those of worth and speedup are open (from 0, to infinity) where they
@@ -36,7 +37,7 @@ class Row:
     difference: float | None = None
     difference_interval: Interval = None
     pairs: int | None = None
-    seconds: float
+    seconds: float | None
     reference: str | None = None
     worth: float | None = None
     worth_interval: Interval = None
@@ -101,7 +102,7 @@ def table(rows: Sequence[Row], form: str = "text") -> str:
     ]
     if any(row.pairs is not None for row in rows):
         columns += DIFFERENCE
-    columns.append(Column("seconds", lambda row: f"{row.seconds:,.2f}"))
+    columns.append(Column("seconds", lambda row: "" if row.seconds is None else f"{row.seconds:,.2f}"))
     if rows[0].reference is not None:
         columns += [Column(f"worth epochs of {rows[0].reference}", lambda row: number(row.worth)), *WORTH]
     return layout.table(rows, columns, form)
@@ -109,12 +110,13 @@ def table(rows: Sequence[Row], form: str = "text") -> str:
 
 def _row(recipe: str, runs: Runs, own: dict[int, float], compared: dict[str, Any]) -> Row:
     mean = mean_interval(list(own.values())) if len(own) > 1 else None
+    timed = [record["seconds"] for record in runs.values() if record["seconds"] is not None]
     return Row(
         recipe=recipe,
         n=len(own),
         accuracy=statistics.mean(own.values()),
         interval=mean and (mean.low, mean.high),
-        seconds=statistics.median(record["seconds"] for record in runs.values()),
+        seconds=statistics.median(timed) if timed else None,
         **compared,
     )
 

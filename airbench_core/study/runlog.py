@@ -3,7 +3,7 @@
 The fields of a record of schema 1; accuracies are in 0..1, seconds on the run's clock (the speedrun's rule):
 
     schema               SCHEMA of the version that wrote the record
-    recipe               every field of the recipe, as scaled
+    recipe               the recipe's fields, as scaled; one that is lacking is at its default (`load` fills it in)
     scale                name of the scale
     data.name            name of the data set
     data.digest          of the images and labels that were used, so of those that the scale keeps
@@ -23,10 +23,10 @@ The fields of a record of schema 1; accuracies are in 0..1, seconds on the run's
     epochs[].epochs      epochs done by then; the last may be a fraction
     epochs[].train_loss  mean over the epoch's images
     epochs[].accuracy    on the test images without TTA; null: nobody watched
-    epochs[].seconds     since the start
+    epochs[].seconds     since the start; null as `seconds`
     accuracy             at the recipe's level of TTA
     accuracies.*         at that level and those below it: none, mirror, mirror+translate
-    seconds              of the run, with the final TTA
+    seconds              of the run, with the final TTA; null: not to be quoted, since other work went on beside it
     predictions.*        classes of the test images at each level, packed (see `predictions`); only where asked for
 
 A run that failed in a sweep has, instead of what follows `started`:
@@ -39,6 +39,7 @@ counted up when a field changes its meaning or goes, and `load` then rewrites th
 """
 
 import base64
+import json
 import subprocess
 import zlib
 from collections.abc import Mapping
@@ -157,8 +158,15 @@ def load_both(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 f"{path}, line {number}: a record of schema {schema}, and airbench {airbench_core.__version__} reads "
                 f"schema {SCHEMA}: update airbench to the version that wrote it"
             )
+        values["recipe"] = _defaults() | values["recipe"]
         (failed if "failed" in values else finished).append(values)
     return finished, failed
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """The recipe's defaults, as JSON has them."""
+    return json.loads(json.dumps(asdict(Recipe())))
 
 
 def _head(

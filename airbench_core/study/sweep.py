@@ -93,12 +93,11 @@ def plan(
             scale.recipe(variant.recipe).steps(len(data.train_images))
         except UsageError as error:
             raise UsageError(f"{variant.label}: {error}") from error
-    finished = runlog.load(log) if log.exists() else []
-    failed = runlog.load(log, failed=True) if log.exists() else []
+    finished, failed = runlog.load_both(log) if log.exists() else ([], [])
     have = {key(record) for record in finished if not predictions or "predictions" in record}
     hopeless = {key(record) for record in failed if record["failed"]["kind"] == "diverged"} - have
     costs = Costs(data)
-    seconds = {key(record): record["seconds"] for record in finished}
+    seconds = {key(record): record["seconds"] for record in finished if record["seconds"] is not None}
     groups: dict[str, list[Task]] = {"todo": [], "held": [], "diverged": []}
     for seed in seeds:
         for variant in variants:

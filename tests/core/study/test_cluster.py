@@ -14,11 +14,17 @@ from airbench_core.scales import SCALES
 from airbench_core.study import runlog
 from airbench_core.study.keys import key
 
-ray = pytest.importorskip("ray", reason="Ray is not installed (pip install -e '.[cluster]')")
-
-from airbench_core.study.cluster import RayEngine  # noqa: E402
-
 RUNS = 8
+
+
+@pytest.fixture(scope="module")
+def engine(unavailable):
+    """RayEngine, whose module needs Ray."""
+    try:
+        from airbench_core.study.cluster import RayEngine
+    except UsageError as error:
+        unavailable("ray", str(error))
+    return RayEngine
 
 
 @pytest.mark.parametrize(
@@ -29,16 +35,16 @@ RUNS = 8
         (None, "here "),
     ],
 )
-def test_without_a_cluster_the_remedy_is_named(address, where, monkeypatch, tmp_path):
+def test_without_a_cluster_the_remedy_is_named(address, where, engine, monkeypatch, tmp_path):
     """First in this file: before its own cluster is there."""
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where Ray notes that a cluster runs here
     data = SCALES["smoke"].data(load_dataset("builtin"))
     with pytest.raises(AirbenchError, match=f"no Ray cluster answers {where}.*start one with `ray start --head`"):
-        RayEngine(data, scale="smoke", address=address)
+        engine(data, scale="smoke", address=address)
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(engine):
     from ray.cluster_utils import Cluster
 
     # Else anything else that this machine does comes first.
@@ -74,7 +80,7 @@ def test_a_node_that_dies_loses_no_run_and_counts_none_twice(cluster, tmp_path):
     assert f"{RUNS} of {RUNS} runs are in {log}" in out
 
 
-def test_a_cluster_without_room_for_a_run_is_refused(cluster):
+def test_a_cluster_without_room_for_a_run_is_refused(cluster, engine):
     data = SCALES["smoke"].data(load_dataset("builtin"))
     for wanted, message in (
         ({"threads": 64}, r"none of the cluster's \d machine\(s\) has 64 CPU\(s\), for one run"),
@@ -82,5 +88,5 @@ def test_a_cluster_without_room_for_a_run_is_refused(cluster):
         ({"device": "mps"}, "device=mps is not legal on a cluster: auto, cuda or cpu"),
     ):
         with pytest.raises(UsageError, match=message):
-            RayEngine(data, scale="smoke", address=cluster.address, **wanted)
-        assert not ray.is_initialized()
+            engine(data, scale="smoke", address=cluster.address, **wanted)
+        assert not sys.modules["ray"].is_initialized()

@@ -162,3 +162,12 @@ def test_the_recorded_runs_are_reported():
     rows = report.rows(runlog.load(LAPTOP), baseline="airbench94")
     assert [row.n for row in rows] == [5] * 6
     assert "airbench94 whiten=false" in [row.recipe for row in rows]
+
+
+def test_seconds_that_are_not_to_be_quoted_are_left_out(record):
+    timed = [record(seed=seed) | {"seconds": seconds} for seed, seconds in enumerate((5.0, None, 9.0))]
+    (row,) = report.rows(timed)
+    assert row.seconds == 7
+    (row,) = report.rows([one | {"seconds": None} for one in timed])
+    assert row.seconds is None
+    assert "None" not in report.table([row]) + report.table([row], "csv")

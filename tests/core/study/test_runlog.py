@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from airbench_core import AIRBENCH94, AirbenchError, UsageError, train
-from airbench_core.study import runlog
+from airbench_core.study import lines, runlog
 from airbench_core.study.keys import key
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
@@ -146,3 +146,15 @@ def test_a_full_disk_names_the_run_and_what_it_reached(result, tmp_path):
     full.symlink_to("/dev/full")
     with pytest.raises(AirbenchError, match=r"seed 3 is done \(accuracy 0\.\d+\).*No space left"):
         runlog.append(full, result)
+
+
+def test_a_field_that_a_record_lacks_is_at_its_default(result, tmp_path):
+    """Records that were made before a field was added, and those that were written without what is as ever."""
+    log, values = tmp_path / "runs.jsonl", json.loads(json.dumps(runlog.record(result)))
+    short = {**values, "recipe": {"epochs": 1, "widths": values["recipe"]["widths"]}}
+    lines.append(log, values, "")
+    lines.append(log, short, "")
+    whole, filled = runlog.load(log)
+    assert set(filled["recipe"]) == set(whole["recipe"])
+    assert filled["recipe"]["widths"] == whole["recipe"]["widths"]
+    assert filled["recipe"]["proxy_widths"] == [32, 64, 64]
