@@ -2,11 +2,15 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 
 import hypothesis
 import pytest
 
-from airbench_core import datasets
+from airbench_core import AIRBENCH94, SCALES, datasets
+from airbench_core.study import runlog
+
+CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}
 
 # A busy machine is slow, not wrong.
 hypothesis.settings.register_profile("airbench", deadline=None)
@@ -31,3 +35,24 @@ def cifar10(unavailable) -> datasets.Dataset:
     if not os.environ.get("AIRBENCH_DATA"):
         unavailable("cifar10", "AIRBENCH_DATA is not set: it names the folder that holds CIFAR-10")
     return datasets.load_dataset("cifar10", download=False)
+
+
+@pytest.fixture(scope="session")
+def record() -> Callable[..., dict]:
+    """Makes a record as a log holds it, of a run that nobody made; other keywords are parts of the runtime."""
+
+    def make(recipe=AIRBENCH94, *, accuracy=0.7, seed=0, scale="laptop", seconds=10.0, data="cifar10", **runtime):
+        values = asdict(SCALES[scale].recipe(recipe))
+        return {
+            "schema": runlog.SCHEMA,
+            "recipe": {**values, "widths": list(values["widths"])},  # a list, as JSON reads it
+            "scale": scale,
+            "data": {"name": data, "digest": data},
+            "runtime": CPU | runtime,
+            "seed": seed,
+            "accuracy": accuracy,
+            "accuracies": {"mirror+translate": accuracy, "none": accuracy - 0.01},
+            "seconds": seconds,
+        }
+
+    return make

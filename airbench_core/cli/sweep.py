@@ -63,7 +63,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     study = study_named(args.study)
     seeds = seeds_from(args.seed, args.seeds, "seeds")
-    variants = grid(study.variants(), _axes(args.axes))
+    variants = grid(study.variants(), axes_from(args.axes))
     if args.compile:
         variants = list(dict.fromkeys(variant._replace(compile=True) for variant in variants))
     runlog.check_writable(args.out)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         return _make(planned, engine, args)
 
 
-def _axes(settings: list[str]) -> dict[str, list[Any]]:
+def axes_from(settings: list[str]) -> dict[str, list[Any]]:
     """The values of each field of "epochs=5,10,20" and the like."""
     axes: dict[str, list[Any]] = {}
     for setting in settings:

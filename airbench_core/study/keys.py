@@ -78,13 +78,13 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _key(recipe: Mapping[str, Any], digest: str, runtime: Mapping[str, Any], seed: int) -> str:
+def recipe_parts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What the key holds of a record's `recipe`: the fields that are not at their defaults."""
     defaults = {f.name: plain(f.default) for f in fields(Recipe)}
     values = {name: plain(value) for name, value in recipe.items()}
-    parts = {
-        "recipe": {name: value for name, value in values.items() if name not in defaults or value != defaults[name]},
-        "data": digest,
-        "runtime": runtime_parts(runtime),
-        "seed": seed,
-    }
+    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+
+def _key(recipe: Mapping[str, Any], digest: str, runtime: Mapping[str, Any], seed: int) -> str:
+    parts = {"recipe": recipe_parts(recipe), "data": digest, "runtime": runtime_parts(runtime), "seed": seed}
     return json.dumps(parts, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,167 @@
+"""Makes and packs the recorded runs of notebooks/airbench_lab/recorded: what every lesson can show at once.
+
+    python benchmarks/recorded.py commands               the sweeps to be made, each as a command
+    python benchmarks/recorded.py pack LOG... [--timed LOG...]
+
+`pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
+defaults), rounds what is only drawn, and writes the files and the table in their README.md. Seconds are kept of the
+runs in --timed logs alone, which were made with nothing else going on. It refuses runs of a changed checkout, and says
+which are missing.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from airbench_lab.replay import FOLDER
+
+from airbench_core.cli.sweep import axes_from
+from airbench_core.errors import AirbenchError
+from airbench_core.scales import SCALES
+from airbench_core.study import runlog
+from airbench_core.study.keys import recipe_parts
+from airbench_core.study.studies import grid, study_named
+
+SCALE, DATA = "laptop", "cifar10"
+MARK = "<!-- table: benchmarks/recorded.py -->\n"
+
+# What is in each file: sweeps, as one writes them, by what they are for.
+FILES = {
+    "toggles": ("all combinations of airbench94's tricks", ["toggles --seeds 3"]),
+    "ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
+    "epochs": (
+        "accuracy against epochs",
+        [
+            "airbench94 --set epochs=3,5,7,9.9,14,20,30 --seeds 5",
+            "baseline --set epochs=5,9.9,14,20,30,45 --seeds 5",
+        ],
+    ),
+    "ablation": (
+        "one trick added to the whitened baseline, one removed from airbench94",
+        ["ablation --seeds 5", "ablation --set epochs=7,9.9,14,20 --seeds 3"],
+    ),
+    "rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
+    "flip": ("random against alternating flip", ["flip --seeds 5"]),
+}
+
+Record = Mapping[str, Any]
+
+
+def wanted(sweep: str) -> Iterator[tuple[str, str]]:
+    """What tells each run of a sweep from the others of one data set: its recipe, as canonical JSON, and its seed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("study")
+    parser.add_argument("--set", action="append", default=[], dest="axes")
+    parser.add_argument("--seeds", type=int)
+    args = parser.parse_args(shlex.split(sweep))
+    for seed in range(args.seeds):
+        for variant in grid(study_named(args.study).variants(), axes_from(args.axes)):
+            if not variant.compile:
+                yield identity(asdict(SCALES[SCALE].recipe(variant.recipe)), seed)
+
+
+def identity(recipe: Mapping[str, Any], seed: int) -> tuple[str, int]:
+    return json.dumps(recipe_parts(recipe), sort_keys=True), seed
+
+
+def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[str, int], Record]:
+    """The runs of all logs; of those of one recipe and seed, that which may be quoted."""
+    found: dict[tuple[str, int], Record] = {}
+    for quoted, some in ((False, logs), (True, timed)):
+        for record in (record for log in some for record in runlog.load(log)):
+            if (record["scale"], record["data"]["name"]) == (SCALE, DATA):
+                found[identity(record["recipe"], record["seed"])] = record if quoted else untimed(record)
+    return found
+
+
+def untimed(record: Record) -> Record:
+    return {**record, "seconds": None, "epochs": [{**epoch, "seconds": None} for epoch in record["epochs"]]}
+
+
+def packed(record: Record) -> Record:
+    """The record without what `runlog.load` fills in, and with losses and times to be drawn, not computed with."""
+
+    def rounded(epoch: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value if value is None else round(value, 4) for name, value in epoch.items()}
+
+    seconds = None if record["seconds"] is None else round(record["seconds"], 2)
+    epochs = [rounded(epoch) for epoch in record["epochs"]]
+    return {**record, "recipe": recipe_parts(record["recipe"]), "epochs": epochs, "seconds": seconds}
+
+
+def select(name: str, runs: Mapping[tuple[str, int], Record]) -> list[Record]:
+    """The runs of a file, each once. Raises AirbenchError for missing ones, and for what should not be published."""
+    needed = dict.fromkeys(one for sweep in FILES[name][1] for one in wanted(sweep))
+    if missing := [one for one in needed if one not in runs]:
+        raise AirbenchError(f"{name}: {len(missing)} of {len(needed)} runs are missing, such as {missing[0]}")
+    records = [runs[one] for one in needed]
+    if changed := [one for one in records if (one["versions"]["commit"] or "+").endswith("+")]:
+        raise AirbenchError(f"{name}: {len(changed)} runs were made by a changed checkout")
+    kinds = {json.dumps([one["runtime"], one["data"], one["versions"]["torch"]], sort_keys=True) for one in records}
+    if len(kinds) > 1:
+        raise AirbenchError(f"{name}: runs of several kinds: {'; '.join(sorted(kinds))}")
+    return records
+
+
+def table(files: Mapping[str, list[Record]]) -> str:
+    """The Markdown table of what is recorded."""
+    lines = ["| file | what | made by `airbench sweep` | runs | seconds | commit |", "|---|---|---|---|---|---|"]
+    for name, records in files.items():
+        what, sweeps = FILES[name]
+        timed = sum(record["seconds"] is not None for record in records)
+        quoted = "yes" if timed == len(records) else f"of {timed}" if timed else "no"
+        commits = ", ".join(sorted({f"`{record['versions']['commit'][:7]}`" for record in records}))
+        commands = "<br>".join(f"`{sweep}`" for sweep in sweeps)
+        lines.append(f"| {SCALE}-{name}.jsonl | {what} | {commands} | {len(records)} | {quoted} | {commits} |")
+    return "\n".join(lines) + "\n"
+
+
+def hardware(records: Iterable[Record]) -> str:
+    (one,) = {json.dumps([r["runtime"], r["versions"]["torch"]], sort_keys=True) for r in records}
+    runtime, torch = json.loads(one)
+    return f"{runtime['name']}, {runtime['dtype']}, {runtime['threads']} thread, torch {torch}"
+
+
+def pack(logs: list[Path], timed: list[Path]) -> None:
+    runs = pool(logs, timed)
+    files = {name: select(name, runs) for name in FILES}
+    for name, records in files.items():
+        text = "".join(json.dumps(packed(record)) + "\n" for record in records)
+        (FOLDER / f"{SCALE}-{name}.jsonl").write_text(text)
+    readme = FOLDER / "README.md"
+    before, _, rest = readme.read_text().partition(MARK)
+    after = rest.partition("\n\n")[2]
+    readme.write_text(f"{before}{MARK}{table(files)}\n{after}")
+    print(
+        f"{sum(map(len, files.values()))} runs in {len(files)} files: {hardware(r for f in files.values() for r in f)}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("commands")
+    packing = verbs.add_parser("pack")
+    packing.add_argument("logs", type=Path, nargs="+", metavar="LOG")
+    packing.add_argument("--timed", type=Path, nargs="*", default=[], metavar="LOG")
+    args = parser.parse_args()
+    if args.verb == "commands":
+        for _, sweeps in FILES.values():
+            for sweep in sweeps:
+                print(f"airbench sweep {sweep} --scale {SCALE} --data {DATA} --out recorded.jsonl")
+        return 0
+    try:
+        pack(args.logs, args.timed)
+    except AirbenchError as error:
+        print(f"recorded.py: error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Recorded runs: what was measured of a recipe on named hardware, found at once on any machine.
+
+`lookup` gives the runs of exactly the recipe that is asked for, or says that there are none. Nothing is interpolated,
+and what is recorded is never mixed with what is measured here. What is recorded, and by what: recorded/README.md.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from airbench_core import Dataset, Recipe, Scale
+from airbench_core.evaluation import TTA_WEIGHTS
+from airbench_core.scales import scale_named
+from airbench_core.study import runlog
+from airbench_core.study.keys import key, recipe_parts
+
+FOLDER = Path(__file__).parent / "recorded"
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The recorded runs of one recipe on one kind of hardware, one a seed; or none, and then `reason` says why."""
+
+    records: tuple[Record, ...] = ()
+    hardware: str = ""
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.records)
+
+    def __str__(self) -> str:
+        return f"{len(self.records)} run(s) recorded on {self.hardware}" if self else self.reason
+
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """Of each seed, at the level of TTA that was asked for."""
+        return {record["seed"]: record["accuracy"] for record in self.records}
+
+
+def lookup(
+    recipe: Recipe, scale: str | Scale, data: Dataset | str, *, compile: bool = False, folder: Path = FOLDER
+) -> Replay:
+    """The recorded runs of `recipe` at `scale` on `data`.
+
+    recipe: not scaled, as for `train`. data: or the name of a data set, for a machine that has not got it. Where
+    several kinds of hardware are recorded: the one with the most runs.
+
+    A run holds its accuracy at the levels of TTA below its own too, so a recipe that differs from a recorded one in a
+    lower `tta` alone is answered by that: with its accuracy at that level, and without seconds, which nobody measured.
+    """
+    scale = scale_named(scale) if isinstance(scale, str) else scale
+    runs = _runs(scale, data, folder)
+    return runs if isinstance(runs, Replay) else _of(scale.recipe(recipe), runs, compile)
+
+
+def curve(
+    recipe: Recipe, scale: str | Scale, data: Dataset | str, *, folder: Path = FOLDER
+) -> dict[float, dict[int, float]]:
+    """Recorded accuracies of `recipe` with each number of epochs that there is: {epochs, as scaled: {seed: accuracy}}.
+
+    What `study.speedup.equivalent_epochs` takes as the curve of a reference. As `lookup` finds them, all on one kind of
+    hardware: that with the most lengths. Empty where there are none.
+    """
+    scale = scale_named(scale) if isinstance(scale, str) else scale
+    runs = _runs(scale, data, folder)
+    if isinstance(runs, Replay):
+        return {}
+    scaled = scale.recipe(recipe)
+    found: dict[str, dict[float, dict[int, float]]] = defaultdict(dict)
+    for epochs in sorted({record["recipe"]["epochs"] for record in runs}):
+        for hardware, of in _by_hardware(replace(scaled, epochs=epochs), runs, compile=False).items():
+            found[hardware][epochs] = {seed: of[seed]["accuracy"] for seed in sorted(of)}
+    return max(found.values(), key=len, default={})
+
+
+def _runs(scale: Scale, data: Dataset | str, folder: Path) -> list[Record] | Replay:
+    """What is recorded at `scale` on `data`; an empty Replay where nothing is."""
+    name, digest = (data, None) if isinstance(data, str) else (data.name, scale.data(data).digest)
+    there = f"scale {scale.name} on {name}"
+    runs = [one for one in _recorded(folder) if (one["scale"], one["data"]["name"]) == (scale.name, name)]
+    if not runs:
+        settings = sorted({f"scale {one['scale']} on {one['data']['name']}" for one in _recorded(folder)})
+        return Replay(reason=f"no runs are recorded at {there}; there are: {', '.join(settings) or 'none'}")
+    same = [one for one in runs if digest in (None, one["data"]["digest"])]
+    return same or Replay(reason=f"the runs recorded at {there} used other images than these")
+
+
+def _of(scaled: Recipe, runs: Iterable[Record], compile: bool) -> Replay:
+    """Those of `runs` that are of this recipe, on the hardware that made the most of them."""
+    found = _by_hardware(scaled, runs, compile)
+    if not found:
+        return Replay(reason=f"no runs of this recipe{', compiled,' * compile} are recorded: run it")
+    hardware, most = max(found.items(), key=lambda group: len(group[1]))
+    return Replay(tuple(most[seed] for seed in sorted(most)), hardware)
+
+
+def _by_hardware(scaled: Recipe, runs: Iterable[Record], compile: bool) -> dict[str, dict[int, Record]]:
+    """The runs of this recipe, by hardware and seed, at its level of TTA."""
+    wanted = _without_tta(asdict(scaled))
+    groups: dict[str, dict[int, Record]] = defaultdict(dict)
+    for record in runs:
+        same = record["runtime"]["compile"] == compile and _without_tta(record["recipe"]) == wanted
+        if same and scaled.tta in record["accuracies"]:
+            group = groups[_hardware(record["runtime"])]
+            exact = record["recipe"]["tta"] == scaled.tta
+            if exact or record["seed"] not in group:
+                group[record["seed"]] = record if exact else _at_level(record, scaled.tta)
+    return groups
+
+
+def _at_level(record: Record, tta: str) -> Record:
+    """The run as if its recipe had asked for a lower level of TTA: the same training, the accuracy at that level."""
+    return {
+        **record,
+        "recipe": {**record["recipe"], "tta": tta},
+        "accuracy": record["accuracies"][tta],
+        "accuracies": {name: record["accuracies"][name] for name in TTA_WEIGHTS if _level(name) <= _level(tta)},
+        "seconds": None,
+    }
+
+
+def _level(tta: str) -> int:
+    return list(TTA_WEIGHTS).index(tta)
+
+
+def _without_tta(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in recipe_parts(recipe).items() if name != "tta"}
+
+
+def _hardware(runtime: Mapping[str, Any]) -> str:
+    threads = f", {runtime['threads']} thread(s)" if runtime["device"] == "cpu" else ""
+    return f"{runtime['name']}, {runtime['dtype']}{threads}{', compiled' * runtime['compile']}"
+
+
+@cache
+def _recorded(folder: Path) -> tuple[Record, ...]:
+    """All records in `folder`, each run once."""
+    records = [record for log in sorted(folder.glob("*.jsonl")) for record in runlog.load(log)]
+    timed = sorted(records, key=lambda record: record["seconds"] is None)  # of two copies the one with its seconds
+    return tuple({key(record): record for record in reversed(timed)}.values())
