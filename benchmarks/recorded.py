@@ -31,7 +31,12 @@ SCALE, DATA = "laptop", "cifar10"
 MARK = "<!-- table: benchmarks/recorded.py -->\n"
 
 # What is in each file: sweeps, as one writes them, by what they are for.
+SINGLE = ("whiten=true,false", "identity_init=true,false", "bias_scale=64,1", "lookahead=true,false")
 FILES = {
+    "switches": (
+        "airbench94 with one of its tricks off",
+        [f"airbench94 --set {axis} --seeds 5" for axis in (*SINGLE, "flip=alternating,random")],
+    ),
     "toggles": ("all combinations of airbench94's tricks", ["toggles --seeds 3"]),
     "ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
     "epochs": (

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from airbench_core.datasets import LOADERS, Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES
-from airbench_core.recipes import parse_field
+from airbench_core.recipes import Recipe, parse_field
 from airbench_core.scales import scale_named
 from airbench_core.study import runlog
-from airbench_core.study.engines import Engine, Outcome, Setting
+from airbench_core.study.engines import Engine, Outcome, Setting, Task
 from airbench_core.study.local import LocalEngine
 from airbench_core.study.studies import STUDIES, Variant, grid, study_named
 from airbench_core.study.sweep import Plan, make, plan
@@ -141,7 +142,8 @@ def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
     for task in planned.diverged:
         print(f"airbench: {task.label}, seed {task.seed} diverged earlier", file=sys.stderr)
     finished = len(planned.held) + observer.done - len(failed)
-    say(f"{finished} of {planned.tasks} runs are in {args.out}: `airbench report {args.out}` shows what they say")
+    how = " --variance" * study_named(args.study).predictions
+    say(f"{finished} of {planned.tasks} runs are in {args.out}: `airbench report {args.out}{how}` shows what they say")
     if missing:
         print("airbench: stopped: the same command goes on from here", file=sys.stderr)
         return 130
@@ -153,15 +155,17 @@ class _Observer:
 
     def __init__(self, planned: Plan, engine: Engine, args: argparse.Namespace, bar):
         self.planned, self.engine, self.bar = planned, engine, bar
-        self.scale = scale_named(args.scale)
-        self.left = list(planned.todo)
+        self.scaled = _scaled(planned.todo, args)
+        self.left = Counter(self.scaled[task.recipe] for task in planned.todo)
         self.done = 0
 
     def __call__(self, outcome: Outcome | None) -> None:
         if outcome is not None:
             self.done += 1
-            self.left.remove(outcome.task)
-            self._learn(outcome)
+            recipe = self.scaled[outcome.task.recipe]
+            self.left[recipe] -= 1
+            if not outcome.failed:
+                self.planned.costs.learn(recipe, outcome.seconds)
             number = len(self.planned.held) + len(self.planned.diverged) + self.done
             say(f"{number:>5}/{self.planned.tasks}  {_who(outcome)}: {_what(outcome)}{self._rest()}")
         if self.bar is not None:
@@ -169,14 +173,15 @@ class _Observer:
             self.bar.set_postfix_str(self._rest().removeprefix("; "), refresh=False)
             self.bar.refresh()
 
-    def _learn(self, outcome: Outcome) -> None:
-        if not outcome.failed:
-            self.planned.costs.learn(self.scale.recipe(outcome.task.recipe), outcome.seconds)
-
     def _rest(self) -> str:
-        recipes = [self.scale.recipe(task.recipe) for task in self.left]
-        seconds = self.planned.costs.total(recipes, self.engine.slots, self.engine.underway())
+        seconds = self.planned.costs.total(self.left, self.engine.slots, self.engine.underway())
         return f"; {duration(seconds)} left" if seconds else ""
+
+
+def _scaled(tasks: Iterable[Task], args: argparse.Namespace) -> dict[Recipe, Recipe]:
+    """Each recipe at the scale, computed once: a sweep may be of thousands of runs."""
+    scale = scale_named(args.scale)
+    return {recipe: scale.recipe(recipe) for recipe in dict.fromkeys(task.recipe for task in tasks)}
 
 
 @contextmanager
@@ -202,23 +207,18 @@ def _what(outcome: Outcome) -> str:
 
 
 def _print_plan(variants: list[Variant], planned: Plan, args: argparse.Namespace, engine: Engine) -> None:
-    scale = scale_named(args.scale)
+    scale, costs = scale_named(args.scale), planned.costs
+    todo, held = (Counter((task.recipe, task.compile) for task in tasks) for tasks in (planned.todo, planned.held))
     width = max(len("recipe"), *(len(variant.label) for variant in variants))
     say(f"\n{'recipe':{width}}{'epochs':>9}{'to do':>8}{'in the log':>12}{'seconds each':>14}")
     for variant in variants:
-
-        def count(tasks, variant=variant) -> int:
-            return sum((task.recipe, task.compile) == (variant.recipe, variant.compile) for task in tasks)
-
-        recipe = scale.recipe(variant.recipe)
-        seconds = planned.costs.expect(recipe)
-        say(
-            f"{variant.label:{width}}{recipe.epochs:>9.4g}{count(planned.todo):>8}{count(planned.held):>12}"
-            f"{'?' if seconds is None else format(seconds, '.1f'):>14}"
-        )
-    recipes = [scale.recipe(task.recipe) for task in planned.todo]
-    seconds = planned.costs.total(recipes, engine.slots)
+        which, recipe = (variant.recipe, variant.compile), scale.recipe(variant.recipe)
+        seconds = costs.expect(recipe)
+        each = "?" if seconds is None else f"{seconds:.1f}"
+        say(f"{variant.label:{width}}{recipe.epochs:>9.4g}{todo[which]:>8}{held[which]:>12}{each:>14}")
+    scaled = _scaled(planned.todo, args)
+    seconds = costs.total(Counter(scaled[task.recipe] for task in planned.todo), engine.slots)
     cost = "as long as the first run shows" if seconds is None else duration(seconds)
     diverged = f", {len(planned.diverged)} diverged" if planned.diverged else ""
-    todo = f"{len(planned.todo)} to do, {cost}" if planned.todo else "nothing to do"
-    say(f"\n{planned.tasks} runs: {len(planned.held)} in {args.out}{diverged}; {todo}\n")
+    rest = f"{len(planned.todo)} to do, {cost}" if planned.todo else "nothing to do"
+    say(f"\n{planned.tasks} runs: {len(planned.held)} in {args.out}{diverged}; {rest}\n")

@@ -33,29 +33,34 @@ class Costs:
     def __init__(self, data: Dataset):
         self.images = len(data.train_images), len(data.test_images)
         self.seconds: dict[Recipe, list[float]] = {}
+        self.flops: dict[Recipe, float] = {}
+        self.pace: float | None = None  # seconds per FLOP, the median of the recipes that were run
 
     def learn(self, recipe: Recipe, seconds: float) -> None:
         self.seconds.setdefault(recipe, []).append(seconds)
+        self.pace = statistics.median(statistics.median(of) / self._flops(known) for known, of in self.seconds.items())
 
     def expect(self, recipe: Recipe) -> float | None:
         """Seconds of a run of `recipe`; None before anything was learned."""
         if recipe in self.seconds:
             return statistics.median(self.seconds[recipe])
-        if not self.seconds:
-            return None
-        paces = [statistics.median(of) / self._flops(known) for known, of in self.seconds.items()]
-        return statistics.median(paces) * self._flops(recipe)
+        return None if self.pace is None else self.pace * self._flops(recipe)
 
-    def total(self, recipes: Sequence[Recipe], slots: int, underway: float = 0.0) -> float | None:
-        """Seconds until `recipes` are done, `slots` at a time; underway: how many of them are, as fractions."""
-        each = [self.expect(recipe) for recipe in recipes]
-        if not each or None in each:
-            return None if each else 0.0
-        left = sum(each) - underway * statistics.mean(each)
-        return max(0.0, left) / min(slots, len(each))
+    def total(self, runs: Mapping[Recipe, int], slots: int, underway: float = 0.0) -> float | None:
+        """Seconds until so many `runs` of each recipe are done, `slots` at a time; None before anything was learned.
+
+        underway: how many of them are done already, in parts.
+        """
+        n = sum(runs.values())
+        if not n or self.pace is None:
+            return None if n else 0.0
+        seconds = sum(times * self.expect(recipe) for recipe, times in runs.items())
+        return max(0.0, seconds * (1 - underway / n)) / min(slots, n)
 
     def _flops(self, recipe: Recipe) -> float:
-        return training_flops(recipe, *self.images)
+        if recipe not in self.flops:
+            self.flops[recipe] = training_flops(recipe, *self.images)
+        return self.flops[recipe]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,16 +91,16 @@ def test_a_failed_run_is_said_and_logged_and_the_exit_status_shows_it(tmp_path, 
     arguments = ["sweep", "airbench94", *SMOKE, "--set", "lr=1e8,11.5", "--set", "epochs=3", "--seeds", "1"]
     assert main([*arguments, "--out", str(log)]) == 1
     out, err = capsys.readouterr()
-    assert re.search(r"1/2  airbench94 epochs=3 lr=1e\+08, seed 0: failed: the training loss is nan", out)
+    assert re.search(r"1/2  airbench94 epochs=3 lr=100000000, seed 0: failed: the training loss is nan", out)
     assert f"1 of 2 runs are in {log}" in out
-    assert re.match(r"airbench: airbench94 epochs=3 lr=1e\+08, seed 0 failed: the training loss is nan", err)
+    assert re.match(r"airbench: airbench94 epochs=3 lr=100000000, seed 0 failed: the training loss is nan", err)
     assert len(runs(log)) == 1
     assert [record["failed"]["kind"] for record in runlog.load(log, failed=True)] == ["diverged"]
     assert main([*arguments, "--out", str(log)]) == 1  # not tried again, and not forgotten
     out, err = capsys.readouterr()
     assert "1 in" in out
     assert "1 diverged; nothing to do" in out
-    assert "airbench94 epochs=3 lr=1e+08, seed 0 diverged earlier" in err
+    assert "airbench94 epochs=3 lr=100000000, seed 0 diverged earlier" in err
     assert len(runlog.load(log, failed=True)) == 1
 
 

@@ -176,8 +176,8 @@ def test_costs_are_the_median_of_a_recipes_runs_and_follow_flops_for_others(nois
     costs = Costs(noise)
     small = SCALES["smoke"].recipe(SHORT)
     assert costs.expect(small) is None
-    assert costs.total([small], 1) is None
-    assert costs.total([], 1) == 0
+    assert costs.total({small: 1}, 1) is None
+    assert costs.total({}, 1) == 0
     for seconds in (1.0, 2.0, 9.0):
         costs.learn(small, seconds)
     assert costs.expect(small) == 2
@@ -185,10 +185,11 @@ def test_costs_are_the_median_of_a_recipes_runs_and_follow_flops_for_others(nois
     flops = [training_flops(recipe, 192, 48) for recipe in (small, long)]
     assert costs.expect(long) == pytest.approx(2 * flops[1] / flops[0])
     assert costs.expect(long) > 10
-    assert costs.total([small] * 6, 1) == 12
-    assert costs.total([small] * 6, 4) == 3
-    assert costs.total([small], 4) == 2  # one run does not get faster by more slots
-    assert costs.total([small] * 6, 1, underway=0.5) == 11
+    assert costs.total({small: 6}, 1) == 12
+    assert costs.total({small: 6}, 4) == 3
+    assert costs.total({small: 1}, 4) == 2  # one run does not get faster by more slots
+    assert costs.total({small: 6}, 1, underway=0.5) == 11
+    assert costs.total({small: 2, long: 1}, 1) == pytest.approx(4 + costs.expect(long))
 
 
 def test_a_plan_knows_what_its_runs_took(engine, log):

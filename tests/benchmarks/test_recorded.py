@@ -1,0 +1,100 @@
+"""The recorded runs are all there, of one kind, and what their README says."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from airbench_lab import replay
+
+from airbench_core.errors import AirbenchError
+from airbench_core.study import lines, runlog
+from airbench_core.study.keys import one_setting
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "recorded.py"
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    spec = importlib.util.spec_from_file_location("recorded", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def logs() -> list[Path]:
+    return sorted(replay.FOLDER.glob("*.jsonl"))
+
+
+def test_each_file_holds_its_sweeps_and_nothing_else(recorded):
+    assert {log.stem for log in logs()} == {f"{recorded.SCALE}-{name}" for name in recorded.FILES}
+    for name, (_, sweeps) in recorded.FILES.items():
+        records = runlog.load(replay.FOLDER / f"{recorded.SCALE}-{name}.jsonl")
+        held = [recorded.identity(record["recipe"], record["seed"]) for record in records]
+        assert len(held) == len(set(held))
+        assert set(held) == {one for sweep in sweeps for one in recorded.wanted(sweep)}
+
+
+def test_all_are_of_one_kind_and_of_clean_checkouts():
+    records = [record for log in logs() for record in runlog.load(log)]
+    one_setting(records)
+    assert {record["data"]["name"] for record in records} == {"cifar10"}
+    for record in records:
+        assert not record["versions"]["commit"].endswith("+")
+        assert all(epoch["accuracy"] is not None for epoch in record["epochs"])  # the curve that a panel draws
+
+
+def test_the_readme_says_what_is_there(recorded):
+    files = {name: runlog.load(replay.FOLDER / f"{recorded.SCALE}-{name}.jsonl") for name in recorded.FILES}
+    page = (replay.FOLDER / "README.md").read_text()
+    assert recorded.MARK + recorded.table(files) in page
+    assert recorded.hardware([record for of in files.values() for record in of]) in page
+
+
+def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded, record, tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "FILES", {"few": ("a few", ["airbench94 --seeds 2"])})
+    monkeypatch.setattr(recorded, "FOLDER", tmp_path)
+    (tmp_path / "README.md").write_text(f"# Title\n\n{recorded.MARK}| old |\n\nAfter.\n")
+    epoch = {"epoch": 1, "epochs": 1.0, "train_loss": 2.123456789, "accuracy": 0.1234, "seconds": 3.14159}
+    versions = {"airbench": "0", "commit": "abcdef0123", "torch": "2", "cuda": None}
+
+    def full(**values) -> dict:
+        return record(**values) | {"epochs": [epoch], "versions": versions}
+
+    for seed in (0, 1, 2):
+        lines.append(tmp_path / "busy", full(seed=seed, seconds=20.0), "")
+    lines.append(tmp_path / "quiet", full(seed=1, seconds=10.123456), "")
+    recorded.pack([tmp_path / "busy"], [tmp_path / "quiet"])
+    first, second = runlog.load(tmp_path / "laptop-few.jsonl")
+    assert (first["seed"], first["seconds"], second["seed"], second["seconds"]) == (0, None, 1, 10.12)
+    assert first["epochs"][0] == {**epoch, "train_loss": 2.1235, "seconds": None}
+    assert first["recipe"] == json.loads(json.dumps(full()["recipe"]))
+    assert "proxy_keep" not in json.loads((tmp_path / "laptop-few.jsonl").read_text().splitlines()[0])["recipe"]
+    page = (tmp_path / "README.md").read_text()
+    assert "| laptop-few.jsonl | a few | `airbench94 --seeds 2` | 2 | of 1 | `abcdef0` |\n\nAfter.\n" in page
+    assert "old" not in page
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 5}, "few: 1 of 1 runs are missing"),
+        ({"commit": "abcdef+"}, "few: 1 runs were made by a changed checkout"),
+    ],
+)
+def test_what_is_missing_or_cannot_be_made_again_is_refused(recorded, record, tmp_path, monkeypatch, change, message):
+    monkeypatch.setattr(recorded, "FILES", {"few": ("a few", ["airbench94 --seeds 1"])})
+    versions = {"torch": "2", "commit": change.get("commit", "abcdef")}
+    one = record(seed=change.get("seed", 0)) | {"epochs": [], "versions": versions}
+    lines.append(tmp_path / "log", one, "")
+    with pytest.raises(AirbenchError, match=message.replace("+", r"\+")):
+        recorded.pack([tmp_path / "log"], [])
+
+
+def test_the_commands_are_those_of_the_sweeps(recorded, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["recorded.py", "commands"])
+    assert recorded.main() == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == sum(len(sweeps) for _, sweeps in recorded.FILES.values())
+    assert "airbench sweep toggles --seeds 3 --scale laptop --data cifar10 --out recorded.jsonl" in printed
