@@ -172,7 +172,7 @@ class _Process:
         environment = os.environ | {"OMP_NUM_THREADS": str(order.threads), "PYTHONPATH": os.pathsep.join(paths)}
         # In a session of its own: Ctrl-C in the terminal is for the sweep, which then says what is to be done.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "airbench_core.study.worker"],
+            [sys.executable, "-P", "-m", "airbench_core.study.worker"],  # -P: nothing of the current folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -215,10 +215,12 @@ class _Process:
             self.process.stdin.flush()
 
     def _read(self, news: queue.Queue) -> None:
-        with self.process.stdout as lines:
-            for line in lines:
-                news.put((self, json.loads(line)))
-        news.put((self, None))
+        try:
+            with self.process.stdout as lines:
+                for line in lines:
+                    news.put((self, json.loads(line)))
+        finally:  # also after a line that was cut off when the process was killed
+            news.put((self, None))
 
 
 def _choice(process: _Process, processes: Sequence[_Process], pending: Sequence[Task]) -> int:
