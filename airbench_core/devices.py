@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, MethodType
@@ -224,6 +224,19 @@ def available_cores() -> int:
         return max(1, min(cores, int(quota) // int(period)))
     except (OSError, ValueError):  # no such file, or no limit ("max")
         return cores
+
+
+def available_memory() -> float:
+    """Bytes of memory that this process may use: the machine's, and its container's limit where there is one.
+
+    Infinite where the system tells neither.
+    """
+    known = [float("inf")]
+    with suppress(AttributeError, ValueError, OSError):
+        known.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    with suppress(OSError, ValueError):  # no such file, or no limit ("max")
+        known.append(float(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(known)
 
 
 def cpu_has_fast_bfloat16() -> bool:

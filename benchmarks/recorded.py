@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airbench_lab.replay import FOLDER
+from airbench_lab.replay import FOLDER, hardware
 
 from airbench_core.cli.sweep import axes_from
 from airbench_core.errors import AirbenchError
@@ -80,12 +80,8 @@ def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[str, int], R
     for quoted, some in ((False, logs), (True, timed)):
         for record in (record for log in some for record in runlog.load(log)):
             if (record["scale"], record["data"]["name"]) == (SCALE, DATA):
-                found[identity(record["recipe"], record["seed"])] = record if quoted else untimed(record)
+                found[identity(record["recipe"], record["seed"])] = record if quoted else runlog.untimed(record)
     return found
-
-
-def untimed(record: Record) -> Record:
-    return {**record, "seconds": None, "epochs": [{**epoch, "seconds": None} for epoch in record["epochs"]]}
 
 
 def packed(record: Record) -> Record:
@@ -107,9 +103,6 @@ def select(name: str, runs: Mapping[tuple[str, int], Record]) -> list[Record]:
     records = [runs[one] for one in needed]
     if changed := [one for one in records if (one["versions"]["commit"] or "+").endswith("+")]:
         raise AirbenchError(f"{name}: {len(changed)} runs were made by a changed checkout")
-    kinds = {json.dumps([one["runtime"], one["data"], one["versions"]["torch"]], sort_keys=True) for one in records}
-    if len(kinds) > 1:
-        raise AirbenchError(f"{name}: runs of several kinds: {'; '.join(sorted(kinds))}")
     return records
 
 
@@ -126,15 +119,18 @@ def table(files: Mapping[str, list[Record]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def hardware(records: Iterable[Record]) -> str:
-    (one,) = {json.dumps([r["runtime"], r["versions"]["torch"]], sort_keys=True) for r in records}
-    runtime, torch = json.loads(one)
-    return f"{runtime['name']}, {runtime['dtype']}, {runtime['threads']} thread, torch {torch}"
+def made_on(records: Iterable[Record]) -> str:
+    """What made the records, which must be one kind of machine and one version. Raises AirbenchError if it is not."""
+    kinds = {f"{hardware(one['runtime'])}, torch {one['versions']['torch']}" for one in records}
+    if len(kinds) > 1:
+        raise AirbenchError(f"runs of several kinds: {'; '.join(sorted(kinds))}")
+    return kinds.pop()
 
 
 def pack(logs: list[Path], timed: list[Path]) -> None:
     runs = pool(logs, timed)
     files = {name: select(name, runs) for name in FILES}
+    made = made_on(record for records in files.values() for record in records)
     for name, records in files.items():
         text = "".join(json.dumps(packed(record)) + "\n" for record in records)
         (FOLDER / f"{SCALE}-{name}.jsonl").write_text(text)
@@ -142,9 +138,7 @@ def pack(logs: list[Path], timed: list[Path]) -> None:
     before, _, rest = readme.read_text().partition(MARK)
     after = rest.partition("\n\n")[2]
     readme.write_text(f"{before}{MARK}{table(files)}\n{after}")
-    print(
-        f"{sum(map(len, files.values()))} runs in {len(files)} files: {hardware(r for f in files.values() for r in f)}"
-    )
+    print(f"{sum(map(len, files.values()))} runs in {len(files)} files: {made}")
 
 
 def main() -> int:

@@ -40,7 +40,7 @@ def seeds_from(first: int, n: int, option: str) -> range:
     if n < 1:
         raise UsageError(f"{option}={n} is not legal: 1 or more")
     if not 0 <= first <= first + n - 1 < SEEDS:
-        raise UsageError(f"seed={first} is not legal: 0 to {SEEDS - 1:,}, also of the last run")
+        raise UsageError(f"seed={first} with {option}={n} is not legal: seeds are 0 to {SEEDS - 1:,}")
     return range(first, first + n)
 
 

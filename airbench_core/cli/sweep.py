@@ -15,13 +15,13 @@ from airbench_core.datasets import LOADERS, Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES
-from airbench_core.recipes import Recipe, parse_field
+from airbench_core.recipes import parse_field
 from airbench_core.scales import scale_named
 from airbench_core.study import runlog
 from airbench_core.study.engines import Engine, Outcome, Setting, Task
 from airbench_core.study.local import LocalEngine
 from airbench_core.study.studies import STUDIES, Variant, grid, study_named
-from airbench_core.study.sweep import Plan, make, plan
+from airbench_core.study.sweep import Kind, Plan, make, plan
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -54,7 +54,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--race", action="store_true", help="no test accuracy between epochs")
     add_runtime(parser, threads="CPU threads of each process (default 1: runs side by side use cores better)")
     parser.add_argument(
-        "--workers", type=int, help="processes on a CPU (default: all cores but one, by --threads); one a GPU"
+        "--workers", type=int, help="processes (default: one a GPU; on a CPU for all cores but one, by --threads)"
     )
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine, or a Ray cluster")
     parser.add_argument("--address", help="of the Ray cluster (default: the one that this machine belongs to)")
@@ -64,10 +64,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     study = study_named(args.study)
     seeds = seeds_from(args.seed, args.seeds, "seeds")
-    variants = grid(study.variants(), axes_from(args.axes))
+    variants = study.variants()
     if args.compile:
-        variants = list(dict.fromkeys(variant._replace(compile=True) for variant in variants))
-    runlog.check_writable(args.out)
+        variants = [variant._replace(compile=True) for variant in variants]
+    variants = grid(variants, axes_from(args.axes))
     scale = scale_named(args.scale)
     data = scale.data(load_dataset(args.data, args.root))
     with _engine(args, study.predictions, data) as engine:
@@ -82,15 +82,16 @@ def run(args: argparse.Namespace) -> int:
             f"scale {scale.name}, {data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test "
             f"images; {engine}, {about}"
         )
-        if planned.todo and not planned.costs.seconds:
+        if planned.todo and not planned.costs.measured:
             first = planned.todo[0].recipe
             if (seconds := engine.measure(first)) is not None:
-                planned.costs.learn(scale.recipe(first), seconds)
+                planned.costs.guess(scale.recipe(first), seconds)
         _print_plan(variants, planned, args, engine)
         if left_out:
             say(f"left out: {', '.join(left_out)}: on a CPU compiled steps are slower (--compile: all compiled)")
         if args.dry_run:
             return 0
+        runlog.check_writable(args.out)
         return _make(planned, engine, args)
 
 
@@ -110,18 +111,19 @@ def axes_from(settings: list[str]) -> dict[str, list[Any]]:
 def _engine(args: argparse.Namespace, predictions: bool, data: Dataset) -> Iterator[Engine]:
     """The engine that was asked for; `data`: as scaled."""
     common = {"scale": args.scale, "race": args.race, "predictions": predictions}
+    threads = 1 if args.threads is None else args.threads
     if args.engine == "ray":
         if args.workers is not None:
             raise UsageError("--workers does not go with --engine ray, which uses what the cluster has: leave it out")
         from airbench_core.study.cluster import RayEngine  # here: Ray may not be installed
 
-        where = {"device": args.device, "dtype": args.dtype, "threads": args.threads or 1, "address": args.address}
+        where = {"device": args.device, "dtype": args.dtype, "threads": threads, "address": args.address}
         with RayEngine(data, **where, **common) as engine:
             yield engine
         return
     if args.address is not None:
         raise UsageError("--address is that of a Ray cluster: add --engine ray, or leave it out")
-    runtime = Runtime.detect(args.device, dtype=args.dtype, threads=args.threads or 1)
+    runtime = Runtime.detect(args.device, dtype=args.dtype, threads=threads)
     yield LocalEngine(Setting(runtime=runtime, **common), data, root=args.root, workers=args.workers)
 
 
@@ -143,7 +145,8 @@ def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
         print(f"airbench: {task.label}, seed {task.seed} diverged earlier", file=sys.stderr)
     finished = len(planned.held) + observer.done - len(failed)
     how = " --variance" * study_named(args.study).predictions
-    say(f"{finished} of {planned.tasks} runs are in {args.out}: `airbench report {args.out}{how}` shows what they say")
+    then = f": `airbench report {args.out}{how}` shows what they say" if finished else ""
+    say(f"{finished} of {planned.total} runs are in {args.out}{then}")
     if missing:
         print("airbench: stopped: the same command goes on from here", file=sys.stderr)
         return 130
@@ -155,19 +158,19 @@ class _Observer:
 
     def __init__(self, planned: Plan, engine: Engine, args: argparse.Namespace, bar):
         self.planned, self.engine, self.bar = planned, engine, bar
-        self.scaled = _scaled(planned.todo, args)
-        self.left = Counter(self.scaled[task.recipe] for task in planned.todo)
+        self.kinds = _kinds(planned.todo, args)
+        self.left = Counter(self.kinds[task.recipe, task.compile] for task in planned.todo)
         self.done = 0
 
     def __call__(self, outcome: Outcome | None) -> None:
         if outcome is not None:
             self.done += 1
-            recipe = self.scaled[outcome.task.recipe]
-            self.left[recipe] -= 1
+            kind = self.kinds[outcome.task.recipe, outcome.task.compile]
+            self.left[kind] -= 1
             if not outcome.failed:
-                self.planned.costs.learn(recipe, outcome.seconds)
+                self.planned.costs.learn(kind, outcome.seconds)
             number = len(self.planned.held) + len(self.planned.diverged) + self.done
-            say(f"{number:>5}/{self.planned.tasks}  {_who(outcome)}: {_what(outcome)}{self._rest()}")
+            say(f"{number:>5}/{self.planned.total}  {_who(outcome)}: {_what(outcome)}{self._rest()}")
         if self.bar is not None:
             self.bar.n = self.done + self.engine.underway()
             self.bar.set_postfix_str(self._rest().removeprefix("; "), refresh=False)
@@ -178,10 +181,11 @@ class _Observer:
         return f"; {duration(seconds)} left" if seconds else ""
 
 
-def _scaled(tasks: Iterable[Task], args: argparse.Namespace) -> dict[Recipe, Recipe]:
-    """Each recipe at the scale, computed once: a sweep may be of thousands of runs."""
+def _kinds(tasks: Iterable[Task], args: argparse.Namespace) -> dict[Kind, Kind]:
+    """For what each task trains the same as scaled, computed once: a sweep may be of thousands of runs."""
     scale = scale_named(args.scale)
-    return {recipe: scale.recipe(recipe) for recipe in dict.fromkeys(task.recipe for task in tasks)}
+    kinds = dict.fromkeys((task.recipe, task.compile) for task in tasks)
+    return {(recipe, compile): (scale.recipe(recipe), compile) for recipe, compile in kinds}
 
 
 @contextmanager
@@ -203,22 +207,28 @@ def _who(outcome: Outcome) -> str:
 def _what(outcome: Outcome) -> str:
     if outcome.failed:
         return f"failed: {outcome.failed['message']}"
-    return f"{outcome.record['accuracy']:.4f} with TTA {outcome.task.recipe.tta}, {outcome.record['seconds']:.1f} s"
+    seconds = outcome.record["seconds"]
+    time = "" if seconds is None else f", {seconds:.1f} s"
+    return f"{outcome.record['accuracy']:.4f} with TTA {outcome.task.recipe.tta}{time}"
 
 
 def _print_plan(variants: list[Variant], planned: Plan, args: argparse.Namespace, engine: Engine) -> None:
     scale, costs = scale_named(args.scale), planned.costs
-    todo, held = (Counter((task.recipe, task.compile) for task in tasks) for tasks in (planned.todo, planned.held))
+    groups = (planned.todo, planned.held, planned.diverged)
+    counts = [Counter((task.recipe, task.compile) for task in tasks) for tasks in groups]
     width = max(len("recipe"), *(len(variant.label) for variant in variants))
-    say(f"\n{'recipe':{width}}{'epochs':>9}{'to do':>8}{'in the log':>12}{'seconds each':>14}")
+    heads = f"{'epochs':>9}{'to do':>8}{'in the log':>12}{'diverged':>10}{'seconds each':>14}"
+    say(f"\n{'recipe':{width}}{heads}")
     for variant in variants:
-        which, recipe = (variant.recipe, variant.compile), scale.recipe(variant.recipe)
-        seconds = costs.expect(recipe)
+        recipe = scale.recipe(variant.recipe)
+        todo, held, diverged = (count[variant.recipe, variant.compile] for count in counts)
+        seconds = costs.expect((recipe, variant.compile))
         each = "?" if seconds is None else f"{seconds:.1f}"
-        say(f"{variant.label:{width}}{recipe.epochs:>9.4g}{todo[which]:>8}{held[which]:>12}{each:>14}")
-    scaled = _scaled(planned.todo, args)
-    seconds = costs.total(Counter(scaled[task.recipe] for task in planned.todo), engine.slots)
+        say(f"{variant.label:{width}}{recipe.epochs:>9.4g}{todo:>8}{held:>12}{diverged:>10}{each:>14}")
+    kinds = _kinds(planned.todo, args)
+    seconds = costs.total(Counter(kinds[task.recipe, task.compile] for task in planned.todo), engine.slots)
     cost = "as long as the first run shows" if seconds is None else duration(seconds)
+    compiling = " and compilation" * any(task.compile for task in planned.todo)
     diverged = f", {len(planned.diverged)} diverged" if planned.diverged else ""
-    rest = f"{len(planned.todo)} to do, {cost}" if planned.todo else "nothing to do"
-    say(f"\n{planned.tasks} runs: {len(planned.held)} in {args.out}{diverged}; {rest}\n")
+    rest = f"{len(planned.todo)} to do, {cost}{compiling}" if planned.todo else "nothing to do"
+    say(f"\n{planned.total} runs: {len(planned.held)} in {args.out}{diverged}; {rest}\n")

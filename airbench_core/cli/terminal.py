@@ -1,5 +1,6 @@
 """What several commands need of a terminal: lines beside a progress bar, Ctrl-C, durations in words."""
 
+import os
 import signal
 import sys
 import threading
@@ -25,6 +26,8 @@ def ctrl_c() -> Iterator[threading.Event]:
 
     def asked(*_: object) -> None:
         stop.set()
+        # Written past Python's buffers, which the interrupted code may be at.
+        os.write(2, b"airbench: ending at the next step; Ctrl-C again ends at once\n")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, asked)

@@ -1,7 +1,7 @@
 """What makes the runs of a sweep: an engine takes tasks and gives outcomes. Here: local.py; on a cluster: cluster.py.
 
 `Runner` is what both have in each of their processes. It makes runs one after another and keeps the data on the device
-and the last recipe's Trainer, so that compilation and warm-up are paid once for all seeds of a recipe.
+and the last recipe's Trainer, so that what was compiled and warmed up serves the next run of that recipe.
 """
 
 import sys
@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -33,7 +34,10 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a task: `record` is a finished or a failed run's, as runlog.py has them. seconds: all in all."""
+    """What became of a task: `record` is a finished or a failed run's, as runlog.py has them.
+
+    seconds: all that it took, evaluations between epochs included, without the set-up of a recipe (`Runner.setup`).
+    """
 
     task: Task
     record: dict[str, Any]
@@ -50,6 +54,7 @@ class Setting:
 
     scale: str
     runtime: Runtime
+    alone: bool = True  # nothing else runs beside a run: its seconds may be quoted
     race: bool = False  # no test accuracy between epochs
     predictions: bool = False  # keep what the test images were taken for
 
@@ -89,13 +94,18 @@ class Runner:
         self.data = scale_named(setting.scale).data(data).to(setting.runtime.device)
         self.trainer: Trainer | None = None
         self.made: tuple[Recipe, bool] | None = None  # what `trainer` is for
+        self.setup = 0.0  # seconds that the last run's recipe took to be set up: compiled, warmed up
+        runlog.commit()  # now, while the checkout is still that of the code that was loaded
 
     def attempt(self, task: Task, stop: threading.Event | None = None) -> dict[str, Any]:
         """The record of the run, finished or failed. Raises `Stopped` if `stop` is set meanwhile."""
         started = time.time()
         try:
-            result = self._trainer(task).run(task.seed, observer=self._observer(), stop=stop)
-            return runlog.record(result, predictions=self.setting.predictions)
+            trainer = self._trainer(task)
+            self.setup = time.time() - started
+            result = trainer.run(task.seed, observer=self._observer(), stop=stop)
+            record = runlog.record(result, predictions=self.setting.predictions)
+            return record if self.setting.alone else runlog.untimed(record)
         except Stopped:
             raise
         except Diverged as error:
@@ -105,7 +115,8 @@ class Runner:
         except Exception as error:  # the other runs go on; whoever looks for the cause finds it here
             traceback.print_exc(file=sys.stderr)
             failed = runlog.Failed("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
-        self._forget()
+        with suppress(Exception):  # a GPU's context may be broken for good: whoever asked ends this process
+            self._forget()
         data, runtime = (self.data.name, self.data.digest), self.setting.runtime.describe()
         return failure(task, self.setting.scale, data, runtime, started, failed)
 
@@ -120,6 +131,8 @@ class Runner:
             runtime = replace(self.setting.runtime, compile=task.compile)
             self.trainer = Trainer(task.recipe, self.data, scale=self.setting.scale, runtime=runtime)
             self.made = task.recipe, task.compile
+            with runtime.active():
+                self.trainer.warm_up()
         self.trainer.steps_done = 0  # not the last run's
         return self.trainer
 

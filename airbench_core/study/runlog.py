@@ -106,6 +106,11 @@ def failure(
     return {**_head(recipe, scale, data, runtime, seed, started), "failed": failed._asdict()}
 
 
+def untimed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record without its seconds, for runs beside which other work went on."""
+    return {**record, "seconds": None, "epochs": [{**epoch, "seconds": None} for epoch in record["epochs"]]}
+
+
 def predictions(record: Mapping[str, Any]) -> dict[str, NDArray[np.integer]]:
     """The classes (N,) that a finished run gave the test images, at each level of TTA.
 
@@ -122,7 +127,7 @@ def predictions(record: Mapping[str, Any]) -> dict[str, NDArray[np.integer]]:
 
 def check_writable(path: Path) -> None:
     """Raise AirbenchError if nothing can be appended at `path`: better before a run than after it."""
-    _commit()  # now, since the checkout may change while a long run goes on
+    commit()  # now, since the checkout may change while a long run goes on
     lines.check_writable(path)
 
 
@@ -182,7 +187,7 @@ def _head(
         "seed": seed,
         "versions": {
             "airbench": airbench_core.__version__,
-            "commit": _commit(),
+            "commit": commit(),
             "torch": torch.__version__,
             "cuda": torch.version.cuda if runtime["device"] == "cuda" else None,
         },
@@ -195,15 +200,18 @@ def _packed(classes: torch.Tensor) -> str:
 
 
 @cache
-def _commit() -> str | None:
-    """The commit of the project's own checkout, with "+" where files were changed since; None for an installed copy."""
+def commit() -> str | None:
+    """The commit of the project's own checkout, with "+" where files were changed since; None for an installed copy.
+
+    A process asks once: to be true of the code that it loaded, early.
+    """
     root = Path(airbench_core.__file__).parents[1]
     if not (root / ".git").exists():
         return None
     git = ["git", "-C", str(root)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+" if changed.strip() else "")
+    return head + ("+" if changed.strip() else "")

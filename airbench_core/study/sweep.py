@@ -5,16 +5,20 @@ log holds, by its key, is not made again, and neither are runs that diverged, si
 those that failed for another reason are tried again.
 """
 
+import hashlib
 import statistics
+import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from airbench_core.datasets import Dataset
-from airbench_core.errors import UsageError
+from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.flops import training_flops
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale, scale_named
@@ -23,39 +27,59 @@ from airbench_core.study.engines import Engine, Outcome, Task
 from airbench_core.study.keys import key, planned_key
 from airbench_core.study.studies import Variant
 
+Kind = tuple[Recipe, bool]  # a scaled recipe, and whether it is compiled
+
 
 class Costs:
     """Seconds that runs take: of a recipe that was run, as then; of others, by its FLOPs and the pace of those.
 
-    Recipes are scaled ones. data: as scaled.
+    Compiled or not are two kinds. data: as scaled.
     """
 
     def __init__(self, data: Dataset):
         self.images = len(data.train_images), len(data.test_images)
-        self.seconds: dict[Recipe, list[float]] = {}
+        self.measured: dict[Kind, list[float]] = {}
+        self.guessed: tuple[Recipe, float] | None = None  # until something was run
         self.flops: dict[Recipe, float] = {}
-        self.pace: float | None = None  # seconds per FLOP, the median of the recipes that were run
+        self._pace: tuple[bool, float | None] | None = None  # for which `compile`; forgotten when more is known
 
-    def learn(self, recipe: Recipe, seconds: float) -> None:
-        self.seconds.setdefault(recipe, []).append(seconds)
-        self.pace = statistics.median(statistics.median(of) / self._flops(known) for known, of in self.seconds.items())
+    def learn(self, kind: Kind, seconds: float) -> None:
+        self.measured.setdefault(kind, []).append(seconds)
+        self._pace = None
 
-    def expect(self, recipe: Recipe) -> float | None:
-        """Seconds of a run of `recipe`; None before anything was learned."""
-        if recipe in self.seconds:
-            return statistics.median(self.seconds[recipe])
-        return None if self.pace is None else self.pace * self._flops(recipe)
+    def guess(self, recipe: Recipe, seconds: float) -> None:
+        """What a run of `recipe` may take, for as long as none was made of any."""
+        self.guessed = recipe, seconds
+        self._pace = None
 
-    def total(self, runs: Mapping[Recipe, int], slots: int, underway: float = 0.0) -> float | None:
-        """Seconds until so many `runs` of each recipe are done, `slots` at a time; None before anything was learned.
+    def expect(self, kind: Kind) -> float | None:
+        """Seconds of a run; None before anything is known."""
+        if kind in self.measured:
+            return statistics.median(self.measured[kind])
+        pace = self._seconds_per_flop(kind[1])
+        return None if pace is None else pace * self._flops(kind[0])
+
+    def total(self, runs: Mapping[Kind, int], slots: int, underway: float = 0.0) -> float | None:
+        """Seconds until so many `runs` of each kind are done, `slots` at a time; None before anything is known.
 
         underway: how many of them are done already, in parts.
         """
         n = sum(runs.values())
-        if not n or self.pace is None:
-            return None if n else 0.0
-        seconds = sum(times * self.expect(recipe) for recipe, times in runs.items())
-        return max(0.0, seconds * (1 - underway / n)) / min(slots, n)
+        each = {kind: self.expect(kind) for kind, times in runs.items() if times}
+        if None in each.values():
+            return None
+        seconds = sum(times * each[kind] for kind, times in runs.items() if times)
+        return max(0.0, seconds * (1 - underway / n)) / min(slots, n) if n else 0.0
+
+    def _seconds_per_flop(self, compile: bool) -> float | None:
+        """The median of the recipes that were run; of those that were compiled too, or not either, if there are any."""
+        if self._pace is None or self._pace[0] != compile:
+            alike = [kind for kind in self.measured if kind[1] == compile] or list(self.measured)
+            paces = [statistics.median(self.measured[kind]) / self._flops(kind[0]) for kind in alike]
+            if not paces and self.guessed:
+                paces = [self.guessed[1] / self._flops(self.guessed[0])]
+            self._pace = compile, statistics.median(paces) if paces else None
+        return self._pace[1]
 
     def _flops(self, recipe: Recipe) -> float:
         if recipe not in self.flops:
@@ -73,7 +97,7 @@ class Plan:
     costs: Costs  # as far as the log tells
 
     @property
-    def tasks(self) -> int:
+    def total(self) -> int:
         return len(self.todo) + len(self.held) + len(self.diverged)
 
 
@@ -104,6 +128,7 @@ def plan(
     costs = Costs(data)
     seconds = {key(record): record["seconds"] for record in finished if record["seconds"] is not None}
     groups: dict[str, list[Task]] = {"todo": [], "held": [], "diverged": []}
+    planned: set[str] = set()
     for seed in seeds:
         for variant in variants:
             keys = {
@@ -116,10 +141,13 @@ def plan(
                 )
                 for runtime in runtimes
             }
+            if keys & planned:
+                continue  # another variant is the same training
+            planned |= keys
             group = "held" if keys & have else "diverged" if keys & hopeless else "todo"
             groups[group].append(Task(variant.label, variant.recipe, seed, variant.compile))
             for made in keys & set(seconds):
-                costs.learn(scale.recipe(variant.recipe), seconds[made])
+                costs.learn((scale.recipe(variant.recipe), variant.compile), seconds[made])
     return Plan(costs=costs, **{name: tuple(tasks) for name, tasks in groups.items()})
 
 
@@ -134,10 +162,11 @@ def make(
     """Run `tasks` on `engine`, append each outcome to `log` as it comes, and give those that failed.
 
     observer: called with each outcome when it is in the log, and with None about once a second. stop: ends the sweep;
-    what is in progress then is lost. Raises AirbenchError if the log cannot be written, and then ends all.
+    what is in progress then is lost. Raises AirbenchError if the log cannot be written, and then ends all; also if
+    another sweep of this machine writes to it, since both would make the same runs.
     """
     failed = []
-    with closing(engine.run(tasks, stop or threading.Event())) as outcomes:
+    with _only_sweep(log), closing(engine.run(tasks, stop or threading.Event())) as outcomes:
         for outcome in outcomes:
             if outcome is not None:
                 runlog.append_record(log, outcome.record)
@@ -145,3 +174,18 @@ def make(
                     failed.append(outcome)
             observer(outcome)
     return failed
+
+
+@contextmanager
+def _only_sweep(log: Path) -> Iterator[None]:
+    """Holds a lock on `log` that other sweeps want too, by a file elsewhere; the system frees it if this is killed."""
+    name = hashlib.sha256(str(log.resolve()).encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"airbench-sweep-{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise AirbenchError(f"another sweep is writing to {log}: wait for it, or choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()

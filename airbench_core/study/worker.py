@@ -4,8 +4,8 @@ Both are lines of JSON, written and read by `local.py`:
 
     stdin    first what `Order.to_json` gives; then {"recipe": ..., "seed": ..., "compile": ...} for each run;
              {"stop": true} ends the one that goes on, at its next step
-    stdout   {"ready": true}; {"underway": share} each second of a run; {"record": ..., "seconds": ...} after it,
-             or {"stopped": true}; or {"error": ...} if it cannot start
+    stdout   {"ready": true}, or {"error": ...} if it cannot start; {"underway": share} each second of a run;
+             {"record": ..., "seconds": ...} after it, or {"stopped": true}
 
 The end of stdin ends the process at once, so that none is left when the sweep is killed. What libraries print goes to
 stderr.
@@ -25,7 +25,7 @@ import torch
 
 from airbench_core.datasets import load_dataset
 from airbench_core.devices import DTYPES, Runtime
-from airbench_core.errors import AirbenchError
+from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.study.engines import Runner, Setting, Task
 from airbench_core.training import Stopped
@@ -41,10 +41,12 @@ class Order:
     device: str
     dtype: str
     threads: int
+    alone: bool
     race: bool
     predictions: bool
     data: str
     root: str | None
+    digest: str  # of what the scale keeps of the data
     cores: tuple[int, ...]
 
     def to_json(self) -> str:
@@ -52,7 +54,9 @@ class Order:
 
     def setting(self) -> Setting:
         runtime = Runtime(device=torch.device(self.device), dtype=DTYPES[self.dtype], threads=self.threads)
-        return Setting(scale=self.scale, runtime=runtime, race=self.race, predictions=self.predictions)
+        return Setting(
+            scale=self.scale, runtime=runtime, alone=self.alone, race=self.race, predictions=self.predictions
+        )
 
 
 class Worker:
@@ -66,6 +70,8 @@ class Worker:
         if order.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, order.cores)  # threads that start later inherit it
         self.runner = Runner(order.setting(), load_dataset(order.data, order.root, download=False))
+        if self.runner.data.digest != order.digest:
+            raise UsageError(f"{order.data} on the disk is not the data that the sweep was given: other images")
 
     def say(self, **values: Any) -> None:
         with self.writing:
@@ -91,7 +97,7 @@ class Worker:
             try:
                 with self._ticking():
                     record = self.runner.attempt(task, self.stop)
-                self.say(record=record, seconds=time.perf_counter() - started)
+                self.say(record=record, seconds=time.perf_counter() - started - self.runner.setup)
             except Stopped:
                 self.say(stopped=True)
 
@@ -118,12 +124,13 @@ def main() -> None:
     first = sys.stdin.readline()
     if not first:
         return  # the sweep is gone already
-    order = Order(**json.loads(first))
     try:
-        Worker(order, sys.stdin, out).work()
+        worker = Worker(Order(**json.loads(first)), sys.stdin, out)
     except (AirbenchError, RuntimeError) as error:  # such as a GPU without memory for the data
-        out.write(json.dumps({"error": str(error)}) + "\n")
+        out.write(json.dumps({"error": str(error).splitlines()[0]}) + "\n")
         out.flush()
+        return
+    worker.work()
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ def lookup(
 ) -> Replay:
     """The recorded runs of `recipe` at `scale` on `data`.
 
-    recipe: not scaled, as for `train`. data: or the name of a data set, for a machine that has not got it. Where
-    several kinds of hardware are recorded: the one with the most runs.
+    recipe: not scaled, as for `train`. data: or the name of a data set, for a machine that has not got it; then of all
+    that is recorded under that name. Where several kinds of hardware are recorded: the one with the most runs.
 
     A run holds its accuracy at the levels of TTA below its own too, so a recipe that differs from a recorded one in a
     lower `tta` alone is answered by that: with its accuracy at that level, and without seconds, which nobody measured.
@@ -71,42 +71,50 @@ def curve(
     if isinstance(runs, Replay):
         return {}
     scaled = scale.recipe(recipe)
-    found: dict[str, dict[float, dict[int, float]]] = defaultdict(dict)
-    for epochs in sorted({record["recipe"]["epochs"] for record in runs}):
-        for hardware, of in _by_hardware(replace(scaled, epochs=epochs), runs, compile=False).items():
-            found[hardware][epochs] = {seed: of[seed]["accuracy"] for seed in sorted(of)}
+    found: dict[tuple[str, str], dict[float, dict[int, float]]] = defaultdict(dict)
+    for epochs in sorted({run.record["recipe"]["epochs"] for run in runs}):
+        for setting, of in _by_setting(replace(scaled, epochs=epochs), runs, compile=False).items():
+            found[setting][epochs] = {seed: of[seed]["accuracy"] for seed in sorted(of)}
     return max(found.values(), key=len, default={})
 
 
-def _runs(scale: Scale, data: Dataset | str, folder: Path) -> list[Record] | Replay:
+@dataclass(frozen=True)
+class _Run:
+    record: Record
+    training: dict[str, Any]  # the recipe's fields that are not at their defaults, without `tta`
+    setting: tuple[str, str]  # the hardware, and the digest of the images
+
+
+def _runs(scale: Scale, data: Dataset | str, folder: Path) -> list[_Run] | Replay:
     """What is recorded at `scale` on `data`; an empty Replay where nothing is."""
     name, digest = (data, None) if isinstance(data, str) else (data.name, scale.data(data).digest)
     there = f"scale {scale.name} on {name}"
-    runs = [one for one in _recorded(folder) if (one["scale"], one["data"]["name"]) == (scale.name, name)]
+    recorded = _recorded(folder)
+    runs = [run for run in recorded if (run.record["scale"], run.record["data"]["name"]) == (scale.name, name)]
     if not runs:
-        settings = sorted({f"scale {one['scale']} on {one['data']['name']}" for one in _recorded(folder)})
+        settings = sorted({f"scale {run.record['scale']} on {run.record['data']['name']}" for run in recorded})
         return Replay(reason=f"no runs are recorded at {there}; there are: {', '.join(settings) or 'none'}")
-    same = [one for one in runs if digest in (None, one["data"]["digest"])]
+    same = [run for run in runs if digest in (None, run.setting[1])]
     return same or Replay(reason=f"the runs recorded at {there} used other images than these")
 
 
-def _of(scaled: Recipe, runs: Iterable[Record], compile: bool) -> Replay:
+def _of(scaled: Recipe, runs: Iterable[_Run], compile: bool) -> Replay:
     """Those of `runs` that are of this recipe, on the hardware that made the most of them."""
-    found = _by_hardware(scaled, runs, compile)
+    found = _by_setting(scaled, runs, compile)
     if not found:
         return Replay(reason=f"no runs of this recipe{', compiled,' * compile} are recorded: run it")
-    hardware, most = max(found.items(), key=lambda group: len(group[1]))
+    (hardware, _), most = max(found.items(), key=lambda group: len(group[1]))
     return Replay(tuple(most[seed] for seed in sorted(most)), hardware)
 
 
-def _by_hardware(scaled: Recipe, runs: Iterable[Record], compile: bool) -> dict[str, dict[int, Record]]:
-    """The runs of this recipe, by hardware and seed, at its level of TTA."""
-    wanted = _without_tta(asdict(scaled))
-    groups: dict[str, dict[int, Record]] = defaultdict(dict)
-    for record in runs:
-        same = record["runtime"]["compile"] == compile and _without_tta(record["recipe"]) == wanted
-        if same and scaled.tta in record["accuracies"]:
-            group = groups[_hardware(record["runtime"])]
+def _by_setting(scaled: Recipe, runs: Iterable[_Run], compile: bool) -> dict[tuple[str, str], dict[int, Record]]:
+    """The runs of this recipe at its level of TTA, by seed: those on the same hardware and images together."""
+    wanted = _training(asdict(scaled))
+    groups: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
+    for run in runs:
+        record = run.record
+        if run.training == wanted and record["runtime"]["compile"] == compile and scaled.tta in record["accuracies"]:
+            group = groups[run.setting]
             exact = record["recipe"]["tta"] == scaled.tta
             if exact or record["seed"] not in group:
                 group[record["seed"]] = record if exact else _at_level(record, scaled.tta)
@@ -128,18 +136,22 @@ def _level(tta: str) -> int:
     return list(TTA_WEIGHTS).index(tta)
 
 
-def _without_tta(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _training(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in recipe_parts(recipe).items() if name != "tta"}
 
 
-def _hardware(runtime: Mapping[str, Any]) -> str:
-    threads = f", {runtime['threads']} thread(s)" if runtime["device"] == "cpu" else ""
+def hardware(runtime: Mapping[str, Any]) -> str:
+    """A record's runtime in words."""
+    threads = f", {runtime['threads']} thread{'s' * (runtime['threads'] > 1)}" if runtime["device"] == "cpu" else ""
     return f"{runtime['name']}, {runtime['dtype']}{threads}{', compiled' * runtime['compile']}"
 
 
 @cache
-def _recorded(folder: Path) -> tuple[Record, ...]:
-    """All records in `folder`, each run once."""
+def _recorded(folder: Path) -> tuple[_Run, ...]:
+    """All runs in `folder`, each once: of two copies the one with its seconds."""
     records = [record for log in sorted(folder.glob("*.jsonl")) for record in runlog.load(log)]
-    timed = sorted(records, key=lambda record: record["seconds"] is None)  # of two copies the one with its seconds
-    return tuple({key(record): record for record in reversed(timed)}.values())
+    timed = sorted(records, key=lambda record: record["seconds"] is not None)
+    return tuple(
+        _Run(record, _training(record["recipe"]), (hardware(record["runtime"]), record["data"]["digest"]))
+        for record in {key(record): record for record in timed}.values()
+    )

@@ -49,7 +49,7 @@ def test_the_readme_says_what_is_there(recorded):
     files = {name: runlog.load(replay.FOLDER / f"{recorded.SCALE}-{name}.jsonl") for name in recorded.FILES}
     page = (replay.FOLDER / "README.md").read_text()
     assert recorded.MARK + recorded.table(files) in page
-    assert recorded.hardware([record for of in files.values() for record in of]) in page
+    assert recorded.made_on(record for of in files.values() for record in of) in page
 
 
 def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded, record, tmp_path, monkeypatch):
@@ -74,6 +74,10 @@ def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded
     page = (tmp_path / "README.md").read_text()
     assert "| laptop-few.jsonl | a few | `airbench94 --seeds 2` | 2 | of 1 | `abcdef0` |\n\nAfter.\n" in page
     assert "old" not in page
+    lines.append(tmp_path / "other", full(seed=1, name="another CPU"), "")
+    with pytest.raises(AirbenchError, match=r"several kinds: a processor, .*; another CPU, "):
+        recorded.pack([tmp_path / "busy"], [tmp_path / "other"])
+    assert len(runlog.load(tmp_path / "laptop-few.jsonl")) == 2  # nothing was written over
 
 
 @pytest.mark.parametrize(

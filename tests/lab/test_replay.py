@@ -24,7 +24,11 @@ def folder(record, tmp_path):
     levels = {"accuracies": LEVELS}
     log("a.jsonl", *(record(seed=seed, accuracy=0.7 + seed / 100) | levels for seed in (2, 0, 1)))
     short = replace(AIRBENCH94, epochs=5)
-    log("b.jsonl", *(record(short, seed=seed, accuracy=0.6) | levels for seed in (0, 1)), record(seed=1, accuracy=0.71))
+    log(
+        "b.jsonl",
+        *(record(short, seed=seed, accuracy=0.6) | levels for seed in (0, 1)),
+        record(seed=1, accuracy=0.71) | levels,
+    )
     mirrors = record(replace(RANDOM, tta="mirror"), accuracy=0.64)
     log("c.jsonl", mirrors | {"accuracies": {"none": 0.6, "mirror": 0.64}})
     log("d.jsonl", record(seed=7, name="another CPU"), record(seed=9, compile=True))
@@ -77,6 +81,15 @@ def test_scale_and_data_are_those_asked_for(folder):
     assert nothing.reason.endswith("there are: none")
     with pytest.raises(UsageError, match="scale=huge"):
         replay.lookup(AIRBENCH94, "huge", "cifar10", folder=folder)
+
+
+def test_a_name_does_not_mix_data_sets(folder, record):
+    other = [record(seed=seed) | {"data": {"name": "cifar10", "digest": "other"}, "epochs": []} for seed in (3, 4)]
+    for one in other:
+        lines.append(folder / "e.jsonl", one, "")
+    found = replay.lookup(AIRBENCH94, "laptop", "cifar10", folder=folder)
+    assert found.accuracies.keys() == {0, 1, 2}
+    assert {record["data"]["digest"] for record in found.records} == {"cifar10"}
 
 
 def test_a_data_set_is_known_by_its_images(folder, record, tmp_path):

@@ -40,10 +40,17 @@ def test_a_plan_says_what_is_to_do_and_makes_nothing(tmp_path, capsys):
     assert main(["sweep", "ladder", *SMOKE, "--seeds", "2", "--out", str(log), "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"scale smoke, builtin: 1,000 training and 500 test images; 1 process of 1 thread, .*float", out)
-    assert re.search(r"^\+ whitening +6\.3 +2 +0 +\d+\.\d$", out, re.MULTILINE)
+    assert re.search(r"^\+ whitening +6\.3 +2 +0 +0 +\d+\.\d$", out, re.MULTILINE)
     assert re.search(r"^16 runs: 0 in .*runs.jsonl; 16 to do, about \d+ (s|min)$", out, re.MULTILINE)
     assert "left out: + torch.compile: on a CPU" in out
-    assert not runs(log)
+    assert not log.exists()
+
+
+def test_a_compiled_ladder_has_one_rung_less(tmp_path, capsys):
+    """Its last two rungs differ in compilation alone."""
+    arguments = ["ladder", *SMOKE, "--compile", "--seeds", "1", "--out", str(tmp_path / "runs.jsonl"), "--dry-run"]
+    assert main(["sweep", *arguments]) == 0
+    assert "8 runs: 0 in" in capsys.readouterr().out
 
 
 def test_a_sweep_that_was_killed_goes_on_and_leaves_no_process(tmp_path):
@@ -81,7 +88,10 @@ def test_ctrl_c_ends_a_run_at_its_next_step_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert time.monotonic() - asked < 30
     assert f"1 of 2 runs are in {log}" in out
-    assert err.splitlines() == ["airbench: stopped: the same command goes on from here"]
+    assert err.splitlines() == [
+        "airbench: ending at the next step; Ctrl-C again ends at once",
+        "airbench: stopped: the same command goes on from here",
+    ]
     assert not worker.is_running()
     assert len(runs(log)) == 1
 
@@ -124,7 +134,12 @@ def test_variance_keeps_predictions(tmp_path):
         (["ladder", "--set", "epochs"], "cannot read 'epochs': write FIELD=VALUE"),
         (["ladder", "--set", "epochs=1,,2"], "epochs="),
         (["ladder", "--seeds", "0"], "seeds=0 is not legal: 1 or more"),
-        (["ladder", "--seed", "-1"], "seed=-1 is not legal"),
+        (["ladder", "--seed", "-1"], "seed=-1 with seeds=5 is not legal"),
+        (
+            ["ladder", "--seeds", "3000000000"],
+            "seed=0 with seeds=3000000000 is not legal: seeds are 0 to 2",
+        ),
+        (["ladder", "--threads", "0"], "threads=0 is not legal"),
         (["ladder", "--workers", "1000"], "workers=1000 is not legal"),
         (["ladder", "--address", "somewhere"], "--address is that of a Ray cluster: add --engine ray"),
         (["ladder", "--engine", "ray", "--workers", "2"], "--workers does not go with --engine ray"),
@@ -140,7 +155,7 @@ def test_a_wrong_request_is_one_line_before_anything_is_run(arguments, message, 
     assert main(["sweep", *arguments, *where]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"airbench: error: {message}")
-    assert not runs(log)
+    assert not log.exists()
 
 
 def test_a_log_is_needed(capsys):

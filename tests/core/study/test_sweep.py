@@ -66,7 +66,7 @@ def test_a_sweep_makes_each_run_once_and_goes_on_where_it_was(engine, log):
         *(("short", 0), ("random flip", 0)),  # seed after seed: a sweep that is stopped has whole comparisons
         *(("short", 1), ("random flip", 1)),
     ]
-    assert first.tasks == 4
+    assert first.total == 4
     make(first.todo[:3], engine, log)
     then = planned(engine, log, seeds=range(3))
     assert [(task.label, task.seed) for task in then.held] == [("short", 0), ("random flip", 0), ("short", 1)]
@@ -174,26 +174,60 @@ def test_a_log_of_something_else_is_refused(engine, log):
 
 def test_costs_are_the_median_of_a_recipes_runs_and_follow_flops_for_others(noise):
     costs = Costs(noise)
-    small = SCALES["smoke"].recipe(SHORT)
+    small = SCALES["smoke"].recipe(SHORT), False
+    long = replace(small[0], epochs=20 * small[0].epochs), False
+    ratio = training_flops(long[0], 192, 48) / training_flops(small[0], 192, 48)
     assert costs.expect(small) is None
     assert costs.total({small: 1}, 1) is None
     assert costs.total({}, 1) == 0
+    costs.guess(small[0], 3.0)
+    assert costs.expect(small) == 3
     for seconds in (1.0, 2.0, 9.0):
         costs.learn(small, seconds)
-    assert costs.expect(small) == 2
-    long = replace(small, epochs=20 * small.epochs)
-    flops = [training_flops(recipe, 192, 48) for recipe in (small, long)]
-    assert costs.expect(long) == pytest.approx(2 * flops[1] / flops[0])
+    assert costs.expect(small) == 2  # what was guessed does not count any more
+    assert costs.expect(long) == pytest.approx(2 * ratio)
     assert costs.expect(long) > 10
     assert costs.total({small: 6}, 1) == 12
     assert costs.total({small: 6}, 4) == 3
     assert costs.total({small: 1}, 4) == 2  # one run does not get faster by more slots
     assert costs.total({small: 6}, 1, underway=0.5) == 11
     assert costs.total({small: 2, long: 1}, 1) == pytest.approx(4 + costs.expect(long))
+    compiled = long[0], True
+    assert costs.expect(compiled) == costs.expect(long)  # nothing compiled was run yet
+    costs.learn((small[0], True), 1.0)
+    assert costs.expect(compiled) == pytest.approx(ratio)
+    assert costs.expect(long) == pytest.approx(2 * ratio)
 
 
 def test_a_plan_knows_what_its_runs_took(engine, log):
     make(planned(engine, log).todo[:1], engine, log)
     costs = planned(engine, log).costs
     (record,) = runlog.load(log)
-    assert costs.seconds == {SCALES["smoke"].recipe(SHORT): [record["seconds"]]}
+    assert costs.measured == {(SCALES["smoke"].recipe(SHORT), False): [record["seconds"]]}
+
+
+def test_variants_that_are_the_same_training_are_made_once(engine, log):
+    twice = planned(engine, log, [*VARIANTS, Variant("another name", SHORT)], range(1))
+    assert [task.label for task in twice.todo] == ["short", "random flip"]
+    assert twice.total == 2
+
+
+def test_two_sweeps_do_not_write_to_one_log(engine, log, float32, noise):
+    def second(outcome):
+        if outcome is not None:
+            with pytest.raises(AirbenchError, match=r"another sweep is writing to .*runs.jsonl"):
+                make(planned(engine, log).todo, Here(float32, noise), log)
+            make(planned(engine, log).todo[:1], Here(float32, noise), log.with_name("other.jsonl"))
+
+    make(planned(engine, log).todo[:1], engine, log, observer=second)
+    assert len(runlog.load(log)) == 1
+    make(planned(engine, log).todo, engine, log)  # the lock is free again
+
+
+def test_runs_that_are_not_alone_have_no_seconds(float32, noise, log):
+    beside = Here(float32, noise, alone=False)
+    make(planned(beside, log).todo[:1], beside, log)
+    (record,) = runlog.load(log)
+    assert record["seconds"] is None
+    assert [epoch["seconds"] for epoch in record["epochs"]] == [None] * len(record["epochs"])
+    assert not planned(beside, log).costs.measured
