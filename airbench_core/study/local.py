@@ -7,20 +7,15 @@ own. They are started anew, not forked: a fork of a process that has used a GPU 
 import json
 import os
 import queue
-import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import airbench_core
 from airbench_core.datasets import Dataset
 from airbench_core.devices import available_cores, available_memory
 from airbench_core.errors import AirbenchError, UsageError
@@ -29,6 +24,7 @@ from airbench_core.scales import scale_named
 from airbench_core.speed import estimate_seconds, measure_speed
 from airbench_core.study import runlog
 from airbench_core.study.engines import Outcome, Setting, Task, failure
+from airbench_core.study.process import Process
 from airbench_core.study.worker import Order
 
 # Bytes that a process on a CPU may come to need: measured for airbench96 in bfloat16 at full scale, where airbench94 in
@@ -55,8 +51,8 @@ class LocalEngine:
             self.devices = _gpus(runtime.device, workers)
         # On a CPU runs side by side share caches and memory, so that each takes longer than alone.
         self.setting = replace(setting, alone=runtime.device.type != "cpu" or len(self.devices) == 1)
-        self.processes: list[_Process] = []
-        self.news: queue.Queue[tuple[_Process, dict[str, Any] | None]] = queue.Queue()
+        self.processes: list[Process] = []
+        self.news: queue.Queue[tuple[Process, dict[str, Any] | None]] = queue.Queue()
         self.failed_starts = 0
 
     def __str__(self) -> str:
@@ -130,7 +126,7 @@ class LocalEngine:
             digest=self.data.digest,
             cores=self._cores(index),
         )
-        self.processes.append(_Process(index, order, self.news))
+        self.processes.append(Process(index, order, self.news))
 
     def _cores(self, index: int) -> tuple[int, ...]:
         """The cores that a process is bound to, so that its threads do not meet another's; none: any.
@@ -151,11 +147,11 @@ class LocalEngine:
         last = len(mine) - index * threads  # the system's own work prefers the first
         return tuple(mine[last - threads : last])
 
-    def _end(self, process: "_Process") -> None:
+    def _end(self, process: Process) -> None:
         self.processes.remove(process)
         process.end()
 
-    def _heard(self, process: "_Process", message: dict[str, Any] | None) -> Outcome | None:
+    def _heard(self, process: Process, message: dict[str, Any] | None) -> Outcome | None:
         """Take in what a process says; None: that it has ended."""
         if message is None or "error" in message:
             return self._died(process, None if message is None else message["error"])
@@ -174,7 +170,7 @@ class LocalEngine:
             return outcome
         return None
 
-    def _died(self, process: "_Process", error: str | None) -> Outcome | None:
+    def _died(self, process: Process, error: str | None) -> Outcome | None:
         """A process ended by itself: the run that it was at has failed. If it could not start, others do its share."""
         how = error or process.how_it_ended()
         self._end(process)
@@ -193,77 +189,7 @@ class LocalEngine:
         return Outcome(process.task, record, time.time() - process.since)
 
 
-class _Process:
-    """One of the processes, and the task that it is at."""
-
-    def __init__(self, index: int, order: Order, news: queue.Queue):
-        self.index = index
-        self.ready = False
-        self.task: Task | None = None
-        self.last: Task | None = None  # its recipe is set up, and maybe compiled
-        self.share, self.since = 0.0, 0.0
-        root = str(Path(airbench_core.__file__).parents[1])  # the same code, wherever the sweep was started
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = os.environ | {"OMP_NUM_THREADS": str(order.threads), "PYTHONPATH": os.pathsep.join(paths)}
-        # In a session of its own: Ctrl-C in the terminal is for the sweep, which then says what is to be done.
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "airbench_core.study.worker"],  # -P: nothing of the current folder
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
-        )
-        threading.Thread(target=self._read, args=(news,), daemon=True).start()
-        self._write(order.to_json())
-
-    def begin(self, task: Task) -> None:
-        self.task = self.last = task
-        self.share, self.since = 0.0, time.time()
-        self.send(recipe=task.recipe.changes(), seed=task.seed, compile=task.compile)
-
-    def send(self, **values: Any) -> None:
-        self._write(json.dumps(values))
-
-    def end(self) -> None:
-        """Its stdin ends, and with it the process."""
-        with suppress(OSError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(10 if self.ready else 0.1)
-        except subprocess.TimeoutExpired:  # it may still be importing
-            self.process.kill()
-            self.process.wait()
-
-    def how_it_ended(self) -> str:
-        try:
-            status = self.process.wait(1)
-        except subprocess.TimeoutExpired:
-            return "closed its output"
-        if status >= 0:
-            return f"ended with status {status}"
-        hint = " (is there enough memory?)" if -status == signal.SIGKILL else ""
-        return f"was killed by signal {-status}{hint}"
-
-    def _write(self, line: str) -> None:
-        with suppress(OSError, ValueError):  # it died: the reader will say so
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-
-    def _read(self, news: queue.Queue) -> None:
-        with self.process.stdout as lines:
-            for line in lines:
-                try:
-                    message = json.loads(line)
-                except ValueError:  # a library printed it before it could be stopped, or the process was killed at it
-                    print(line, end="", file=sys.stderr)
-                else:
-                    news.put((self, message))
-        news.put((self, None))
-
-
-def _choice(process: _Process, processes: Sequence[_Process], pending: Sequence[Task]) -> int:
+def _choice(process: Process, processes: Sequence[Process], pending: Sequence[Task]) -> int:
     """Which task `process` does next: the first; but compiled ones where they are compiled already."""
 
     def what(task: Task) -> tuple:

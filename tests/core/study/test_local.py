@@ -226,7 +226,7 @@ def test_one_process_a_gpu(setting, pictures, monkeypatch):
 
 def test_compiled_runs_stay_with_the_process_that_compiled_them():
     def process(last: Task | None):
-        made = object.__new__(local._Process)
+        made = object.__new__(local.Process)
         made.last = last
         return made
 
