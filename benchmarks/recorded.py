@@ -4,22 +4,26 @@
     python benchmarks/recorded.py pack LOG... [--timed LOG...]
 
 `pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
-defaults), rounds what is only drawn, and writes the files and the table in their README.md. Seconds are kept of the
+defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Seconds are kept of the
 runs in --timed logs alone, which were made with nothing else going on. It refuses runs of a changed checkout, and says
 which are missing.
 """
 
 import argparse
+import io
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from airbench_lab.replay import FOLDER, hardware
 
+from airbench_core.cli import main as main_of_airbench
 from airbench_core.cli.sweep import axes_from
 from airbench_core.errors import AirbenchError
 from airbench_core.scales import SCALES
@@ -127,6 +131,21 @@ def made_on(records: Iterable[Record]) -> str:
     return kinds.pop()
 
 
+def filled(page: str, files: str) -> str:
+    """The page with the table of the files after its mark, and after each comment with a report what that prints."""
+    page = re.sub(f"({re.escape(MARK)})(\\|.*\n)*", lambda found: found[1] + files, page)
+    return re.sub(r"(<!-- airbench (report .*) -->\n)(\|.*\n)*", lambda found: found[1] + report(found[2]), page)
+
+
+def report(command: str) -> str:
+    """What `airbench COMMAND --format markdown` prints in the folder of the recorded runs."""
+    words = [str(FOLDER / word) if word.endswith(".jsonl") else word for word in shlex.split(command)]
+    with redirect_stdout(io.StringIO()) as out:
+        if main_of_airbench([*words, "--format", "markdown"]):
+            raise AirbenchError(f"airbench {command} failed")
+    return out.getvalue()
+
+
 def pack(logs: list[Path], timed: list[Path]) -> None:
     runs = pool(logs, timed)
     files = {name: select(name, runs) for name in FILES}
@@ -135,9 +154,7 @@ def pack(logs: list[Path], timed: list[Path]) -> None:
         text = "".join(json.dumps(packed(record)) + "\n" for record in records)
         (FOLDER / f"{SCALE}-{name}.jsonl").write_text(text)
     readme = FOLDER / "README.md"
-    before, _, rest = readme.read_text().partition(MARK)
-    after = rest.partition("\n\n")[2]
-    readme.write_text(f"{before}{MARK}{table(files)}\n{after}")
+    readme.write_text(filled(readme.read_text(), table(files)))
     print(f"{sum(map(len, files.values()))} runs in {len(files)} files: {made}")
 
 

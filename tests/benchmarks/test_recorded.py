@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -48,14 +49,16 @@ def test_all_are_of_one_kind_and_of_clean_checkouts():
 def test_the_readme_says_what_is_there(recorded):
     files = {name: runlog.load(replay.FOLDER / f"{recorded.SCALE}-{name}.jsonl") for name in recorded.FILES}
     page = (replay.FOLDER / "README.md").read_text()
-    assert recorded.MARK + recorded.table(files) in page
+    assert page.count("<!-- airbench report ") > 3
+    assert recorded.filled(page, recorded.table(files)) == page
     assert recorded.made_on(record for of in files.values() for record in of) in page
 
 
 def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded, record, tmp_path, monkeypatch):
     monkeypatch.setattr(recorded, "FILES", {"few": ("a few", ["airbench94 --seeds 2"])})
     monkeypatch.setattr(recorded, "FOLDER", tmp_path)
-    (tmp_path / "README.md").write_text(f"# Title\n\n{recorded.MARK}| old |\n\nAfter.\n")
+    report = "<!-- airbench report laptop-few.jsonl -->\n"
+    (tmp_path / "README.md").write_text(f"# Title\n\n{recorded.MARK}| old |\n\nAfter.\n\n{report}| old |\n\nEnd.\n")
     epoch = {"epoch": 1, "epochs": 1.0, "train_loss": 2.123456789, "accuracy": 0.1234, "seconds": 3.14159}
     versions = {"airbench": "0", "commit": "abcdef0123", "torch": "2", "cuda": None}
 
@@ -73,6 +76,7 @@ def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded
     assert "proxy_keep" not in json.loads((tmp_path / "laptop-few.jsonl").read_text().splitlines()[0])["recipe"]
     page = (tmp_path / "README.md").read_text()
     assert "| laptop-few.jsonl | a few | `airbench94 --seeds 2` | 2 | of 1 | `abcdef0` |\n\nAfter.\n" in page
+    assert re.search(rf"{report}.* seconds .*\n.*\n\\| airbench94 \\| 2 \\| 70.00 % .* 10.12 \\|\n\nEnd.\n$", page)
     assert "old" not in page
     lines.append(tmp_path / "other", full(seed=1, name="another CPU"), "")
     with pytest.raises(AirbenchError, match=r"several kinds: a processor, .*; another CPU, "):
