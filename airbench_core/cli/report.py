@@ -6,7 +6,9 @@ from itertools import chain
 from pathlib import Path
 
 from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.scales import SCALES
 from airbench_core.study import runlog
+from airbench_core.study.studies import STUDIES, Study, study_named
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -14,9 +16,18 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "report",
         help="what run logs say: accuracies, differences, epochs to a target, with intervals",
         description="A table of the runs in one or more logs: a row for each recipe and runtime, with n and 95 % "
-        "intervals. A NAME is what stands in a table's first column.",
+        "intervals. A NAME is what stands in a table's first column: a published recipe with the fields in which the "
+        "row's differs, as they were asked for, before the scale; with --study what the study calls it.",
     )
-    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="what `airbench train --out LOG` wrote")
+    parser.add_argument(
+        "logs", type=Path, nargs="+", metavar="LOG", help="what `airbench sweep` or `airbench train --out LOG` wrote"
+    )
+    parser.add_argument(
+        "--study",
+        metavar="STUDY",
+        help=f"only the runs of this study, by the names of its variants and in their order: {', '.join(STUDIES)}, or "
+        "a recipe; those trained with other epochs than the study's are its runs too",
+    )
     parser.add_argument(
         "--baseline",
         metavar="NAME",
@@ -34,7 +45,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         type=float,
         metavar="ACCURACY",
         help="instead: the epochs that take each recipe to this mean accuracy, such as 0.94, between the epochs that "
-        "it was trained with; NAMEs are without epochs",
+        "it was trained with, as the scale shortened them; NAMEs are without epochs",
     )
     other.add_argument(
         "--variance",
@@ -54,19 +65,28 @@ def run(args: argparse.Namespace) -> int:
     from airbench_core.study import groups, keys  # here and below: scipy is slow to import
 
     _check(args)
-    records, failed = _load(args.logs)
-    failures = groups.failures(failed, records)
+    study = None if args.study is None else study_named(args.study)
+    records, failed = logged = _load(args.logs)
+    left_out = 0
+    if study is not None:
+        records, failed = (groups.of_study(some, study) for some in logged)
+        left_out = len({keys.key(run) for run in chain(*logged)} - {keys.key(run) for run in chain(records, failed)})
+    if left_out and not records and not failed:
+        raise UsageError(f"study={args.study}: none of the {left_out} runs in the log is of it")
+    failures = groups.failures(failed, records, study)
     if not records:
         logs, why = ", ".join(map(str, args.logs)), "; ".join(map(str, failures[:3])) + "; ..." * (len(failures) > 3)
         raise AirbenchError(f"no run in {logs} succeeded: {why or 'nothing is logged there'}")
     keys.one_setting([*records, *failed], device=False)
-    table = _table(records, args)
+    table = _table(records, study, args)
     if args.format == "text":
         print(_about(records, args))
     print(table)
+    beside = sys.stdout if args.format == "text" else sys.stderr
     for some in failures:
-        n = len(some.seeds)
-        print(f"{n} run{'s' * (n > 1)} failed: {some}", file=sys.stdout if args.format == "text" else sys.stderr)
+        print(f"{_runs(len(some.seeds))} failed: {some}", file=beside)
+    if left_out:
+        print(f"{_runs(left_out)} left out: not of the study {args.study}", file=beside)
     return 0
 
 
@@ -77,19 +97,23 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("argument --root: only with --variance, whose labels it finds")
 
 
-def _table(records: list[dict], args: argparse.Namespace) -> str:
+def _runs(n: int) -> str:
+    return f"{n} run{'s' * (n > 1)}"
+
+
+def _table(records: list[dict], study: Study | None, args: argparse.Namespace) -> str:
     if args.variance:
         from airbench_core.study import report_variance as report
 
-        rows = report.rows(records, report.labels_of(records, args.root), args.tta)
+        rows = report.rows(records, report.labels_of(records, args.root), args.tta, study)
     elif args.target is not None:
         from airbench_core.study import report_epochs as report
 
-        rows = report.rows(records, args.target, args.baseline, args.tta)
+        rows = report.rows(records, args.target, args.baseline, args.tta, study)
     else:
         from airbench_core.study import report
 
-        rows = report.rows(records, args.baseline, args.tta, args.reference)
+        rows = report.rows(records, args.baseline, args.tta, args.reference, study)
     return report.table(rows, args.format)
 
 
@@ -102,4 +126,7 @@ def _load(logs: list[Path]) -> tuple[list[dict], list[dict]]:
 def _about(records: list[dict], args: argparse.Namespace) -> str:
     first, devices = records[0], ", ".join(sorted({record["runtime"]["name"] for record in records}))
     level = "" if args.variance else f"; accuracy with TTA {args.tta or 'as trained'}"
-    return f"{first['data']['name']}, scale {first['scale']}, {devices}{level}"
+    epochs, scale = "", SCALES.get(first["scale"])
+    if scale and scale.epochs != 1 and (args.target is not None or args.reference is not None):
+        epochs = f"; epochs as trained, {scale.epochs:g} times those asked for"
+    return f"{first['data']['name']}, scale {first['scale']}, {devices}{level}{epochs}"

@@ -13,6 +13,7 @@ from airbench_core.study.keys import one_setting
 from airbench_core.study.layout import FEW, Column, bounds, number, percent, percents
 from airbench_core.study.speedup import ENOUGH, TOO_NARROW, equivalent_epochs
 from airbench_core.study.statistics import difference, mean_interval
+from airbench_core.study.studies import Study
 
 Interval = tuple[float, float] | None
 
@@ -23,8 +24,8 @@ class Row:
 
     Accuracies and their differences from the baseline, paired by seed, are in 0..1; seconds are the median of the runs
     whose time may be quoted, None where none may.
-    worth: how many epochs of `reference` give the same accuracy (see `equivalent_epochs`); worth_paired: drawn seed by
-    seed with it; speedup: worth over the recipe's own epochs, the effective speedup of arXiv:2404.00498.
+    worth: how many epochs of `reference`, as scaled, give the same accuracy (see `equivalent_epochs`); worth_paired:
+    drawn seed by seed with it; speedup: worth over the recipe's own epochs, the effective speedup of arXiv:2404.00498.
     Intervals are None below two runs, or pairs; those of worth and speedup are open (from 0, to infinity) where they
     leave what was measured of the reference. What is compared is None for the baseline or reference itself, and where
     none is asked for; a worth that is not known is None too, and `note` says why.
@@ -63,19 +64,24 @@ WORTH = (
 
 
 def rows(
-    records: Iterable[Record], baseline: str | None = None, tta: str | None = None, reference: str | None = None
+    records: Iterable[Record],
+    baseline: str | None = None,
+    tta: str | None = None,
+    reference: str | None = None,
+    study: Study | None = None,
 ) -> list[Row]:
-    """A row for each recipe and runtime in `records`, in the order in which they were first run.
+    """A row for each recipe and runtime in `records`, in the order in which they come first.
 
     baseline: the name, as in a row's `recipe`, of the one that others are compared with. tta: at this level instead of
     the recipe's own. reference: the name, without epochs, of a recipe that was trained for several lengths, in whose
-    epochs the others are stated. A seed that was run more than once counts once, the last time. Raises UsageError for
-    runs of several scales or data sets, a baseline or reference that is not there, a reference with fewer than two
-    lengths of two runs, and a level that a run lacks.
+    epochs, as scaled, the others are stated. study: it names the runs, all of which are its (`groups.of_study`). A seed
+    that was run more than once counts once, the last time. Raises UsageError for runs of several scales or data sets, a
+    baseline or reference that is not there, a reference with fewer than two lengths of two runs, a level that a run
+    lacks, and a run that is not of the study.
     """
     records = list(records)
     one_setting(records, device=False)
-    groups = by_name(records)
+    groups = by_name(records, study)
     measured = {recipe: accuracies(runs, recipe, tta) for recipe, runs in groups.items()}
     compared: dict[str, dict[str, Any]] = {recipe: {} for recipe in groups}
     if baseline is not None:
@@ -83,7 +89,7 @@ def rows(
         for recipe in groups.keys() - {baseline}:
             compared[recipe] |= _difference(measured[baseline], measured[recipe])
     if reference is not None:
-        lengths, of_reference = _reference(records, reference, tta)
+        lengths, of_reference = _reference(records, reference, tta, study)
         for recipe, runs in groups.items():
             epochs = budget(next(iter(runs.values())))
             compared[recipe]["reference"] = reference
@@ -132,9 +138,11 @@ def _difference(base: dict[int, float], own: dict[int, float]) -> dict[str, Any]
     }
 
 
-def _reference(records: list[Record], reference: str, tta: str | None) -> tuple[dict[float, Runs], Curve]:
+def _reference(
+    records: list[Record], reference: str, tta: str | None, study: Study | None
+) -> tuple[dict[float, Runs], Curve]:
     """The runs of the reference at each of its lengths, and their curve."""
-    lengths = by_budget(records)
+    lengths = by_budget(records, study)
     check_named("reference", reference, lengths)
     measured = curve(lengths[reference], reference, tta)
     if len(measured) < 2:

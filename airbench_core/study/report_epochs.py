@@ -11,13 +11,15 @@ from airbench_core.study.groups import Record, Runs, by_budget, check_named, cur
 from airbench_core.study.keys import one_setting
 from airbench_core.study.layout import Column, bounds, number
 from airbench_core.study.speedup import ENOUGH, TOO_NARROW, epochs_to_target, speedup_to_target
+from airbench_core.study.studies import Study
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """The trainings of one recipe and runtime, by a name without epochs: how many epochs take it to `target`, 0..1.
 
-    budgets: the epochs of these trainings, as scaled; runs: how many are of each. n: of the budget that has the fewest.
+    budgets: the epochs of these trainings, as scaled, as all epochs here; runs: how many are of each. n: of the
+    budget that has the fewest.
     ratio: how many times fewer epochs than those of `baseline`; paired: drawn seed by seed with it (see
     `speedup_to_target`). Intervals are open where they leave what was measured: from 0, to infinity.
     What is not known is None, and `note` says why.
@@ -38,18 +40,25 @@ class Row:
     note: str = ""
 
 
-def rows(records: Iterable[Record], target: float, baseline: str | None = None, tta: str | None = None) -> list[Row]:
-    """A row for each recipe and runtime in `records`, in the order in which they were first run.
+def rows(
+    records: Iterable[Record],
+    target: float,
+    baseline: str | None = None,
+    tta: str | None = None,
+    study: Study | None = None,
+) -> list[Row]:
+    """A row for each recipe and runtime in `records`, in the order in which they come first.
 
     baseline: the name, as in a row's `recipe`, of the one whose epochs are divided by the others'. tta: the accuracy at
-    this level instead of the recipe's own. Raises UsageError for runs of several scales or data sets, a target that is
-    no accuracy, a baseline that is not there, and a level that a run lacks.
+    this level instead of the recipe's own. study: it names the runs, all of which are its (`groups.of_study`). Raises
+    UsageError for runs of several scales or data sets, a target that is no accuracy, a baseline that is not there, a
+    level that a run lacks, and a run that is not of the study.
     """
     records = list(records)
     one_setting(records, device=False)
     if not 0 <= target <= 1:
         raise UsageError(f"target={target:g} is not legal: an accuracy from 0 to 1, such as 0.94")
-    groups = by_budget(records)
+    groups = by_budget(records, study)
     if baseline is not None:
         check_named("baseline", baseline, groups)
     curves = {recipe: curve(budgets, recipe, tta) for recipe, budgets in groups.items()}

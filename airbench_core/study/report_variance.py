@@ -21,6 +21,7 @@ from airbench_core.study.groups import Record, by_name
 from airbench_core.study.keys import one_setting
 from airbench_core.study.layout import FEW, Column, number, percent, percents
 from airbench_core.study.statistics import mean_interval
+from airbench_core.study.studies import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +65,19 @@ COLUMNS = (
 )
 
 
-def rows(records: Iterable[Record], labels: NDArray[np.integer], tta: str | None = None) -> list[Row]:
+def rows(
+    records: Iterable[Record], labels: NDArray[np.integer], tta: str | None = None, study: Study | None = None
+) -> list[Row]:
     """A row for each recipe and runtime in `records`, and each level of TTA (or only `tta`) that is in its predictions.
 
-    labels: (N,) of the test images, see `labels_of`. Runs without predictions are left out. Raises UsageError for
-    runs of several scales or data sets, where no run has predictions (at that level), and labels that do not fit.
+    labels: (N,) of the test images, see `labels_of`. study: it names the runs, all of which are its
+    (`groups.of_study`). Runs without predictions are left out. Raises UsageError for runs of several scales or data
+    sets, where no run has predictions (at that level), labels that do not fit, and a run that is not of the study.
     """
     records = list(records)
     one_setting(records, device=False)
     found = []
-    for recipe, runs in by_name(record for record in records if "predictions" in record).items():
+    for recipe, runs in by_name((record for record in records if "predictions" in record), study).items():
         kept = [runlog.predictions(record) for record in runs.values()]
         for level in TTA_WEIGHTS if tta is None else (tta,):
             predicted = [run[level] for run in kept if level in run]

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from airbench_core import AIRBENCH94, AIRBENCH95, AIRBENCH96, BASELINE, RECIPES, UsageError
+from airbench_core import AIRBENCH94, AIRBENCH95, AIRBENCH96, BASELINE, RECIPES, SCALES, UsageError
 from airbench_core.study import groups, runlog
+from airbench_core.study.studies import STUDIES, Study, Variant, grid, study_named
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 FLIP = replace(AIRBENCH94, flip="random")
@@ -14,20 +15,32 @@ FLIP = replace(AIRBENCH94, flip="random")
     ("recipe", "name"),
     [
         *((recipe, name) for name, recipe in RECIPES.items()),
-        (replace(BASELINE, epochs=9.9), "baseline epochs=3.96"),
+        (replace(BASELINE, epochs=9.9), "baseline epochs=9.9"),
         (replace(AIRBENCH94, bias_scale=1, tta="none"), "airbench94 bias_scale=1 tta=none"),
         (replace(AIRBENCH94, whiten_bias_epochs=None), "airbench94 whiten_bias_epochs=none"),
-        (replace(AIRBENCH94, widths=(64, 256, 384)), "airbench94 widths=16x64x96"),
+        (replace(AIRBENCH94, widths=(64, 256, 384)), "airbench94 widths=64x256x384"),
+        (replace(AIRBENCH94, proxy_keep=512), "airbench94 proxy_keep=512"),  # and its widths are then scaled
     ],
 )
 def test_a_recipe_is_named_after_the_nearest_published_one(recipe, name, record):
     assert groups.recipe_name(record(recipe)) == name
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", RECIPES)
+def test_runs_are_called_as_the_sweep_called_them(name, scale, record):
+    """As asked for, at each scale."""
+    axes = {"epochs": (2, 9.9, 1 / 3), "lr": (RECIPES[name].lr, 0.125), "batch_size": (RECIPES[name].batch_size, 960)}
+    variants = grid([Variant(name, RECIPES[name])], axes)
+    assert f"{name} epochs=2 batch_size=960 lr=0.125" in [variant.label for variant in variants]
+    runs = [record(variant.recipe, scale=scale) for variant in variants]
+    assert groups.names(runs) == [variant.label for variant in variants]
+
+
 def test_numbers_that_are_one_but_for_rounding_have_one_name_and_others_do_not(record):
     run, near, far = record(), record(), record()
-    near["recipe"]["epochs"], far["recipe"]["epochs"] = 3.96, 3.960001
-    assert groups.names([run, near, far]) == ["airbench94", "airbench94", "airbench94 epochs=3.960001"]
+    near["recipe"]["epochs"], far["recipe"]["epochs"] = 3.96, 3.960002
+    assert groups.names([run, near, far]) == ["airbench94", "airbench94", "airbench94 epochs=9.900005"]
 
 
 def test_a_field_that_an_old_record_lacks_is_at_its_default(record):
@@ -124,8 +137,12 @@ def test_a_curve_names_seeds_only_where_they_are_the_same_at_all_its_lengths(rec
 
 
 def test_scales_of_ones_own_are_named_too(record):
+    """As trained: what such a scale did is not known."""
     own = record(AIRBENCH95, scale="full") | {"scale": "my own"}
     assert groups.recipe_name(own) == "airbench95"
+    shorter = record(replace(AIRBENCH94, epochs=5), scale="full") | {"scale": "my own"}
+    assert groups.recipe_name(shorter) == "airbench94 epochs=5"
+    assert groups.names([shorter], study=study_named("airbench94")) == ["airbench94 epochs=5"]
 
 
 def failed(record, kind="diverged", message="the training loss is nan after epoch 1: lower lr") -> dict:
@@ -143,9 +160,9 @@ def test_failures_of_one_recipe_and_kind_are_told_together(record):
         ]
     )
     assert list(map(str, found)) == [
-        "airbench94 lr=126 (seeds 3, 4): diverged: the training loss is nan after epoch 1: lower lr",
+        "airbench94 lr=90 (seeds 3, 4): diverged: the training loss is nan after epoch 1: lower lr",
         "airbench94 (seed 1): died: killed by signal 9",
-        "airbench94 lr=126, compiled (seed 5): diverged: the training loss is nan after epoch 1: lower lr",
+        "airbench94 lr=90, compiled (seed 5): diverged: the training loss is nan after epoch 1: lower lr",
     ]
 
 
@@ -172,3 +189,65 @@ def test_the_recorded_runs_are_named():
     found = groups.by_name(runlog.load(RESULTS / "laptop-cifar10.jsonl"))
     assert {len(runs) for runs in found.values()} == {5}
     assert "airbench94 whiten=false" in found
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_calls_its_runs_as_its_variants_and_has_them_in_its_order(study, scale, record):
+    variants = STUDIES[study].variants()
+    runs = [record(variant.recipe, scale=scale, compile=variant.compile) for variant in reversed(variants)]
+    found = groups.of_study([record(replace(AIRBENCH94, depth=3), scale=scale), *runs], STUDIES[study])
+    assert groups.names(found, study=STUDIES[study]) == [variant.label for variant in variants]
+
+
+def test_a_studys_runs_of_other_lengths_are_its_own(record):
+    """Under their variant, by epochs; with a label where another variant has these epochs."""
+    flip = STUDIES["flip"]
+    runs = [record(replace(FLIP, epochs=epochs), accuracy=epochs) for epochs in (20, 14, 9.9, 7)]
+    found = groups.of_study([record(AIRBENCH94), record(replace(AIRBENCH94, epochs=100)), *runs], flip)
+    random = "airbench94 flip=random"
+    assert list(groups.by_name(found, flip)) == [
+        *(f"{random} epochs=7", random, f"{random} epochs=14", "airbench94", "airbench94 epochs=100"),
+        f"{random} epochs=20",
+    ]
+    assert {name: list(lengths) for name, lengths in groups.by_budget(found, flip).items()} == {
+        random: [2.8, 3.96, 5.6, 8],
+        "airbench94": [3.96, 40],
+    }
+    ladder = STUDIES["ladder"]
+    assert groups.names([record(replace(AIRBENCH94, epochs=7))], study=ladder) == ["+ alternating flip epochs=7"]
+
+
+def test_a_run_that_a_study_lacks_is_not_its(record):
+    new = record()
+    new["recipe"]["sharpness_aware"] = True
+    others = [new, record(replace(AIRBENCH94, depth=3)), record(BASELINE, scale="full") | {"scale": "laptop"}]
+    assert groups.of_study(others, STUDIES["ladder"]) == []
+    with pytest.raises(UsageError, match=r"^a run of airbench94 depth=3 is not of the study"):
+        groups.names(others[1:], study=STUDIES["ladder"])
+
+
+def test_a_study_says_compiled_only_where_its_label_does_not(record):
+    ladder = STUDIES["ladder"]
+    runs = [record(), record(compile=True), record(BASELINE), record(BASELINE, compile=True)]
+    assert groups.names(runs, study=ladder) == [
+        *("+ alternating flip", "+ torch.compile"),
+        *("baseline", "baseline, compiled"),
+    ]
+    assert groups.names(runs[3:], study=ladder) == ["baseline"]
+    compiled = Study("compiled alone", lambda: [Variant("fast", AIRBENCH94, compile=True)])
+    assert groups.of_study(runs, compiled) == [runs[1]]  # an eager run is not what is called compiled
+
+
+def test_a_seed_that_was_run_again_counts_once_also_in_a_study(record):
+    runs = groups.of_study([record(accuracy=0.7), record(BASELINE), record(accuracy=0.6)], STUDIES["ladder"])
+    found = groups.by_name(runs, STUDIES["ladder"])
+    assert {name: [run["accuracy"] for run in some.values()] for name, some in found.items()} == {
+        "baseline": [0.7],
+        "+ alternating flip": [0.6],
+    }
+
+
+def test_failures_are_named_by_the_study_too(record):
+    (found,) = groups.failures([failed(record(replace(BASELINE, epochs=7)))], [record()], STUDIES["ladder"])
+    assert found.name == "baseline epochs=7"
