@@ -144,7 +144,7 @@ def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
     for task in planned.diverged:
         print(f"airbench: {task.label}, seed {task.seed} diverged earlier", file=sys.stderr)
     finished = len(planned.held) + observer.done - len(failed)
-    how = " --variance" * study_named(args.study).predictions
+    how = " --variance" if study_named(args.study).predictions else f" --study {args.study}" * (args.study in STUDIES)
     then = f": `airbench report {args.out}{how}` shows what they say" if finished else ""
     say(f"{finished} of {planned.total} runs are in {args.out}{then}")
     if missing:
