@@ -1,16 +1,21 @@
-"""The engine for many machines: a Ray cluster, each run a Ray task that asks for one GPU, or for a CPU's cores.
+"""The engine for many machines: Ray actors, each a process that has one GPU, or a CPU's cores, and makes run after run.
 
-Ray brings what a cluster needs: it finds free devices, starts processes there and keeps them for the next run (so that
-compilation is paid once in each), and gives a run whose machine was lost to another. This process alone writes the
-log, so a run is in it once or not at all. How a cluster is started, on a few machines, SLURM, Kubernetes or a cloud:
-README.md beside this file.
+Ray finds free devices, starts processes there and says when one is lost. What each does next is decided here: a run is
+given to a process that is ready, and to the next one if that is lost. Ray's own retries are off, and this process alone
+writes the log, so a run is in it once or not at all. How a cluster is started, on a few machines, SLURM, Kubernetes or
+a cloud: README.md beside this file.
 """
 
+import math
 import os
 import socket
+import sys
+import textwrap
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -20,7 +25,7 @@ from airbench_core.devices import DTYPES, Runtime
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.study import runlog
-from airbench_core.study.engines import Outcome, Runner, Setting, Task, failure
+from airbench_core.study.engines import Outcome, Runner, Setting, Task, choice, failure
 
 # What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -31,7 +36,9 @@ try:
 except ImportError as missing:
     raise UsageError('Ray is not installed: pip install -e ".[cluster]", here and on the machines') from missing
 
-MACHINES_LOST = 5  # how often a run is begun again, elsewhere, when its process is lost
+MACHINES_LOST = 5  # how often a run is begun again, in another process, when its process is lost
+STARTS = 3  # how often in a row a process may fail to start, until its place is given up
+PATIENCE = 120.0  # seconds that a machine may take to answer, and that pass until a person is told what is awaited
 
 
 class RayEngine:
@@ -62,7 +69,8 @@ class RayEngine:
             ray.shutdown()
             raise
         runtime = Runtime(device=torch.device(self.device), dtype=DTYPES[self.described[0]["dtype"]], threads=threads)
-        self.setting = Setting(scale=scale, runtime=runtime, race=race, predictions=predictions)
+        alone = self.device == "cuda"  # on a CPU others, of this cluster or not, may be busy on the same machine
+        self.setting = Setting(scale=scale, runtime=runtime, alone=alone, race=race, predictions=predictions)
 
     def _look_around(self, device: str, dtype: str, threads: int) -> None:
         """What the machines are, and how many runs have room on them."""
@@ -75,16 +83,20 @@ class RayEngine:
         able = [node for node in nodes if node["Resources"].get(kind, 0) >= each]
         if not able:
             raise UsageError(f"none of the cluster's {len(nodes)} machine(s) has {each} {kind}(s), for one run")
+        answers = _ask([node["NodeID"] for node in able], device, dtype, threads)
+        able = [node for node in able if node["NodeID"] in answers]
         self.device, self.machines = device, len(able)
         self._slots = sum(int(node["Resources"][kind]) // each for node in able)
-        self.needs = {"num_gpus": 1, "num_cpus": 1} if device == "cuda" else {"num_cpus": threads}
-        self.described = _ask([node["NodeID"] for node in able], device, dtype, threads)
+        self.needs = {"num_gpus": 1, "num_cpus": 0} if device == "cuda" else {"num_cpus": threads}
+        found = list(answers.values())
+        self.described = [about for index, about in enumerate(found) if about not in found[:index]]
 
     def __enter__(self) -> "RayEngine":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        ray.shutdown()
+        with suppress(Exception):  # it would hide the error that ended the sweep
+            ray.shutdown()
 
     def __str__(self) -> str:
         runtime = self.setting.runtime
@@ -105,42 +117,177 @@ class RayEngine:
         return 0.0
 
     def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome | None]:
-        remote = ray.remote(max_retries=MACHINES_LOST, **self.needs)(_attempt)
-        shared = [ray.put(self.data)]  # in a list it is fetched by processes that lack it, not for every run
-        # Compiled runs of one recipe follow each other, since a process keeps what it compiled last.
-        order = {recipe: index for index, recipe in enumerate(dict.fromkeys(task.recipe for task in tasks))}
-        ordered = sorted(tasks, key=lambda task: order[task.recipe] if task.compile else -1)
-        running = {remote.remote(self.setting, shared, task): task for task in ordered}
+        work = _Work(self, tasks)
         try:
-            while running and not stop.is_set():
-                done, _ = ray.wait(list(running), timeout=1)
-                for reference in done:
-                    yield self._outcome(reference, running.pop(reference))
+            while work.left and not stop.is_set():
+                work.hand_out()
+                yield from work.news(timeout=1)
                 yield None
+            yield from work.news(timeout=0)  # after `stop`: what was done already
         finally:
-            for reference in running:
-                ray.cancel(reference)
+            work.end()
 
-    def _outcome(self, reference: "ray.ObjectRef", task: Task) -> Outcome:
+
+class _Work:
+    """The tasks of a sweep, and the slots that they are given to."""
+
+    def __init__(self, engine: RayEngine, tasks: Sequence[Task]):
+        self.engine, self.pending = engine, list(tasks)
+        self.lost: Counter[Task] = Counter()  # how often the process of each was lost
+        # In a list it is fetched by the actor itself. Ray would start an actor again, and its run, on its own account.
+        shared, once = [ray.put(engine.data)], {"max_restarts": 0, "max_task_retries": 0}
+        actor = ray.remote(**once, **engine.needs)(_Actor)
+        self.slots = [
+            _Slot(lambda: actor.remote(engine.setting, shared)) for _ in range(min(engine.slots, len(self.pending)))
+        ]
+        self.idle_since = time.monotonic()  # when a process was last ready; never, once a person was told
+
+    @property
+    def left(self) -> bool:
+        return bool(self.pending) or any(slot.task for slot in self.slots)
+
+    def hand_out(self) -> None:
+        """Give tasks to the slots that are free."""
+        for slot in self.slots:
+            if slot.ready and slot.task is None and self.pending:
+                others = [other.last for other in self.slots if other is not slot]
+                slot.begin(self.pending.pop(choice(self.pending, slot.last, others)))
+        if any(slot.ready for slot in self.slots):
+            self.idle_since = time.monotonic()
+        elif time.monotonic() - self.idle_since > PATIENCE:
+            _tell(f"no process has started for {PATIENCE:.0f} s: is there room? `ray status` shows what is in use")
+            self.idle_since = math.inf
+
+    def news(self, timeout: float) -> Iterator[Outcome]:
+        """The outcomes there are, awaited until there is any news; what was lost goes back, and is replaced."""
+        slots = {slot.awaited: slot for slot in self.slots if slot.awaited is not None}
+        if not slots:
+            return
+        ray.wait(list(slots), timeout=timeout)
+        done, _ = ray.wait(list(slots), num_returns=len(slots), timeout=0)
+        for reference in done:
+            outcome = self._heard(slots[reference])
+            if outcome is not None:
+                yield outcome
+
+    def end(self) -> None:
+        for slot in self.slots:
+            slot.end()
+
+    def _heard(self, slot: "_Slot") -> Outcome | None:
+        task, reference = slot.task, slot.awaited
+        slot.task = slot.awaited = None
         try:
-            return Outcome(task, *ray.get(reference))
+            answer = ray.get(reference)
         except ray.exceptions.RayError as error:
-            first = str(error).strip().splitlines()[0]
-            failed = runlog.Failed("died", f"its process was lost {MACHINES_LOST + 1} times ({first})")
-            data = self.data.name, self.data.digest
-            return Outcome(task, failure(task, self.setting.scale, data, self.described[0], time.time(), failed), 0.0)
+            if task is None:
+                self._not_started(slot, _reason(error))
+                return None
+            if isinstance(error, ray.exceptions.RayTaskError):  # raised, so that another process would do so too
+                outcome = self._failed(slot, task, "error", _reason(error))
+            else:
+                outcome = self._lost(slot, task, _reason(error))
+        else:
+            if task is None:
+                slot.ready, slot.failed_starts = True, 0
+                return None
+            outcome = Outcome(task, *answer)
+            if not outcome.failed or outcome.failed["kind"] != "error":
+                return outcome
+        self._replace(slot)  # after an error too: a GPU's context may be broken for good
+        return outcome
+
+    def _lost(self, slot: "_Slot", task: Task, reason: str) -> Outcome | None:
+        self.lost[task] += 1
+        _tell(f"the process of {task.label}, seed {task.seed} was lost ({reason})")
+        if self.lost[task] > MACHINES_LOST:
+            return self._failed(slot, task, "died", f"its process was lost {self.lost[task]} times ({reason})")
+        self.pending.insert(0, task)
+        return None
+
+    def _failed(self, slot: "_Slot", task: Task, kind: str, message: str) -> Outcome:
+        engine, failed = self.engine, runlog.Failed(kind, message)
+        data = engine.data.name, engine.data.digest
+        record = failure(task, engine.setting.scale, data, engine.described[0], slot.since, failed)
+        return Outcome(task, record, time.time() - slot.since)
+
+    def _not_started(self, slot: "_Slot", reason: str) -> None:
+        slot.failed_starts += 1
+        _tell(f"a process of the sweep could not start, {slot.failed_starts} of {STARTS} times: {reason}")
+        if slot.failed_starts < STARTS:
+            self._replace(slot)
+            return
+        self.slots.remove(slot)
+        if not self.slots:
+            raise AirbenchError(f"no process of the sweep can start on the cluster: {reason}")
+
+    def _replace(self, slot: "_Slot") -> None:
+        slot.end()
+        if self.pending:
+            slot.start()
+        else:
+            self.slots.remove(slot)
 
 
-_runner: Runner | None = None  # of this process, which Ray keeps for one sweep
+class _Slot:
+    """Where one run goes on at a time: an actor, which may wait for room yet, and what it was told last.
+
+    A method of an actor is called when its `__init__` is done. So it is `ready` when an answer to that is there.
+    """
+
+    def __init__(self, make):
+        self.make = make
+        self.failed_starts = 0
+        self.start()
+
+    def start(self) -> None:
+        self.ready = False
+        self.task: Task | None = None
+        self.last: Task | None = None  # its recipe is set up, and maybe compiled
+        self.since = 0.0
+        self.actor = self.make()
+        self.awaited: ray.ObjectRef | None = self.actor.ready.remote()
+
+    def begin(self, task: Task) -> None:
+        self.task = self.last = task
+        self.since = time.time()
+        self.awaited = self.actor.attempt.remote(task)
+
+    def end(self) -> None:
+        with suppress(Exception):  # it may be gone, or the cluster
+            ray.kill(self.actor)
 
 
-def _attempt(setting: Setting, shared: list, task: Task) -> tuple[dict[str, Any], float]:
-    """On one of the machines: the run's record, and its seconds."""
-    global _runner
-    started = time.perf_counter()
-    if _runner is None:
-        _runner = Runner(setting, ray.get(shared[0]))
-    return _runner.attempt(task), time.perf_counter() - started
+class _Actor:
+    """A process on one of the machines."""
+
+    def __init__(self, setting: Setting, shared: list):
+        self.runner = Runner(setting, ray.get(shared[0]))
+
+    def ready(self) -> None:
+        pass
+
+    def attempt(self, task: Task) -> tuple[dict[str, Any], float]:
+        """The run's record, and its seconds."""
+        started = time.perf_counter()
+        record = self.runner.attempt(task)
+        return record, time.perf_counter() - started - self.runner.setup
+
+
+def _tell(line: str) -> None:
+    print(f"airbench: {line}", file=sys.stderr, flush=True)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line: Ray says it in many."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        kind = "" if isinstance(error.cause, AirbenchError) else f"{type(error.cause).__name__}: "
+        reason = f"{kind}{error.cause}".strip().splitlines()[0]
+    else:
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+        # The last of a traceback; or else the first says that an actor died, the second how.
+        reason = lines[-1 if getattr(error, "actor_init_failed", False) else min(1, len(lines) - 1)]
+    return textwrap.shorten(reason, 200, placeholder=" ...")
 
 
 def _join(address: str) -> None:
@@ -163,20 +310,36 @@ def _knock(address: str) -> None:
     socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
-def _ask(nodes: Sequence[str], device: str, dtype: str, threads: int) -> list[Mapping[str, Any]]:
-    """What the machines are, without repetitions, all in the precision of the first."""
+def _ask(nodes: Sequence[str], device: str, dtype: str, threads: int) -> dict[str, Mapping[str, Any]]:
+    """What each of the machines is, all in the precision of the first; without those that are gone meanwhile."""
     needs = {"num_gpus": 0.01, "num_cpus": 0} if device == "cuda" else {"num_cpus": 0}
-    answers: list[Mapping[str, Any]] = []
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node, soft=False)
-        remote = ray.remote(scheduling_strategy=there, **needs)(_describe)
-        try:
-            about = ray.get(remote.remote(device, answers[0]["dtype"] if answers else dtype, threads))
-        except ray.exceptions.RayTaskError as error:
-            reason = str(error.cause if error.cause is not None else error).strip().splitlines()[-1]
-            raise AirbenchError(f"a machine of the cluster cannot make runs: {reason}") from error
-        if about not in answers:
-            answers.append(about)
+    answers: dict[str, Mapping[str, Any]] = {}
+
+    def ask(nodes: Sequence[str], dtype: str) -> None:
+        there = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes}
+        asked = {node: ray.remote(scheduling_strategy=at, **needs)(_describe) for node, at in there.items()}
+        awaited = {node: remote.remote(device, dtype, threads) for node, remote in asked.items()}
+        until = time.monotonic() + PATIENCE
+        for node, reference in awaited.items():
+            with suppress(ray.exceptions.TaskUnschedulableError):
+                answers[node] = ray.get(reference, timeout=max(0.0, until - time.monotonic()))
+
+    try:
+        for index, node in enumerate(nodes):
+            ask([node], dtype)
+            if answers:
+                ask(nodes[index + 1 :], answers[node]["dtype"])
+                break
+    except ray.exceptions.GetTimeoutError as error:
+        what = "a GPU that is not in use" if device == "cuda" else "a process"
+        raise AirbenchError(
+            f"a machine of the cluster did not say within {PATIENCE:.0f} s what it is: {what} there is awaited; "
+            "`ray status` shows what is in use: start the sweep again when there is room"
+        ) from error
+    except ray.exceptions.RayError as error:
+        raise AirbenchError(f"a machine of the cluster cannot make runs: {_reason(error)}") from error
+    if not answers:
+        raise AirbenchError("the machines of the cluster are gone: `ray status` shows which are left")
     return answers
 
 

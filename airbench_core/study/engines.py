@@ -167,3 +167,21 @@ def failure(
         started=started,
         failed=failed,
     )
+
+
+def choice(pending: Sequence[Task], last: Task | None, elsewhere: Sequence[Task | None]) -> int:
+    """Which of `pending` a process does next: the first; but compiled ones where they are compiled already.
+
+    last: the task that the process did last. elsewhere: those that the others did last, or are at.
+    """
+
+    def what(task: Task) -> tuple:
+        return task.recipe, task.compile
+
+    compiled = [(index, task) for index, task in enumerate(pending) if task.compile]
+    own = [index for index, task in compiled if last and what(task) == what(last)]
+    if own:
+        return own[0]
+    others = {what(other) for other in elsewhere if other}
+    free = [index for index, task in enumerate(pending) if not task.compile or what(task) not in others]
+    return free[0] if free else 0

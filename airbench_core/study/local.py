@@ -23,7 +23,7 @@ from airbench_core.recipes import Recipe
 from airbench_core.scales import scale_named
 from airbench_core.speed import estimate_seconds, measure_speed
 from airbench_core.study import runlog
-from airbench_core.study.engines import Outcome, Setting, Task, failure
+from airbench_core.study.engines import Outcome, Setting, Task, choice, failure
 from airbench_core.study.process import Process
 from airbench_core.study.worker import Order
 
@@ -94,7 +94,8 @@ class LocalEngine:
                         process.send(stop=True)
                 for process in [p for p in self.processes if p.ready and p.task is None]:
                     if pending:
-                        process.begin(pending.pop(_choice(process, self.processes, pending)))
+                        others = [other.last for other in self.processes if other is not process]
+                        process.begin(pending.pop(choice(pending, process.last, others)))
                     else:
                         self._end(process)
                 try:
@@ -187,21 +188,6 @@ class LocalEngine:
         data, runtime = (self.data.name, self.data.digest), self.setting.runtime.describe()
         record = failure(process.task, self.setting.scale, data, runtime, process.since, failed)
         return Outcome(process.task, record, time.time() - process.since)
-
-
-def _choice(process: Process, processes: Sequence[Process], pending: Sequence[Task]) -> int:
-    """Which task `process` does next: the first; but compiled ones where they are compiled already."""
-
-    def what(task: Task) -> tuple:
-        return task.recipe, task.compile
-
-    compiled = [(index, task) for index, task in enumerate(pending) if task.compile]
-    own = [index for index, task in compiled if process.last and what(task) == what(process.last)]
-    if own:
-        return own[0]
-    others = {what(other.last) for other in processes if other.last and other is not process}
-    free = [index for index, task in enumerate(pending) if not task.compile or what(task) not in others]
-    return free[0] if free else 0
 
 
 def _cpu_workers(setting: Setting, workers: int | None) -> int:

@@ -1,17 +1,25 @@
-"""The Ray engine on a real cluster: two nodes on this machine, one of which is killed while runs go on."""
+"""The Ray engine on a real cluster: two nodes on this machine, one of which is killed while runs go on.
+
+The tests after that have one node, and so one process at a time.
+"""
 
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from airbench_core import AirbenchError, UsageError, load_dataset
+from airbench_core import RECIPES, AirbenchError, UsageError, load_dataset
 from airbench_core.scales import SCALES
 from airbench_core.study import runlog
+from airbench_core.study.engines import Task
 from airbench_core.study.keys import key
 
 RUNS = 8
@@ -90,3 +98,130 @@ def test_a_cluster_without_room_for_a_run_is_refused(cluster, engine):
         with pytest.raises(UsageError, match=message):
             engine(data, scale="smoke", address=cluster.address, **wanted)
         assert not sys.modules["ray"].is_initialized()
+
+
+@pytest.fixture(scope="module")
+def joined(cluster, engine):
+    """An engine, as a sweep has it."""
+    data = SCALES["smoke"].data(load_dataset("builtin"))
+    with engine(data, scale="smoke", device="cpu", address=cluster.address) as made:
+        yield made
+
+
+def tasks(n: int) -> list[Task]:
+    return [Task("a", replace(RECIPES["airbench94"], epochs=2), seed) for seed in range(n)]
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.05)
+
+
+def test_runs_share_a_process_and_stop_keeps_what_was_done(joined, tmp_path, monkeypatch):
+    from airbench_core.study import cluster
+
+    class Actor(cluster._Actor):  # in here: so Ray sends it to its processes
+        def attempt(self, task):
+            (tmp_path / f"{task.seed} by {os.getpid()}").touch()
+            if task.seed == 2:
+                (tmp_path / "begun").touch()
+                while not (tmp_path / "go on").exists():
+                    time.sleep(0.05)
+            answer = super().attempt(task)
+            (tmp_path / f"{task.seed} done").touch()
+            return answer
+
+    monkeypatch.setattr(cluster, "_Actor", Actor)
+    stop = threading.Event()
+    with closing(joined.run(tasks(4), stop)) as outcomes:
+        made = []
+        while not (tmp_path / "begun").exists():
+            made.append(next(outcomes))
+        assert [outcome.task.seed for outcome in made if outcome] == [0, 1]
+        (tmp_path / "go on").touch()
+        wait_for(tmp_path / "2 done")
+        time.sleep(1)  # the answer is on its way
+        stop.set()
+        made = [outcome for outcome in outcomes if outcome]
+    assert [(outcome.task.seed, outcome.failed) for outcome in made] == [(2, None)]
+    who = dict(path.name.split(" by ") for path in tmp_path.glob("* by *"))
+    assert sorted(who) == ["0", "1", "2"]
+    assert len(set(who.values())) == 1
+
+
+def test_one_run_takes_its_processes_with_it_and_the_others_go_on(joined, tmp_path, monkeypatch, capfd):
+    """Run 0 ends its process each time, run 1 raises what no run should, run 2 is a run; the first start fails."""
+    from airbench_core.study import cluster
+
+    class Actor(cluster._Actor):
+        def __init__(self, *arguments):
+            if not (tmp_path / "started").exists():
+                (tmp_path / "started").touch()
+                raise MemoryError("there is none")
+            super().__init__(*arguments)
+
+        def attempt(self, task):
+            (tmp_path / f"{task.seed} by {os.getpid()}").touch()
+            if task.seed == 0:
+                os._exit(1)
+            if task.seed == 1:
+                raise KeyError("nobody expects this")
+            return super().attempt(task)
+
+    monkeypatch.setattr(cluster, "_Actor", Actor)
+    monkeypatch.setattr(cluster, "MACHINES_LOST", 1)
+    died, raised, fine = [outcome for outcome in joined.run(tasks(3), threading.Event()) if outcome]
+    assert died.failed["kind"] == "died"
+    assert died.failed["message"].startswith("its process was lost 2 times (")
+    assert died.seconds < 60
+    assert raised.failed == {"kind": "error", "message": "KeyError: 'nobody expects this'"}
+    assert not fine.failed
+    assert [outcome.task.seed for outcome in (died, raised, fine)] == [0, 1, 2]
+    assert len(list(tmp_path.glob("0 by *"))) == 2
+    # What raised has left a process that nothing is done in any more.
+    assert len({path.name.split()[-1] for path in tmp_path.glob("* by *")}) == 4
+    err = capfd.readouterr().err
+    assert (
+        err.count("airbench: a process of the sweep could not start, 1 of 3 times: MemoryError: there is none\n") == 1
+    )
+    assert err.count("airbench: the process of a, seed 0 was lost (") == 2
+    assert len(err.splitlines()) == 3, err
+
+
+def test_when_nothing_can_start_the_cause_is_named(joined, monkeypatch):
+    from airbench_core.study import cluster
+
+    class Actor(cluster._Actor):
+        def __init__(self, *_):
+            raise MemoryError("there is none")
+
+    monkeypatch.setattr(cluster, "_Actor", Actor)
+    monkeypatch.setattr(cluster, "STARTS", 1)
+    with pytest.raises(AirbenchError, match="no process of the sweep can start on the cluster: MemoryError: there is"):
+        list(joined.run(tasks(1), threading.Event()))
+
+
+def test_a_machine_that_is_gone_is_left_out(joined):
+    import ray
+
+    from airbench_core.study import cluster
+
+    (there,) = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    gone = next(node["NodeID"] for node in ray.nodes() if not node["Alive"])
+    assert list(cluster._ask([gone, there, gone], "cpu", "auto", 1)) == [there]
+    with pytest.raises(AirbenchError, match="the machines of the cluster are gone"):
+        cluster._ask([gone], "cpu", "auto", 1)
+
+
+def test_a_machine_that_does_not_answer_is_not_awaited_for_ever(joined, monkeypatch):
+    import ray
+
+    from airbench_core.study import cluster
+
+    monkeypatch.setattr(cluster, "PATIENCE", 0.0)
+    with pytest.raises(
+        AirbenchError, match="did not say within 0 s what it is: a process there is awaited; `ray status`"
+    ):
+        cluster._ask([node["NodeID"] for node in ray.nodes() if node["Alive"]], "cpu", "auto", 1)

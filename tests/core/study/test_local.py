@@ -14,7 +14,7 @@ import torch
 from airbench_core import AIRBENCH94, AirbenchError, UsageError, load_dataset, train
 from airbench_core.scales import SCALES
 from airbench_core.study import local
-from airbench_core.study.engines import Setting, Task
+from airbench_core.study.engines import Setting, Task, choice
 from airbench_core.study.local import LocalEngine
 
 SHORT = replace(AIRBENCH94, epochs=2)
@@ -225,16 +225,10 @@ def test_one_process_a_gpu(setting, pictures, monkeypatch):
 
 
 def test_compiled_runs_stay_with_the_process_that_compiled_them():
-    def process(last: Task | None):
-        made = object.__new__(local.Process)
-        made.last = last
-        return made
-
     a, b, eager = Task("a", SHORT, 1, True), Task("b", FOREVER, 1, True), Task("c", SHORT, 1)
-    of_a, of_b, fresh = process(a._replace(seed=0)), process(b._replace(seed=0)), process(None)
-    everyone = [of_a, of_b, fresh]
-    assert local._choice(of_b, everyone, [a, b, eager]) == 1
-    assert local._choice(of_a, everyone, [b, a, eager]) == 1
-    assert local._choice(fresh, everyone, [a, b, eager]) == 2  # neither compiles again what another has
-    assert local._choice(fresh, everyone, [a, b]) == 0  # unless nothing else is left
-    assert local._choice(fresh, everyone, [eager, a]) == 0
+    did_a, did_b = a._replace(seed=0), b._replace(seed=0)
+    assert choice([a, b, eager], did_b, [did_a, None]) == 1
+    assert choice([b, a, eager], did_a, [did_b, None]) == 1
+    assert choice([a, b, eager], None, [did_a, did_b]) == 2  # neither compiles again what another has
+    assert choice([a, b], None, [did_a, did_b]) == 0  # unless nothing else is left
+    assert choice([eager, a], None, [did_a, did_b]) == 0
