@@ -120,8 +120,9 @@ def effective_speedup(a: Runs, epochs_a: float, b: Curve, *, resamples: int = RE
 class TargetSpeedup:
     """How many times fewer epochs b needs to a target than the baseline a: `ratio`, with `low` to `high`.
 
-    ratio = (epochs of a) / (epochs of b), above 1 where b is faster; None where one of them is. Open intervals as in
-    Epochs: 0, infinite. n: runs at the budget that has the fewest. paired: both recipes were drawn by the same seeds.
+    ratio = (epochs of a) / (epochs of b), above 1 where b is faster; fewer = (epochs of a) - (epochs of b). None where
+    one of them is. Open intervals as in Epochs: from 0, or for `fewer` from minus infinity, and to infinity. n: runs at
+    the budget that has the fewest. paired: both recipes were drawn by the same seeds.
     """
 
     n: int
@@ -131,6 +132,9 @@ class TargetSpeedup:
     ratio: float | None
     low: float
     high: float
+    fewer: float | None
+    fewer_low: float
+    fewer_high: float
 
 
 def speedup_to_target(a: Curve, b: Curve, target: float, *, resamples: int = RESAMPLES, seed: int = 0) -> TargetSpeedup:
@@ -158,9 +162,20 @@ def speedup_to_target(a: Curve, b: Curve, target: float, *, resamples: int = RES
     n = min(first.n, second.n)
     with np.errstate(divide="ignore"):
         low, high = _quantiles(least_a / most_b, most_a / least_b, n)
+    fewer_low, fewer_high = _quantiles(least_a - most_b, most_a - least_b, n)
     known = epochs_a.epochs is not None and epochs_b.epochs is not None
-    ratio = epochs_a.epochs / epochs_b.epochs if known else None
-    return TargetSpeedup(n=n, paired=paired, a=epochs_a, b=epochs_b, ratio=ratio, low=low, high=high)
+    return TargetSpeedup(
+        n=n,
+        paired=paired,
+        a=epochs_a,
+        b=epochs_b,
+        ratio=epochs_a.epochs / epochs_b.epochs if known else None,
+        low=low,
+        high=high,
+        fewer=epochs_a.epochs - epochs_b.epochs if known else None,
+        fewer_low=fewer_low,
+        fewer_high=fewer_high,
+    )
 
 
 def equivalent_epochs(runs: Runs, reference: Curve | None, *, resamples: int = RESAMPLES, seed: int = 0) -> Epochs:
