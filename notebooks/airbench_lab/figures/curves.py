@@ -1,0 +1,211 @@
+"""Accuracy against epochs: of the run in progress, while it goes on, over earlier runs and recorded ones."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from airbench_core import UsageError
+from airbench_lab.figures.drawing import SMALL, STYLES, Dashes, Drawing, Style, look, wrapped
+from airbench_lab.figures.measured import Measured, percent
+
+MOST = 3  # of earlier lines, and of recorded ones: more cannot be told apart
+# Dashes say what a line is: the newest is solid, earlier ones are dotted, recorded ones dashed; no two are the same.
+EARLIER: tuple[Dashes, ...] = ((0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)), (0, (1, 3)))
+RECORDED: tuple[Dashes, ...] = ((0, (4, 1.5)), (0, (8, 2.5)), (0, (2, 1)))
+PLOT, ENTRY = 3.2, 0.19  # inches: of the plot, of a line of text beside it
+STOP = {"linestyle": "none", "marker": "x", "markersize": 13, "markeredgewidth": 3}
+COLUMNS = ["curve", "run", "state", "epochs", "accuracy, %", "low", "high", "n"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One run, or several of one recipe.
+
+    epochs: (E,), those done at each point, as in EpochRecord. accuracies: (E,) of one run or (runs, E) of several, in
+    0..1, without TTA, NaN where a run has none. recorded: the hardware that they were recorded on; empty for runs made
+    here.
+    Raises UsageError where there are not as many accuracies as epochs.
+    """
+
+    label: str
+    epochs: Sequence[float]
+    accuracies: ArrayLike
+    state: Literal["running", "stopped", "done"] = "done"
+    recorded: str = ""
+
+    def __post_init__(self) -> None:
+        given = np.shape(self.accuracies)
+        if not given or given[-1] != len(self.epochs):
+            raise UsageError(f"{self.label}: accuracies of shape {given} at {len(self.epochs)} epochs")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each point: the mean in percent with Student's interval, NaN for a single run."""
+        columns = np.atleast_2d(np.asarray(self.accuracies, float)).T
+        means = [percent(column[~np.isnan(column)].tolist()) for column in columns]
+        rows = [
+            (self.label, self.described, float(epochs), mean.mean, mean.low, mean.high, mean.n)
+            for epochs, mean in zip(self.epochs, means, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=COLUMNS[1:])
+
+    @property
+    def described(self) -> str:
+        """What the line is: running, stopped, done, or recorded on some hardware."""
+        return f"recorded on {self.recorded}" if self.recorded else self.state
+
+
+def lines(runs: pd.DataFrame, epochs: pd.DataFrame, *, recorded: bool = False) -> list[Line]:
+    """A line for each recipe in a log: `runs` is its `study.frames.frame`, `epochs` its `epochs_frame`.
+
+    Several seeds of a recipe are one line; runs that nobody watched are none. Raises UsageError for runs of several
+    settings.
+    """
+    measured = Measured(runs)
+    watched = epochs.dropna(subset="accuracy")
+    found = []
+    for name, rows in measured.groups().items():
+        of = watched[watched["run"].isin(runs.index[rows])]
+        if len(of):
+            hardware = measured.hardware if recorded else ""
+            accuracies = of.pivot(index="run", columns="epoch", values="accuracy").to_numpy()
+            epochs_done = of.groupby("epoch")["epochs"].first().tolist()
+            found.append(Line(label=name, epochs=epochs_done, accuracies=accuracies, recorded=hardware))
+    return found
+
+
+def curves(lines: Sequence[Line]) -> Drawing:
+    """Accuracy without TTA against epochs: of `lines`, oldest first, the newest three run here and three recorded.
+
+    Of several runs the mean, with their 95 % interval as a band. While a run goes on: `LiveCurves`.
+    """
+    drawing, axes = _drawn(lines)
+    _fit(axes, drawing)
+    return drawing
+
+
+class LiveCurves:
+    """The curve of the run in progress, over those that `curves` draws.
+
+    `update` says what is known of the run; `png` draws it, quickly: what has not changed is kept as pixels. `figure` is
+    the same as a figure. others: earlier and recorded lines, oldest first. epochs: how many the run will have.
+    """
+
+    def __init__(self, epochs: float, others: Sequence[Line] = ()):
+        colour, dashes, marker = STYLES[0]
+        with look():
+            self.figure, self._axes = _drawn(others, epochs, above=2)
+            self._canvas = FigureCanvasAgg(self.figure)
+            how = {"color": colour, "linestyle": dashes, "marker": marker, "linewidth": 2.5}
+            top = 1 - 0.2 / self.figure.get_figheight()
+            self.figure.add_artist(Line2D([0.028, 0.064, 0.1], [top] * 3, **how, markevery=[1]))
+            # Animated: left out when the figure is drawn to be kept, and then drawn upon it.
+            (self._line,) = self._axes.plot([], [], **how, zorder=4, animated=True)
+            (self._stop,) = self._axes.plot([], [], **STOP, color=colour, zorder=5, animated=True)
+            place = {"transform": self.figure.transFigure, "va": "top", "fontsize": SMALL}
+            self._text = self._axes.text(0.11, top + 0.01, "", **place, animated=True)
+        self._others = self.figure.table.assign(curve=self.figure.table["curve"] + 1)
+        self._kept: tuple[tuple[float, float], Any] | None = None  # the axis and the pixels
+        self.update(Line(label="", epochs=[], accuracies=[]))
+
+    def update(self, line: Line) -> None:
+        """The run as it is now, instead of what the last update said. A single run: of several there is no band."""
+        table = line.table
+        epochs, accuracies = table["epochs"].to_numpy(), table["accuracy, %"].to_numpy()
+        self._line.set_data(epochs, accuracies)
+        last = slice(-1, None) if line.state == "stopped" else slice(0)
+        self._stop.set_data(epochs[last], accuracies[last])
+        self._text.set_text(_entry(line))
+        self.figure.table = _joined([table.assign(curve=1), self._others])
+        _fit(self._axes, self.figure)
+
+    def png(self) -> bytes:
+        """The same picture as `png(self.figure)`, in a fraction of the time."""
+        if self._kept is None or self._kept[0] != self._axes.get_ylim():
+            self._canvas.draw()
+            self._kept = self._axes.get_ylim(), self._canvas.copy_from_bbox(self.figure.bbox)
+        self._canvas.restore_region(self._kept[1])
+        with look():
+            for artist in self._line, self._stop, self._text:
+                artist.draw(self._canvas.get_renderer())
+        out = io.BytesIO()
+        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).save(out, "png", compress_level=1)
+        return out.getvalue()
+
+
+def _drawn(lines: Sequence[Line], epochs: float = 0, above: int = 0) -> tuple[Drawing, Axes]:
+    """The newest of `lines`, with a legend below; room on the axis for `epochs`, above the plot for lines of text."""
+    own = [line for line in lines if not line.recorded][-MOST:]
+    recorded = [line for line in lines if line.recorded][-MOST:]
+    shown = own + recorded
+    entries = [_entry(line) for line in shown]
+    if len(shown) < len(lines):
+        entries.append(f"older ones are not drawn: {len(lines) - len(shown)}")
+    over, under = ENTRY * above + 0.15, ENTRY * sum(entry.count("\n") + 1 for entry in entries) + 0.6
+    height = over + PLOT + under
+    with look():
+        # No layout engine: it would measure every text each time.
+        table = _joined([line.table.assign(curve=i) for i, line in enumerate(shown, 1)])
+        drawing = Drawing(table, "", height, layout="none")
+        axes = drawing.add_axes((0.08, under / height, 0.9, PLOT / height))
+        last = max([epochs, *(line.epochs[-1] for line in shown if len(line.epochs))])
+        axes.set(xlabel="epochs", ylabel="test accuracy without TTA, %", xlim=(0, 1.02 * last or 1))
+        axes.grid(alpha=0.3)
+        dashes = [*EARLIER[: len(own)], *RECORDED[: len(recorded)]]
+        styles = [style._replace(dashes=of) for style, of in zip(STYLES[1:], dashes, strict=False)]
+        handles = [_line(axes, line, style) for line, style in zip(shown, styles, strict=True)]
+        if entries:
+            blank = [Line2D([], [], color="none")] * (len(entries) - len(shown))
+            drawing.legend(handles + blank, entries, loc="lower left", bbox_to_anchor=(0.02, 0), borderaxespad=0.4)
+    return drawing, axes
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The tables of several lines, each with its number: two runs may be called the same."""
+    some = [table for table in tables if len(table)]
+    return pd.concat(some, ignore_index=True)[COLUMNS] if some else pd.DataFrame(columns=COLUMNS)
+
+
+def _line(axes: Axes, line: Line, style: Style) -> Line2D:
+    table = line.table
+    epochs, accuracies = table["epochs"], table["accuracy, %"]
+    how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
+    (handle,) = axes.plot(epochs, accuracies, **how, linewidth=1.8, markersize=5)
+    axes.fill_between(epochs, table["low"], table["high"], color=style.colour, alpha=0.15, linewidth=0)
+    if line.state == "stopped":
+        axes.plot(epochs[-1:], accuracies[-1:], **STOP, color=style.colour)
+    return handle
+
+
+def _entry(line: Line) -> str:
+    """What the legend says of a line."""
+    if not line.label:
+        return "no run yet"
+    end = "no epoch done"
+    if len(line.epochs):
+        last = line.table.iloc[-1]
+        end = f"{last['accuracy, %']:.1f} % after {last['epochs']:.3g} epochs (n={last['n']})"
+    return wrapped(f"{line.label}, {line.described}: {end}", 6.9)
+
+
+def _fit(axes: Axes, drawing: Drawing) -> None:
+    """An axis of accuracies from ten to ten, so that it seldom jumps while a line grows; and the figure in words."""
+    values = drawing.table[["accuracy, %", "low", "high"]].to_numpy(float)
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if len(known) else (0, 100)
+    axes.set_ylim(10 * (low // 10) - 1, 10 * -(-high // 10) + 1)
+    ends = drawing.table.drop_duplicates("curve", keep="last").to_dict("records")
+    said = "; ".join(
+        f"{end['run']}, {end['state']}: {end['accuracy, %']:.1f} % after {end['epochs']:.3g} epochs (n={end['n']})"
+        for end in ends
+    )
+    drawing.alt = f"Test accuracy without TTA against epochs: {said or 'nothing yet'}."
