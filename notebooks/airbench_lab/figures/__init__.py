@@ -1,19 +1,34 @@
-"""The figures of the lessons: each a matplotlib Figure with its numbers as a table, never made by pyplot."""
+"""The figures of the lessons. Each is a matplotlib Figure with its numbers as a table beside it, never made by pyplot.
 
+    figure = ladder(frame("runs.jsonl"))    # in a notebook: the picture, and its table to be unfolded
+    figure.table                            # the same numbers as a DataFrame
+    png(figure)                             # the picture alone, for a widget
+
+Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
+`lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
+`singular_values`.
+"""
+
+from airbench_lab.figures.additivity import add_remove
 from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar
+from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
+from airbench_lab.figures.ladder import ladder
 
 __all__ = [
     "STYLES",
     "Drawing",
     "Line",
     "LiveCurves",
+    "add_remove",
     "covariances",
     "curves",
     "filters",
     "flip_calendar",
+    "flops_against_error",
+    "ladder",
     "lines",
     "png",
     "singular_values",
