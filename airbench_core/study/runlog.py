@@ -156,13 +156,14 @@ def load_both(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     finished, failed = [], []
     for number, values in lines.numbered(path):
         schema = values.get("schema")
-        if schema is None:
-            raise AirbenchError(f"{path}, line {number}: not the record of a run (no schema): name a log of runs")
-        if schema != SCHEMA:
+        if schema not in (None, SCHEMA):
             raise AirbenchError(
                 f"{path}, line {number}: a record of schema {schema}, and airbench {airbench_core.__version__} reads "
                 f"schema {SCHEMA}: update airbench to the version that wrote it"
             )
+        for field in ("schema", "recipe"):
+            if field not in values:
+                raise AirbenchError(f"{path}, line {number}: not the record of a run (no {field}): name a log of runs")
         values["recipe"] = _defaults() | values["recipe"]
         (failed if "failed" in values else finished).append(values)
     return finished, failed

@@ -37,7 +37,7 @@ def children(monkeypatch) -> list[list[str]]:
         commands.append(command)
         if "--out" in command:
             runs = range(int(command[command.index("--runs") + 1]))
-            lines = [json.dumps({"schema": 1, "accuracy": 0.5, "seconds": 2 * (run + 1)}) for run in runs]
+            lines = [json.dumps({"schema": 1, "recipe": {}, "accuracy": 0.5, "seconds": 2 * (run + 1)}) for run in runs]
             Path(command[command.index("--out") + 1]).write_text("\n".join(lines))
             return ""
         (runs,) = re.findall(r"in range\((\d+)\)", Path(command[1]).read_text())

@@ -119,6 +119,7 @@ def test_half_a_line_costs_no_other_record(result, tmp_path, capsys):
     [
         ('{"schema": 2, "run": {}}', r"line 2: a record of schema 2, and airbench \S+ reads schema 1: update airbench"),
         ('{"turn": 2}', r"line 2: not the record of a run \(no schema\): name a log of runs"),
+        ('{"schema": 1, "turn": 2}', r"line 2: not the record of a run \(no recipe\): name a log of runs"),
     ],
 )
 def test_a_log_of_another_kind_is_refused_in_one_line(line, told, result, tmp_path):
