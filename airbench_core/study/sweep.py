@@ -123,10 +123,11 @@ def plan(
         except UsageError as error:
             raise UsageError(f"{variant.label}: {error}") from error
     finished, failed = runlog.load_both(log) if log.exists() else ([], [])
-    have = {key(record) for record in finished if not predictions or "predictions" in record}
+    made = [(key(record), record) for record in finished]
+    have = {which for which, record in made if not predictions or "predictions" in record}
     hopeless = {key(record) for record in failed if record["failed"]["kind"] == "diverged"} - have
     costs = Costs(data)
-    seconds = {key(record): record["seconds"] for record in finished if record["seconds"] is not None}
+    seconds = {which: record["seconds"] for which, record in made if record["seconds"] is not None}
     groups: dict[str, list[Task]] = {"todo": [], "held": [], "diverged": []}
     planned: set[str] = set()
     for seed in seeds:
@@ -146,8 +147,8 @@ def plan(
             planned |= keys
             group = "held" if keys & have else "diverged" if keys & hopeless else "todo"
             groups[group].append(Task(variant.label, variant.recipe, seed, variant.compile))
-            for made in keys & set(seconds):
-                costs.learn((scale.recipe(variant.recipe), variant.compile), seconds[made])
+            for timed in keys & seconds.keys():
+                costs.learn((scale.recipe(variant.recipe), variant.compile), seconds[timed])
     return Plan(costs=costs, **{name: tuple(tasks) for name, tasks in groups.items()})
 
 

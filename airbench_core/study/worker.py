@@ -1,6 +1,6 @@
 """A process of the local engine: makes the runs that it is told on stdin, and says on stdout what became of them.
 
-Both are lines of JSON, written and read by `local.py`:
+Both are lines of JSON, written and read by `process.py`:
 
     stdin    first what `Order.to_json` gives; then {"recipe": ..., "seed": ..., "compile": ...} for each run;
              {"stop": true} ends the one that goes on, at its next step
