@@ -7,10 +7,7 @@ a cloud: README.md beside this file.
 """
 
 import math
-import os
-import socket
 import sys
-import textwrap
 import threading
 import time
 from collections import Counter
@@ -26,19 +23,10 @@ from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.study import runlog
 from airbench_core.study.engines import Outcome, Runner, Setting, Task, choice, failure
-
-# What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-try:
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-except ImportError as missing:
-    raise UsageError('Ray is not installed: pip install -e ".[cluster]", here and on the machines') from missing
+from airbench_core.study.machines import PATIENCE, ask, join, ray, reason  # ray: from where its absence is explained
 
 MACHINES_LOST = 5  # how often a run is begun again, in another process, when its process is lost
 STARTS = 3  # how often in a row a process may fail to start, until its place is given up
-PATIENCE = 120.0  # seconds that a machine may take to answer, and that pass until a person is told what is awaited
 
 
 class RayEngine:
@@ -62,7 +50,7 @@ class RayEngine:
         address: str | None = None,
     ):
         self.data = data
-        _join(address or "auto")
+        join(address or "auto")
         try:
             self._look_around(device, dtype, threads)
         except BaseException:
@@ -83,7 +71,7 @@ class RayEngine:
         able = [node for node in nodes if node["Resources"].get(kind, 0) >= each]
         if not able:
             raise UsageError(f"none of the cluster's {len(nodes)} machine(s) has {each} {kind}(s), for one run")
-        answers = _ask([node["NodeID"] for node in able], device, dtype, threads)
+        answers = ask([node["NodeID"] for node in able], device, dtype, threads)
         able = [node for node in able if node["NodeID"] in answers]
         self.device, self.machines = device, len(able)
         self._slots = sum(int(node["Resources"][kind]) // each for node in able)
@@ -181,12 +169,12 @@ class _Work:
             answer = ray.get(reference)
         except ray.exceptions.RayError as error:
             if task is None:
-                self._not_started(slot, _reason(error))
+                self._not_started(slot, reason(error))
                 return None
             if isinstance(error, ray.exceptions.RayTaskError):  # raised, so that another process would do so too
-                outcome = self._failed(slot, task, "error", _reason(error))
+                outcome = self._failed(slot, task, "error", reason(error))
             else:
-                outcome = self._lost(slot, task, _reason(error))
+                outcome = self._lost(slot, task, reason(error))
         else:
             if task is None:
                 slot.ready, slot.failed_starts = True, 0
@@ -197,11 +185,11 @@ class _Work:
         self._replace(slot)  # after an error too: a GPU's context may be broken for good
         return outcome
 
-    def _lost(self, slot: "_Slot", task: Task, reason: str) -> Outcome | None:
+    def _lost(self, slot: "_Slot", task: Task, why: str) -> Outcome | None:
         self.lost[task] += 1
-        _tell(f"the process of {task.label}, seed {task.seed} was lost ({reason})")
+        _tell(f"the process of {task.label}, seed {task.seed} was lost ({why})")
         if self.lost[task] > MACHINES_LOST:
-            return self._failed(slot, task, "died", f"its process was lost {self.lost[task]} times ({reason})")
+            return self._failed(slot, task, "died", f"its process was lost {self.lost[task]} times ({why})")
         self.pending.insert(0, task)
         return None
 
@@ -211,15 +199,15 @@ class _Work:
         record = failure(task, engine.setting.scale, data, engine.described[0], slot.since, failed)
         return Outcome(task, record, time.time() - slot.since)
 
-    def _not_started(self, slot: "_Slot", reason: str) -> None:
+    def _not_started(self, slot: "_Slot", why: str) -> None:
         slot.failed_starts += 1
-        _tell(f"a process of the sweep could not start, {slot.failed_starts} of {STARTS} times: {reason}")
+        _tell(f"a process of the sweep could not start, {slot.failed_starts} of {STARTS} times: {why}")
         if slot.failed_starts < STARTS:
             self._replace(slot)
             return
         self.slots.remove(slot)
         if not self.slots:
-            raise AirbenchError(f"no process of the sweep can start on the cluster: {reason}")
+            raise AirbenchError(f"no process of the sweep can start on the cluster: {why}")
 
     def _replace(self, slot: "_Slot") -> None:
         slot.end()
@@ -276,72 +264,3 @@ class _Actor:
 
 def _tell(line: str) -> None:
     print(f"airbench: {line}", file=sys.stderr, flush=True)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in a line: Ray says it in many."""
-    if isinstance(error, ray.exceptions.RayTaskError):
-        kind = "" if isinstance(error.cause, AirbenchError) else f"{type(error.cause).__name__}: "
-        reason = f"{kind}{error.cause}".strip().splitlines()[0]
-    else:
-        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
-        # The last of a traceback; or else the first says that an actor died, the second how.
-        reason = lines[-1 if getattr(error, "actor_init_failed", False) else min(1, len(lines) - 1)]
-    return textwrap.shorten(reason, 200, placeholder=" ...")
-
-
-def _join(address: str) -> None:
-    where = "here" if address == "auto" else f"at {address}"
-    remedy = "start one with `ray start --head`, or name one by --address"
-    try:
-        if address != "auto":
-            _knock(address)  # Ray itself would try for minutes
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AirbenchError(f"no Ray cluster answers {where} ({reason}): {remedy}") from error
-
-
-def _knock(address: str) -> None:
-    """Raise OSError if nobody listens at `address`, HOST:PORT or ray://HOST:PORT; ValueError if it is neither."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        raise ValueError("an address is HOST:PORT")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-
-
-def _ask(nodes: Sequence[str], device: str, dtype: str, threads: int) -> dict[str, Mapping[str, Any]]:
-    """What each of the machines is, all in the precision of the first; without those that are gone meanwhile."""
-    needs = {"num_gpus": 0.01, "num_cpus": 0} if device == "cuda" else {"num_cpus": 0}
-    answers: dict[str, Mapping[str, Any]] = {}
-
-    def ask(nodes: Sequence[str], dtype: str) -> None:
-        there = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes}
-        asked = {node: ray.remote(scheduling_strategy=at, **needs)(_describe) for node, at in there.items()}
-        awaited = {node: remote.remote(device, dtype, threads) for node, remote in asked.items()}
-        until = time.monotonic() + PATIENCE
-        for node, reference in awaited.items():
-            with suppress(ray.exceptions.TaskUnschedulableError):
-                answers[node] = ray.get(reference, timeout=max(0.0, until - time.monotonic()))
-
-    try:
-        for index, node in enumerate(nodes):
-            ask([node], dtype)
-            if answers:
-                ask(nodes[index + 1 :], answers[node]["dtype"])
-                break
-    except ray.exceptions.GetTimeoutError as error:
-        what = "a GPU that is not in use" if device == "cuda" else "a process"
-        raise AirbenchError(
-            f"a machine of the cluster did not say within {PATIENCE:.0f} s what it is: {what} there is awaited; "
-            "`ray status` shows what is in use: start the sweep again when there is room"
-        ) from error
-    except ray.exceptions.RayError as error:
-        raise AirbenchError(f"a machine of the cluster cannot make runs: {_reason(error)}") from error
-    if not answers:
-        raise AirbenchError("the machines of the cluster are gone: `ray status` shows which are left")
-    return answers
-
-
-def _describe(device: str, dtype: str, threads: int) -> dict[str, Any]:
-    return Runtime.detect(device, dtype=dtype, threads=threads).describe()

@@ -206,22 +206,22 @@ def test_when_nothing_can_start_the_cause_is_named(joined, monkeypatch):
 def test_a_machine_that_is_gone_is_left_out(joined):
     import ray
 
-    from airbench_core.study import cluster
+    from airbench_core.study import machines
 
     (there,) = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     gone = next(node["NodeID"] for node in ray.nodes() if not node["Alive"])
-    assert list(cluster._ask([gone, there, gone], "cpu", "auto", 1)) == [there]
+    assert list(machines.ask([gone, there, gone], "cpu", "auto", 1)) == [there]
     with pytest.raises(AirbenchError, match="the machines of the cluster are gone"):
-        cluster._ask([gone], "cpu", "auto", 1)
+        machines.ask([gone], "cpu", "auto", 1)
 
 
 def test_a_machine_that_does_not_answer_is_not_awaited_for_ever(joined, monkeypatch):
     import ray
 
-    from airbench_core.study import cluster
+    from airbench_core.study import machines
 
-    monkeypatch.setattr(cluster, "PATIENCE", 0.0)
+    monkeypatch.setattr(machines, "PATIENCE", 0.0)
     with pytest.raises(
         AirbenchError, match="did not say within 0 s what it is: a process there is awaited; `ray status`"
     ):
-        cluster._ask([node["NodeID"] for node in ray.nodes() if node["Alive"]], "cpu", "auto", 1)
+        machines.ask([node["NodeID"] for node in ray.nodes() if node["Alive"]], "cpu", "auto", 1)
