@@ -15,6 +15,7 @@ from airbench_core.cli.terminal import ctrl_c, say
 from airbench_core.datasets import LOADERS, load_dataset
 from airbench_core.errors import Diverged
 from airbench_core.study import runlog
+from airbench_core.study.ticker import every
 from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer
 
 
@@ -119,17 +120,8 @@ def _progress(trainer: Trainer) -> Iterator[None]:
         return
     from tqdm import tqdm  # here: a machine that only measures may lack it
 
-    done = threading.Event()
-    with tqdm(total=trainer.steps, unit="step", leave=False) as bar:
-
-        def poll() -> None:
-            while not done.wait(0.25):
-                bar.update(trainer.steps_done - bar.n)
-
-        thread = threading.Thread(target=poll, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    with (
+        tqdm(total=trainer.steps, unit="step", leave=False) as bar,
+        every(0.25, lambda: bar.update(trainer.steps_done - bar.n)),
+    ):
+        yield

@@ -17,7 +17,6 @@ import queue
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +27,7 @@ from airbench_core.devices import DTYPES, Runtime
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.study.engines import Runner, Setting, Task
+from airbench_core.study.ticker import every
 from airbench_core.training import Stopped
 
 TICK = 1.0  # seconds between two words on how far a run is
@@ -95,27 +95,11 @@ class Worker:
             task = self.tasks.get()
             started = time.perf_counter()
             try:
-                with self._ticking():
+                with every(TICK, lambda: self.say(underway=self.runner.underway())):
                     record = self.runner.attempt(task, self.stop)
                 self.say(record=record, seconds=time.perf_counter() - started - self.runner.setup)
             except Stopped:
                 self.say(stopped=True)
-
-    @contextmanager
-    def _ticking(self):
-        done = threading.Event()
-
-        def tick() -> None:
-            while not done.wait(TICK):
-                self.say(underway=self.runner.underway())
-
-        thread = threading.Thread(target=tick, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
 
 
 def main() -> None:
