@@ -85,9 +85,15 @@ def _rate(work: Callable[[], int], runtime: Runtime, seconds: float) -> float:
     return images / elapsed
 
 
-def estimate_seconds(recipe: Recipe, scale: Scale, speed: Speed) -> float:
-    """Seconds that one run of `recipe` at `scale` on CIFAR-10 takes at the measured `speed`."""
+def estimate_seconds(
+    recipe: Recipe, scale: Scale, speed: Speed, images: tuple[int, int] = (CIFAR10_TRAIN, CIFAR10_TEST)
+) -> float:
+    """Seconds that one run of `recipe` at `scale` takes at the measured `speed`.
+
+    images: how many for training and for the test there are, before the scale takes the first of them.
+    """
     scaled = scale.recipe(recipe)
-    trained = scaled.steps(scale.train_images or CIFAR10_TRAIN) * scaled.batch_size
-    inferred = (scale.test_images or CIFAR10_TEST) * len(TTA_WEIGHTS[recipe.tta])
+    train, test = (min(n, most or n) for n, most in zip(images, (scale.train_images, scale.test_images), strict=True))
+    trained = scaled.steps(train) * scaled.batch_size
+    inferred = test * len(TTA_WEIGHTS[recipe.tta])
     return trained / speed.train + inferred / speed.evaluate

@@ -91,6 +91,14 @@ class MeasuredCurve:
         return np.where(reached.any(1), np.where(below, 0.0, between), math.inf)
 
 
+def curve_of(budgets: Mapping[float, Mapping[int, float]]) -> Curve:
+    """The budgets, of accuracies by seed, that have two runs and more; seeds are named, so that runs are paired, where
+    all of these budgets have the same ones."""
+    some = {epochs: dict(runs) for epochs, runs in sorted(budgets.items()) if len(runs) > 1}
+    alike = len({frozenset(runs) for runs in some.values()}) == 1
+    return some if alike else {epochs: list(runs.values()) for epochs, runs in some.items()}
+
+
 def isotonic(means: NDArray, weights: NDArray) -> NDArray:
     """Each row of `means` (R, B) as the non-decreasing one that is nearest in weighted least squares.
 

@@ -114,13 +114,10 @@ def accuracies(runs: Runs, called: str, tta: str | None = None) -> dict[int, flo
 
 
 def curve(budgets: Mapping[float, Runs], called: str, tta: str | None = None) -> "Curve":
-    """The accuracies of the budgets that have two runs and more, as `curves.MeasuredCurve` takes them.
+    """The accuracies of the budgets, as `curves.curve_of`."""
+    from airbench_core.study.curves import curve_of  # here: slow to import
 
-    Seeds are named, so that runs are paired, where all of these budgets have the same ones.
-    """
-    some = {epochs: accuracies(runs, called, tta) for epochs, runs in sorted(budgets.items()) if len(runs) > 1}
-    alike = len({frozenset(runs) for runs in some.values()}) == 1
-    return some if alike else {epochs: list(runs.values()) for epochs, runs in some.items()}
+    return curve_of({epochs: accuracies(runs, called, tta) for epochs, runs in budgets.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

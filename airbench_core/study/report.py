@@ -98,6 +98,15 @@ def rows(
     return [_row(recipe, runs, measured[recipe], compared[recipe]) for recipe, runs in groups.items()]
 
 
+def row(recipe: str, runs: Runs, reference: str, curve: Curve | None) -> Row:
+    """The row of one recipe's runs, stated in epochs of a reference that was measured elsewhere, maybe nowhere.
+
+    curve: the reference's, of two lengths and more (see `curves.curve_of`); without one the row's note says so.
+    """
+    own = accuracies(runs, recipe)
+    return _row(recipe, runs, own, {"reference": reference} | _worth(own, budget(next(iter(runs.values()))), curve))
+
+
 def table(rows: Sequence[Row], form: str = "text") -> str:
     """The rows as "text" for a terminal, as "markdown" or, unrounded, as "csv"; for people, with what was asked for."""
     columns = [
@@ -153,9 +162,9 @@ def _reference(
     return lengths[reference], measured
 
 
-def _worth(own: dict[int, float], epochs: float, reference: Curve) -> dict[str, Any]:
+def _worth(own: dict[int, float], epochs: float, reference: Curve | None) -> dict[str, Any]:
     """What a row says of the epochs of the reference that are worth its own; drawn by seed where these are the same."""
-    seeds = next(iter(reference.values()))
+    seeds = next(iter(reference.values())) if reference else None
     paired = isinstance(seeds, Mapping) and seeds.keys() == own.keys()
     found = equivalent_epochs(own if paired else list(own.values()), reference)
     interval = (found.low, found.high) if len(own) > 1 else None

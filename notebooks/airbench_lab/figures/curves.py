@@ -21,7 +21,7 @@ MOST = 3  # of earlier lines, and of recorded ones: more cannot be told apart
 # Dashes say what a line is: the newest is solid, earlier ones are dotted, recorded ones dashed; no two are the same.
 EARLIER: tuple[Dashes, ...] = ((0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)), (0, (1, 3)))
 RECORDED: tuple[Dashes, ...] = ((0, (4, 1.5)), (0, (8, 2.5)), (0, (2, 1)))
-PLOT, ENTRY = 3.2, 0.19  # inches: of the plot, of a line of text beside it
+PLOT, ENTRY = 2.7, 0.19  # inches: of the plot, of a line of text beside it
 STOP = {"linestyle": "none", "marker": "x", "markersize": 13, "markeredgewidth": 3}
 COLUMNS = ["curve", "run", "state", "epochs", "accuracy, %", "low", "high", "n"]
 

@@ -8,9 +8,10 @@ import html
 import io
 import math
 import textwrap
+import threading
 from base64 import b64encode
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -45,6 +46,8 @@ LOOK = {
     "figure.constrained_layout.h_pad": 0.08,
     "figure.constrained_layout.w_pad": 0.08,
 }
+
+_LOOKING = threading.RLock()
 
 Dashes = str | tuple[float, tuple[float, ...]]
 
@@ -93,9 +96,14 @@ class Drawing(Figure):
         )
 
 
-def look() -> AbstractContextManager[None]:
-    """Within it, matplotlib has this project's look, whatever a notebook has set. For all threads: draw in one only."""
-    return style.context(["default", LOOK])
+@contextmanager
+def look() -> Iterator[None]:
+    """Within it, matplotlib has this project's look, whatever a notebook has set; in one thread at a time.
+
+    matplotlib's settings are those of all threads: what a notebook plots by itself at that moment is drawn with them.
+    """
+    with _LOOKING, style.context(["default", LOOK]):
+        yield
 
 
 def png(figure: Figure, sharpness: float = 1) -> bytes:
@@ -110,8 +118,12 @@ def png(figure: Figure, sharpness: float = 1) -> bytes:
 
 
 def table_html(figure: Drawing) -> str:
-    """The figure's table, with the heads of its columns marked as such for a screen reader; numbers to four digits."""
-    table = figure.table
+    """The figure's table."""
+    return html_table(figure.table, "The numbers of the figure")
+
+
+def html_table(table: pd.DataFrame, caption: str) -> str:
+    """A table with the heads of its columns marked as such for a screen reader; numbers to four digits."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         scope = ' scope="col"' if tag == "th" else ""
@@ -120,7 +132,7 @@ def table_html(figure: Drawing) -> str:
 
     head = line([str(name) for name in table.columns], "th")
     body = "".join(line([cell(value) for value in row], "td") for row in table.itertuples(index=False))
-    return f"<table><caption>The numbers of the figure</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+    return f"<table><caption>{html.escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
 def cell(value: object) -> str:

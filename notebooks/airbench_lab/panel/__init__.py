@@ -1,0 +1,193 @@
+"""The panel that every lesson shares: switch a trick, press Run, see it.
+
+    panel = Panel(tricks=["whiten"])
+    panel                                   # the last line of a cell shows it
+
+What can be clicked can be called: `set`, `run`, `stop`, `reset`, `result`, `table`, `export`, so that a notebook runs
+without anybody clicking. Where no widgets show (a terminal), the same calls print text.
+"""
+
+import base64
+import html
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime
+from airbench_lab.figures import LiveCurves
+from airbench_lab.panel import environment, tables
+from airbench_lab.panel.experiment import FOLDER, Experiment
+from airbench_lab.panel.settings import Settings, Shelf, trick_names
+from airbench_lab.worker import WORKER, Foreground
+
+__all__ = ["Panel"]
+
+_open: dict[str, list[tuple[str, "Panel"]]] = {}  # by cell: the execution, and the panel that it made
+
+
+class Panel:
+    """A recipe with some switches: train it, stop it, and see it beside earlier and recorded runs.
+
+    tricks: fields of `Recipe` to be switched, or "compile"; Lookahead brings the BatchNorm momentum along, with which
+        it belongs together. recipe: what the switches start from.
+    scale: full, laptop, smoke, or auto: what AIRBENCH_SCALE says, else full on a GPU and laptop without one.
+    data: the name of a data set, a `Dataset`, or auto: CIFAR-10 if it is on disk, else the built-in pictures.
+    reference: the recipe in whose epochs the table states accuracies; by default `recipe`.
+    seeds: how many runs a press makes. parts: functions of your own in place of those that the lessons teach.
+    runtime: by default `Runtime.detect()`.
+
+    A cell that is executed again closes the panels that it made before: their runs are stopped, their memory is freed.
+    Raises UsageError for an unknown trick, scale or data set.
+    """
+
+    def __init__(
+        self,
+        tricks: list[str] | tuple[str, ...] = ("whiten",),
+        recipe: Recipe = AIRBENCH94,
+        *,
+        scale: str = "auto",
+        data: Dataset | str = "auto",
+        reference: Recipe | None = None,
+        seeds: int = 1,
+        parts: Parts | None = None,
+        runtime: Runtime | None = None,
+    ):
+        names = trick_names(tricks)
+        runtime = runtime or Runtime.detect()
+        shelf = Shelf(data)
+        settings = Settings(
+            recipe=recipe,
+            scale=environment.default_scale(runtime) if scale == "auto" else scale,
+            data=shelf.first,
+            compile=runtime.compile,
+            seeds=seeds,
+        )
+        foreground = environment.needs_foreground()
+        self._experiment = Experiment(
+            settings,
+            shelf,
+            runtime,
+            parts=parts or Parts(),
+            reference=reference or recipe,
+            worker=Foreground() if foreground else WORKER,
+        )
+        self._replace_older()
+        self._view = None
+        if environment.shows_widgets():
+            from airbench_lab.panel.view import View  # here: needs ipywidgets
+
+            device = f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}"
+            self._view = View(self._experiment, f"{self._experiment.reference_name} on {device}", names, foreground)
+            self._experiment.measure()
+
+    def set(self, **values: Any) -> None:
+        """Change what the next run does: whiten=False, epochs=5, seeds=3, first_seed=0, scale=, data=, race=, compile=.
+
+        Any field of `Recipe` will do. Raises UsageError, and changes nothing, for what is not legal.
+        """
+        self._experiment.set(**values)
+        if self._view is not None:
+            self._view.show_settings()
+            self._experiment.measure()
+
+    def run(self, wait: bool = False) -> tuple[RunResult, ...] | None:
+        """Train with what is chosen, beside the notebook.
+
+        wait: until it is over; then as `result`. To stop meanwhile, interrupt the kernel: no click is heard while a
+        cell runs. Raises UsageError while a run is on, DataError where the images are not on this machine.
+        """
+        self._experiment.start()
+        if not wait:
+            return None
+        try:
+            self._experiment.wait()
+        except KeyboardInterrupt:
+            self._experiment.stop()
+            self._experiment.wait()
+            raise
+        if self._view is None:
+            print(self)
+        return self.result()
+
+    def stop(self) -> None:
+        """End the run at its next step. What it did until then stays, marked as stopped."""
+        self._experiment.stop()
+
+    def reset(self) -> None:
+        """Set all back to what the panel began with. What was run stays."""
+        self._experiment.reset()
+        if self._view is not None:
+            self._view.show_settings()
+
+    def result(self) -> tuple[RunResult, ...]:
+        """The results of the last `run`, one a seed; waits until it is over.
+
+        Raises what the training raised, `Stopped` if it was stopped, UsageError if nothing was run.
+        """
+        return self._experiment.result()
+
+    def table(self) -> pd.DataFrame:
+        """What the panel's table says, unrounded: a row for each recipe, those run here and the recorded ones."""
+        return self._experiment.table()
+
+    def export(self, folder: str | Path = FOLDER) -> tuple[Path, Path]:
+        """Write the table (CSV) and the finished runs (a run log) into `folder`; gives the two paths.
+
+        Raises UsageError if there is nothing to write, AirbenchError where nothing can be written.
+        """
+        return self._experiment.export(folder)
+
+    def close(self) -> None:
+        """Stop the run that is on, and free what the panel holds."""
+        self._experiment.close()
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+    @property
+    def state(self) -> str:
+        """idle, running, stopping, stopped, done or failed."""
+        return self._experiment.state
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is chosen, not scaled."""
+        return self._experiment.settings.recipe
+
+    def __str__(self) -> str:
+        now = self._experiment.snapshot()
+        settings = now.settings
+        head = f"{self._experiment.name}, scale {settings.scale}, {settings.data}: {now.state}"
+        said = [now.message.text] if now.message.text else []
+        return "\n".join([head, *said, tables.text(now.rows, self._experiment.reference_name)])
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """The widgets; for pages that cannot show them (a notebook on GitHub), what there was to be seen at first."""
+        if self._view is None:
+            return {"text/plain": str(self)}
+        bundle = self._view.root._repr_mimebundle_()
+        return {**bundle, "text/plain": str(self), "text/html": self._still()}
+
+    def _still(self) -> str:
+        now = self._experiment.snapshot()
+        curves = LiveCurves(now.epochs, now.others)
+        if now.live is not None:
+            curves.update(now.live)
+        picture = base64.b64encode(curves.png()).decode()
+        table = tables.html(now.rows, self._experiment.reference_name)
+        return f'<img src="data:image/png;base64,{picture}" alt="{html.escape(curves.figure.alt)}">{table}'
+
+    def _replace_older(self) -> None:
+        """Close what an earlier execution of the same cell made."""
+        here = environment.cell()
+        if here is None:
+            return
+        older = _open.get(here.place, [])
+        for execution, panel in older:
+            if execution != here.execution:
+                panel.close()
+        kept = [one for one in older if one[0] == here.execution]
+        _open[here.place] = [*kept, (here.execution, self)]

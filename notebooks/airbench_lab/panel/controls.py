@@ -1,0 +1,139 @@
+"""One labelled widget for each thing that can be set: a switch, a list, a slider over a few values, a box."""
+
+import bisect
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, get_args
+
+import ipywidgets as widgets
+
+from airbench_core import SCALES, Recipe, UsageError
+from airbench_core.fields import brief, legal, read
+from airbench_lab.panel.settings import MOST_SEEDS, SEEDS_END, Settings
+
+FIELDS = {f.name: f for f in fields(Recipe)}
+
+# Values on a slider, of fields whose legal range is too wide for one; a recipe's own value is put among them.
+STEPS: dict[str, tuple] = {
+    "whiten_eps": (1e-6, 1e-5, 1e-4, 5e-4, 1e-3, 1e-2, 1e-1, 1),
+    "whiten_bias_epochs": (0, 1, 2, 3, 5, 10, None),
+    "batchnorm_momentum": (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99),
+    "bias_scale": (1, 2, 4, 8, 16, 32, 64, 128, 256),
+    "depth": (2, 3, 4),
+    "translate": (0, 1, 2, 3, 4, 6, 8),
+    "cutout": (0, 4, 8, 12, 16),
+    "label_smoothing": (0, 0.05, 0.1, 0.2, 0.3, 0.4),
+    "momentum": (0.5, 0.7, 0.8, 0.85, 0.9, 0.95),
+    "muon_momentum": (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+    "newton_schulz_steps": (1, 2, 3, 4, 5, 6, 8, 10),
+    "lr_start": (0, 0.1, 0.2, 0.5, 1),
+    "lr_peak_at": (0, 0.1, 0.2, 0.23, 0.3, 0.5, 0.7),
+    "lr_end": (0, 0.07, 0.2, 0.5, 1),
+    "proxy_every": (1, 2, 4, 8),
+}
+WHOLE_LABEL = {"description_width": "initial"}
+
+
+class Control:
+    """A widget for one name of `Settings.value`. changed: called with the name and the new value."""
+
+    def __init__(
+        self,
+        name: str,
+        widget: widgets.Widget,
+        changed: Callable[[str, Any], object],
+        read: Callable[[Any], Any] = lambda value: value,
+    ):
+        self.name, self.widget = name, widget
+        widget.observe(lambda change: changed(name, read(change["new"])), "value")
+
+    def show(self, value: Any) -> None:
+        """Set the widget to a value that was chosen elsewhere."""
+        if isinstance(self.widget, widgets.SelectionSlider):
+            values = [option[1] for option in self.widget.options]
+            if value not in values:
+                with self.widget.hold_trait_notifications():
+                    self.widget.options = _options([*values, value])
+                    self.widget.value = value
+        if isinstance(self.widget, widgets.Text):
+            value = brief(value)
+        self.widget.value = value
+
+
+def trick_control(name: str, settings: Settings, changed: Callable[[str, Any], object]) -> Control:
+    """The widget for a field of the recipe, or for `compile`."""
+    value = settings.value(name)
+    if name == "compile":
+        return Control(name, _checkbox(value, name, "the same mathematics by torch.compile, before the clock"), changed)
+    field = FIELDS[name]
+    title, tooltip = name.replace("_", " "), f"{name}: {field.metadata['doc']} ({legal(field)})"
+    if isinstance(value, bool):
+        return Control(name, _checkbox(value, title, tooltip), changed)
+    if "choices" in field.metadata:
+        options = field.metadata["choices"]
+        return Control(name, widgets.Dropdown(options=options, value=value, **_about(title, tooltip, 200)), changed)
+    if name in STEPS:
+        options, about = _options([*STEPS[name], value]), _about(title, tooltip, 300)
+        slider = widgets.SelectionSlider(options=options, value=value, continuous_update=False, **about)
+        return Control(name, slider, changed)
+    if "low" in field.metadata and type(None) not in get_args(field.type):
+        kind = widgets.BoundedIntText if field.type is int else widgets.BoundedFloatText
+        ends = {"min": field.metadata["low"], "max": field.metadata["high"]}
+        return Control(name, kind(value, **ends, **_about(title, tooltip, 200)), changed)
+    text = widgets.Text(brief(value), continuous_update=False, **_about(title, tooltip, 200))
+    return Control(name, text, changed, lambda written: _read_or_keep(field, written))
+
+
+def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[str, Any], object]) -> list[Control]:
+    """What every panel has: epochs, runs, first seed, scale, data, race. names: of the data sets."""
+    scales = "full: as published; laptop: smaller and shorter; smoke: only to see that it runs"
+    boxes = {
+        "epochs": widgets.BoundedFloatText(
+            settings.recipe.epochs,
+            min=0.1,
+            max=1000,
+            step=0.1,
+            **_about("epochs", "as in the recipe; the scale multiplies them", 125),
+        ),
+        "seeds": widgets.BoundedIntText(
+            settings.seeds, min=1, max=MOST_SEEDS, **_about("runs", "with seeds counted up from the first", 100)
+        ),
+        "first_seed": widgets.BoundedIntText(
+            settings.first_seed,
+            min=0,
+            max=SEEDS_END - MOST_SEEDS,
+            **_about("first seed", "the next press makes new runs if it is raised", 130),
+        ),
+        "scale": widgets.Dropdown(options=list(SCALES), value=settings.scale, **_about("scale", scales, 125)),
+        "data": widgets.Dropdown(options=list(names), value=settings.data, **_about("data", "the data set", 135)),
+        "race": _checkbox(settings.race, "race", "nothing drawn, nothing evaluated between epochs: the honest time"),
+    }
+    return [Control(name, box, changed) for name, box in boxes.items()]
+
+
+def _checkbox(value: bool, title: str, tooltip: str) -> widgets.Checkbox:
+    about = {"description": title, "tooltip": tooltip, "style": WHOLE_LABEL}
+    return widgets.Checkbox(value, indent=False, layout=widgets.Layout(width="auto"), **about)
+
+
+def _about(title: str, tooltip: str, width: int) -> dict[str, Any]:
+    """What all other widgets are given. width: in pixels, with the label."""
+    layout = widgets.Layout(width=f"{width}px")
+    return {"description": title, "tooltip": tooltip, "style": WHOLE_LABEL, "layout": layout}
+
+
+def _options(values: Sequence[Any]) -> list[tuple[str, Any]]:
+    """In their order, None (never) last, each once."""
+    ordered: list[Any] = []
+    for value in values:
+        if value is not None and value not in ordered:
+            bisect.insort(ordered, value)
+    return [(brief(value), value) for value in ordered] + [("never", None)] * (None in values)
+
+
+def _read_or_keep(field: Any, written: str) -> Any:
+    """What cannot be read is passed on as it is: the recipe refuses it with the reason."""
+    try:
+        return read(field, written)
+    except UsageError:
+        return written

@@ -1,0 +1,52 @@
+"""What a run will cost on this machine: measured on noise before the first, known from runs after that."""
+
+import threading
+from collections.abc import Callable
+
+from airbench_core import Dataset, Runtime
+from airbench_core.speed import estimate_seconds, measure_speed
+from airbench_core.study.sweep import Costs
+from airbench_lab.panel.settings import Settings
+
+MEASURE_SECONDS = 0.3  # for each of three counts
+
+Place = tuple[str, str, Runtime]  # scale, data set
+
+
+class Prices:
+    """Seconds of a run, for the panels of a process; None where nothing is known yet."""
+
+    def __init__(self) -> None:
+        self._costs: dict[Place, Costs] = {}
+        self._lock = threading.Lock()
+
+    def expect(self, settings: Settings, runtime: Runtime) -> float | None:
+        """Of one run, without what its clock leaves out."""
+        with self._lock:
+            costs = self._costs.get(self._place(settings, runtime))
+            return None if costs is None else costs.expect((settings.scaled, runtime.compile))
+
+    def learn(self, settings: Settings, runtime: Runtime, data: Dataset, seconds: float) -> None:
+        """A run took so long. data: as scaled."""
+        with self._lock:
+            costs = self._costs.setdefault(self._place(settings, runtime), Costs(data))
+            costs.learn((settings.scaled, runtime.compile), seconds)
+
+    def measure(self, settings: Settings, runtime: Runtime, load: Callable[[], Dataset]) -> None:
+        """Measure this machine, unless that was done: for the worker, since it takes seconds. Not if it compiles."""
+        if runtime.compile or self.expect(settings, runtime) is not None:
+            return
+        data, scale = settings.shrink.data(load()), settings.shrink
+        images = len(data.train_images), len(data.test_images)
+        speed = measure_speed(settings.recipe, scale, runtime, MEASURE_SECONDS)
+        costs = Costs(data)
+        costs.guess(settings.scaled, estimate_seconds(settings.recipe, scale, speed, images))
+        with self._lock:
+            self._costs.setdefault(self._place(settings, runtime), costs)
+
+    @staticmethod
+    def _place(settings: Settings, runtime: Runtime) -> Place:
+        return settings.scale, settings.data, runtime
+
+
+PRICES = Prices()

@@ -1,0 +1,237 @@
+"""What a panel does, without a widget: its settings, its runs, their states. Whatever shows it takes a `Snapshot`."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from airbench_core import AirbenchError, DataError, Parts, Recipe, RunResult, Runtime, UsageError
+from airbench_core.study import runlog
+from airbench_lab.panel import snapshot
+from airbench_lab.panel.costs import PRICES
+from airbench_lab.panel.recorded import Recorded, reference_curve
+from airbench_lab.panel.runs import Runs, frame, name_of
+from airbench_lab.panel.settings import Settings, Shelf
+from airbench_lab.panel.snapshot import Message, Snapshot
+from airbench_lab.panel.training import Trainers, Training
+from airbench_lab.worker import Foreground, Job, State, Worker
+
+FOLDER = Path()  # where exports go: the notebook's
+
+
+class Experiment:
+    """Runs of a recipe with some of its values changed, one press after the other, and what was recorded of them.
+
+    changed: called, in any thread, when there is something new to be shown. look: called at each step, in the
+    foreground, where nothing else can look meanwhile.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shelf: Shelf,
+        runtime: Runtime,
+        *,
+        parts: Parts,
+        reference: Recipe,
+        worker: Worker | Foreground,
+    ):
+        self.settings, self.shelf = settings, shelf
+        self.recorded = Recorded(shelf, settings.recipe, reference)
+        self.runs = Runs(reference, lambda of: reference_curve(reference, of, shelf.known(of.data)))
+        self.changed: Callable[[], object] = lambda: None
+        self.look: Callable[[], object] | None = None
+        self._start, self._reference, self._parts = settings, reference, parts
+        self._runtime, self._worker, self._trainers = runtime, worker, Trainers()
+        self._message = Message("info", "")
+        self._training: Training | None = None
+        self._job: Job | None = None
+        self._measuring: Job | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def state(self) -> State | Literal["idle"]:
+        return "idle" if self._job is None else self._job.state
+
+    @property
+    def on(self) -> bool:
+        return self.state in ("running", "stopping")
+
+    @property
+    def measuring(self) -> bool:
+        return self._measuring is not None and self._measuring.state == "running"
+
+    @property
+    def runtime(self) -> Runtime:
+        return replace(self._runtime, compile=self.settings.compile)
+
+    @property
+    def name(self) -> str:
+        """What the next run is called."""
+        return name_of(self.settings, self._parts)
+
+    @property
+    def reference_name(self) -> str:
+        return name_of(self.settings.changed(recipe=self._reference, compile=False))
+
+    def set(self, **values: Any) -> None:
+        """Change settings, or fields of the recipe. Raises UsageError, and then none is changed."""
+        if values.get("data") == "auto":
+            values["data"] = self.shelf.first
+        if "data" in values:
+            self.shelf.check(values["data"])
+        with self._lock:
+            settings = self.settings.changed(**values)
+            if settings == self.settings:
+                return
+            self.settings = settings
+            if not self.on:
+                self._message = Message("info", "")
+        self.changed()
+
+    def reset(self) -> None:
+        """The settings that it began with; what was run stays."""
+        with self._lock:
+            self.settings = self._start
+            self._message = Message("info", "the switches are back where they were; what was run stays")
+        self.changed()
+
+    def start(self) -> None:
+        """Begin the runs. Raises UsageError while some are on, DataError where there are no images."""
+        with self._lock:
+            if self.on:
+                raise UsageError("a run is on: stop it first, or wait until it is over")
+            settings = self.settings
+            if not self.shelf.is_there(settings.data):
+                raise DataError(
+                    f"{settings.data} is not on this machine, so only recorded runs of it can be shown: "
+                    f"`airbench data {settings.data}` in a terminal fetches it"
+                )
+            training = Training(
+                settings,
+                lambda: self.shelf.load(settings.data),
+                self.runtime,
+                self._parts,
+                self._trainers,
+                lambda result: self._keep(training, result),
+                self.look,
+            )
+            self._training, self._message = training, Message("info", "")
+            self._job = job = Job(
+                training, lambda state, error: self._end(training, state, error), lambda: self.changed()
+            )
+        self.changed()
+        self._worker.put(job)
+
+    def stop(self) -> None:
+        """Ask the run to stop at its next step; nothing happens if none is on."""
+        if self._job is not None:
+            self._job.stop()
+        self.changed()
+
+    def wait(self) -> None:
+        """Until what was started is over."""
+        if self._job is not None:
+            self._job.wait()
+
+    def result(self) -> tuple[RunResult, ...]:
+        """The runs of the last press, when they are over. Raises what they raised, `Stopped` if they were stopped."""
+        if self._job is None:
+            raise UsageError("nothing was run yet: press Run, or call run()")
+        return self._job.result()
+
+    def measure(self) -> None:
+        """Find out, in the worker, what a run costs here, if that is not known; then it shows."""
+        with self._lock:
+            settings, runtime = self.settings, self.runtime
+            known = PRICES.expect(settings, runtime) is not None
+            there = self.shelf.is_there(settings.data)
+            if known or not there or settings.compile or self.measuring or isinstance(self._worker, Foreground):
+                return
+            self._measuring = job = Job(
+                lambda _: PRICES.measure(settings, runtime, lambda: self.shelf.load(settings.data)),
+                after=lambda: self.changed(),
+            )
+        self._worker.put(job)
+
+    def export(self, folder: str | Path = FOLDER) -> tuple[Path, Path]:
+        """Write the table as CSV and the finished runs as a run log, new files in `folder`. Raises AirbenchError."""
+        records = self.runs.records
+        if not records:
+            raise UsageError("there is nothing to export yet: press Run first")
+        stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S}"
+        table, log = stem.with_suffix(".csv"), stem.with_suffix(".jsonl")
+        try:
+            frame([*self.runs.rows(), *self.recorded.of(self.settings).rows]).to_csv(table, index=False)
+        except OSError as error:
+            raise AirbenchError(f"cannot write {table}: {error.strerror}; name another folder") from error
+        for record in records:
+            runlog.append_record(log, record)
+        with self._lock:
+            self._message = Message("info", f"exported: {table.name} (the table), {log.name} (the log of the runs)")
+        self.changed()
+        return table, log
+
+    def say(self, error: AirbenchError) -> None:
+        """Show an error that a person caused."""
+        with self._lock:
+            self._message = Message("error", str(error))
+        self.changed()
+
+    def close(self) -> None:
+        """Stop what is on, and let go of all that takes memory."""
+        self.changed = lambda: None
+        for job in self._job, self._measuring:
+            if job is not None:
+                job.stop()
+        self._trainers.forget()
+        self._training = self._job = self._measuring = None
+
+    def now(self) -> tuple[Settings, str, Message, Training | None, bool]:
+        """Settings, state, message, the last press, and whether it still waits for its turn: of one moment."""
+        with self._lock:
+            waits = self._job is not None and self._job.waits
+            return self.settings, self.state, self._message, self._training, waits
+
+    def snapshot(self) -> Snapshot:
+        return snapshot.take(self)
+
+    def table(self) -> pd.DataFrame:
+        """A row for each recipe: the runs made here, and the recorded ones of what is chosen."""
+        return frame(self.snapshot().rows)
+
+    def _keep(self, training: Training, result: RunResult) -> None:
+        self.runs.add(training.settings, self._parts, result)
+        PRICES.learn(training.settings, training.runtime, training.data, result.seconds)
+        self.changed()
+
+    def _end(self, training: Training, state: State, error: BaseException | None) -> None:
+        """What is to be said and kept of a press that ends."""
+        seeds, n = training.settings.seeds, len(training.results)
+        which = f"run {n + 1} of {seeds}" if seeds > 1 else "the run"
+        kept = f"; the {n} before it {'are' if n > 1 else 'is'} kept" if n else ""
+        if state == "done":
+            message = Message("warning" if training.notes else "info", "; ".join(training.notes))
+        elif state == "stopped":
+            epochs = training.epochs
+            if epochs:
+                self.runs.add_stopped(training.settings, self._parts, epochs)
+            complete = f"{len(epochs)} complete epoch{'s' * (len(epochs) != 1)}"
+            message = Message("warning", f"stopped: {which}, after {complete}{kept}")
+        else:
+            self._trainers.forget()
+            message = Message("error", f"{which} failed: {_in_words(error)}{kept}")
+        with self._lock:
+            self._message = message
+
+
+def _in_words(error: BaseException | None) -> str:
+    """Ours say what to do; of others the kind says what it is."""
+    if isinstance(error, AirbenchError):
+        return str(error)
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'} (panel.result() shows where)"

@@ -1,0 +1,159 @@
+"""Jobs that go on beside the notebook, one after another in one long-lived thread, each of which can be stopped.
+
+A thread with an event is the one way to stop that answers within a second on every ipykernel that is supported, and it
+is always the same thread because functions compiled into CUDA graphs may be called from one only (pytorch#123177).
+Knows nothing of widgets, and of trainings only that they raise `Stopped`.
+"""
+
+import atexit
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Literal
+
+from airbench_core import AirbenchError, Stopped
+
+State = Literal["running", "stopping", "stopped", "done", "failed"]
+LOOK_SECONDS = 0.2  # between two looks at whether the thread that one waits for is still alive
+LEAVE_SECONDS = 5  # that a job gets to end in when the interpreter does
+
+
+class WorkerDied(AirbenchError):
+    """The thread that did the job is gone, and with it the job."""
+
+    def __init__(self) -> None:
+        super().__init__("the thread that trained has died, and the run with it: run again, in a new one")
+
+
+class Job:
+    """Something to be done once: `work` is called with an event that is set when it is to stop.
+
+    ending: called with how it ends and what it raised, just before it is over; after: called when it is. Both in the
+    thread that did it, or that found out that this died.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[threading.Event], Any],
+        ending: Callable[[State, BaseException | None], object] = lambda state, error: None,
+        after: Callable[[], object] = lambda: None,
+    ):
+        self._work, self._ending, self._after = work, ending, after
+        self._asked, self._over = threading.Event(), threading.Event()
+        self._lock, self._ends = threading.Lock(), False
+        self._thread: threading.Thread | None = None  # that does it, from its beginning on
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    @property
+    def state(self) -> State:
+        """Running from the start, also while it waits for its turn."""
+        if not self._over.is_set() and self._thread is not None and not self._thread.is_alive():
+            self._end(error=WorkerDied())
+        if not self._over.is_set():
+            return "stopping" if self._asked.is_set() else "running"
+        return _state(self._error)
+
+    @property
+    def waits(self) -> bool:
+        """Whether its turn has not come yet."""
+        return self._thread is None and not self._over.is_set()
+
+    def stop(self) -> None:
+        """Ask it to stop; what has not begun is over at once."""
+        self._asked.set()
+        with self._lock:
+            waits = self.waits
+        if waits:
+            self._end(error=Stopped(()))
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether it was over within so many seconds (None: in the end)."""
+        while self.state in ("running", "stopping"):
+            if self._over.wait(LOOK_SECONDS if seconds is None else min(LOOK_SECONDS, max(0, seconds))):
+                break
+            if seconds is not None and (seconds := seconds - LOOK_SECONDS) <= 0:
+                return self.state not in ("running", "stopping")
+        return True
+
+    def result(self) -> Any:
+        """What `work` gave, or raised, when it is over."""
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def do(self) -> None:
+        """Do it in this thread, unless it was stopped before."""
+        with self._lock:
+            if self._ends:
+                return
+            self._thread = threading.current_thread()
+        try:
+            value = self._work(self._asked)
+        except BaseException as error:  # also a SystemExit out of a student's function: the thread lives on
+            self._end(error=error)
+        else:
+            self._end(value)
+
+    def _end(self, value: Any = None, error: BaseException | None = None) -> None:
+        with self._lock:
+            if self._ends:
+                return
+            self._ends = True
+        try:
+            self._ending(_state(error), error)
+        except Exception as failure:
+            error = failure
+        self._value, self._error = value, error
+        self._over.set()
+        self._after()
+
+
+def _state(error: BaseException | None) -> State:
+    if error is None:
+        return "done"
+    # A keyboard interrupt is how a job in the foreground is stopped.
+    return "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
+
+
+class Worker:
+    """The thread; a dead one is replaced when it is needed."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._current: Job | None = None
+
+    def put(self, job: Job) -> None:
+        """Do `job` when those before it are over."""
+        self._jobs.put(job)
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="airbench worker", daemon=True)
+                self._thread.start()
+
+    def leave(self) -> None:
+        """Ask the current job to stop, and wait a little: an interpreter that ends under a training may crash."""
+        job = self._current
+        if job is not None and self._thread is not None and self._thread.is_alive():
+            job.stop()
+            job.wait(LEAVE_SECONDS)
+
+    def _work(self) -> None:
+        while True:
+            self._current = self._jobs.get()
+            self._current.do()
+            self._current = None  # what is over is not kept from being forgotten
+
+
+class Foreground:
+    """Does each job at once, in the thread that puts it: for notebooks that show nothing that a thread does."""
+
+    def put(self, job: Job) -> None:
+        job.do()
+
+
+WORKER = Worker()  # of this process, whose panels take turns: two trainings side by side would slow each other
+atexit.register(WORKER.leave)
