@@ -45,6 +45,7 @@ class RunResult:
     """A finished run. `recipe` is the scaled one; `seconds` follows the speedrun's rule and includes the final TTA."""
 
     recipe: Recipe
+    parts: tuple[str, ...]  # names of those that were somebody's own: `Parts.replaced`
     scale: str
     seed: int
     runtime: Runtime
@@ -176,6 +177,7 @@ class Trainer:
             record_the_rest()
             return RunResult(
                 recipe=self.recipe,
+                parts=self.parts.replaced,
                 scale=self.scale.name,
                 seed=seed,
                 runtime=self.runtime,

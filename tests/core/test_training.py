@@ -285,6 +285,7 @@ def test_a_student_s_parts_train_the_network(noise, tiny, float32):
     recipe = replace(SHORT_MUON, lookahead=True)  # which has all of them
     result = train(recipe, noise, scale=tiny, runtime=float32, parts=mine)
     assert set(called) == {function.__name__ for function in stock}
+    assert result.parts == tuple(sorted(names))
     assert same(result, train(recipe, noise, scale=tiny, runtime=float32))
 
 
@@ -309,6 +310,8 @@ def test_own_views_decide_the_accuracy(noise, tiny, float32):
     flipped = replace(noise, test_images=noise.test_images.flip(2))
     assert result.accuracy == accuracy(predict(result.network, flipped, "none", float32), noise.test_labels)
     assert set(result.accuracies) == {"mirror+translate"}
+    assert result.parts == ("tta_views",)
+    assert train(SHORT, noise, scale=tiny, runtime=float32).parts == ()
 
 
 def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float32):
