@@ -43,13 +43,16 @@ def view_logits(
     tta: str,
     runtime: Runtime,
     views: Callable = tta_views,
+    go_on: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, tuple[float, ...]]:
     """The network's logits for each view of each test image, float32 (views, N, classes), and the views' weights.
 
     forward: the network in evaluation mode, on the device that holds `data`. views: a function like `tta_views`.
+    go_on: called before each batch of images; what it raises ends the inference.
     """
     parts = []
     for images in data.test_images.split(runtime.inference_batch):
+        go_on()
         some, weights = views(normalize(images, data.mean, data.std, runtime.dtype), tta)
         parts.append(torch.stack([forward(view.contiguous(memory_format=torch.channels_last)) for view in some]))
     return torch.cat(parts, dim=1), weights

@@ -1,7 +1,7 @@
 """A network that learns step by step: what a training repeats, and the proxy network that chooses images for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,11 @@ class Parts:
     lookahead: Callable = lookahead_update_
     newton_schulz: Callable = newton_schulz
     tta_views: Callable = tta_views
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The names of those that are your own, sorted."""
+        return tuple(sorted(f.name for f in fields(self) if getattr(self, f.name) is not f.default))
 
 
 class Learner:

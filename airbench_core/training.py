@@ -45,6 +45,7 @@ class RunResult:
     """A finished run. `recipe` is the scaled one; `seconds` follows the speedrun's rule and includes the final TTA."""
 
     recipe: Recipe
+    parts: tuple[str, ...]  # names of those that were somebody's own: `Parts.replaced`
     scale: str
     seed: int
     runtime: Runtime
@@ -61,7 +62,7 @@ class RunResult:
 
 
 class Stopped(AirbenchError):
-    """The run was asked to stop. `epochs` holds the records of the complete epochs."""
+    """The run was asked to stop. `epochs` holds the records of the complete epochs: if watched, those evaluated too."""
 
     def __init__(self, epochs: tuple[EpochRecord, ...]):
         super().__init__(f"stopped after {len(epochs)} complete epoch(s)")
@@ -69,6 +70,7 @@ class Stopped(AirbenchError):
 
 
 Observer = Callable[[EpochRecord], None]
+GoOn = Callable[[], None]  # called between pieces of work; raises `Stopped` when there is to be no more
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def train(
     """Train `recipe` on `data` once.
 
     runtime: default `Runtime.detect()`. observer: called with an `EpochRecord` after each epoch, off the clock.
-    stop: checked before each step. Raises `Stopped`, `Diverged` (the loss is not finite) or UsageError.
+    stop: checked before each step and each batch of inference. Raises `Stopped`, `Diverged` (the loss is not finite)
+    or UsageError.
     """
     return Trainer(recipe, data, scale=scale, runtime=runtime, parts=parts).run(seed, observer=observer, stop=stop)
 
@@ -145,30 +148,36 @@ class Trainer:
             self.reset(seed)
             clock = self.clock()
             race = self.race and observer is None
-            done: list[_Epoch] = []
+            unread: list[_Epoch] = []  # of a race: all
             records: list[EpochRecord] = []
 
+            def go_on() -> None:
+                if stop is not None and stop.is_set():
+                    raise Stopped(())
+
             def record_the_rest() -> None:
-                for epoch in done[len(records) :]:
+                for epoch in unread:
                     records.append(self._record(len(records) + 1, epoch))
 
             try:
-                for epoch in self._epochs(clock, seed, stop):
-                    done.append(epoch)
-                    if not race:
-                        records.append(self._record(len(done), epoch, watched=observer is not None))
+                for epoch in self._epochs(clock, seed, go_on):
+                    if race:
+                        unread.append(epoch)
+                    else:
+                        records.append(self._record(len(records) + 1, epoch, observer is not None, go_on))
                     if observer is not None:
                         observer(records[-1])
+                with clock:
+                    logits, weights = self.logits(self.recipe.tta, go_on)
+                    final = combine(logits, weights)
             except Stopped:
                 record_the_rest()
                 raise Stopped(tuple(records)) from None
-            with clock:
-                logits, weights = self.logits(self.recipe.tta)
-                final = combine(logits, weights)
             at_levels = self._at_levels(logits, final)
             record_the_rest()
             return RunResult(
                 recipe=self.recipe,
+                parts=self.parts.replaced,
                 scale=self.scale.name,
                 seed=seed,
                 runtime=self.runtime,
@@ -222,7 +231,7 @@ class Trainer:
         for learner in self.learners:
             learner.begin()
 
-    def _epochs(self, clock: Clock, seed: int, stop: threading.Event | None) -> Iterator[_Epoch]:
+    def _epochs(self, clock: Clock, seed: int, go_on: GoOn) -> Iterator[_Epoch]:
         """Train, giving what is to be known after each epoch, outside the clock."""
         with clock:
             self.begin()
@@ -234,13 +243,12 @@ class Trainer:
                 total = torch.zeros((), device=self.runtime.device)
                 steps = range(first, min(first + self.steps_per_epoch, self.steps))
                 for step in steps:
-                    if stop is not None and stop.is_set():
-                        raise Stopped(())
+                    go_on()
                     total += step_on(next(batches), step)
                     self.steps_done = step + 1
             yield _Epoch(self.steps_done, total / (len(steps) * self.batch_size), clock.lap())
 
-    def _record(self, number: int, epoch: _Epoch, watched: bool = False) -> EpochRecord:
+    def _record(self, number: int, epoch: _Epoch, watched: bool = False, go_on: GoOn = lambda: None) -> EpochRecord:
         train_loss = epoch.loss.item()
         if not math.isfinite(train_loss):
             rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
@@ -248,7 +256,7 @@ class Trainer:
             raise Diverged(f"the training loss is {train_loss} after epoch {number}: the run diverged; lower {these}")
         test_accuracy = None
         if watched:
-            logits, weights = self.logits("none")
+            logits, weights = self.logits("none", go_on)
             test_accuracy = accuracy(combine(logits, weights), self.data.test_labels)
         return EpochRecord(
             epoch=number,
@@ -258,10 +266,10 @@ class Trainer:
             seconds=epoch.seconds(),
         )
 
-    def logits(self, tta: str) -> tuple[Tensor, tuple[float, ...]]:
+    def logits(self, tta: str, go_on: GoOn = lambda: None) -> tuple[Tensor, tuple[float, ...]]:
         """The logits of the test images' views at level `tta`, and the views' weights: see `view_logits`."""
         self.network.eval()
-        return view_logits(self.main.forward, self.data, tta, self.runtime, self.parts.tta_views)
+        return view_logits(self.main.forward, self.data, tta, self.runtime, self.parts.tta_views, go_on)
 
     def _at_levels(self, logits: Tensor, final: Tensor) -> dict[str, Tensor]:
         """Logits (N, classes) at the recipe's level of TTA and at those below it, whose views are among `logits`'."""

@@ -79,11 +79,11 @@ def identity(recipe: Mapping[str, Any], seed: int) -> tuple[str, int]:
 
 
 def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[str, int], Record]:
-    """The runs of all logs; of those of one recipe and seed, that which may be quoted."""
+    """The recipes' runs in all logs; of those of one recipe and seed, that which may be quoted."""
     found: dict[tuple[str, int], Record] = {}
     for quoted, some in ((False, logs), (True, timed)):
         for record in (record for log in some for record in runlog.load(log)):
-            if (record["scale"], record["data"]["name"]) == (SCALE, DATA):
+            if (record["scale"], record["data"]["name"]) == (SCALE, DATA) and not record.get("parts"):
                 found[identity(record["recipe"], record["seed"])] = record if quoted else runlog.untimed(record)
     return found
 

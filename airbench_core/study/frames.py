@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Runs = str | PathLike | Iterable[Mapping[str, Any]]
 
 RUN = [
-    *("key", "scale", "data", "digest", "device", "device_name", "dtype", "threads", "compile", "graphs", "seed"),
+    *("key", "scale", "data", "digest", "device", "device_name", "dtype", "threads", "compile", "graphs"),
+    *("seed", "parts"),
     *("airbench", "commit", "torch", "cuda", "started"),
     *("accuracy", *(f"accuracy_{tta}" for tta in TTA_WEIGHTS), "seconds", "epochs_done"),
 ]
@@ -29,6 +30,7 @@ def frame(runs: Runs) -> "pandas.DataFrame":
     """A row for each record of `runs`, a log's path or its records; the index, `run`, counts them from 0.
 
     Columns: those of RUN, then the recipe's fields as scaled (lacking ones at their defaults; widths as tuples).
+    `parts` names those that were somebody's own, as a tuple, which is empty for the runs of a recipe alone.
     Accuracies are in 0..1, and NaN at levels of TTA that were not computed, as are seconds that are not to be quoted;
     `started` is a time in UTC; `epochs_done` is what was trained, `epochs` what the recipe asks for. Raises
     AirbenchError as `runlog.load`.
@@ -79,6 +81,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "compile": runtime["compile"],
         "graphs": runtime.get("graphs"),
         "seed": record["seed"],
+        "parts": tuple(record.get("parts", ())),
         **record["versions"],
         "started": record["started"],
         "accuracy": record["accuracy"],

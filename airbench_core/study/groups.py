@@ -90,7 +90,8 @@ def recipe_name(record: Record, *, epochs: bool = True) -> str:
     As asked for: before the scale (`Scale.asked`); of a scale of somebody's own, which is not known, as trained.
     Epochs do not decide which recipe is nearest, so that it has one name at all lengths of training but for
     "epochs=5", which is left out unless `epochs`. A field that an old record lacks is at its default. Numbers are
-    given, and told apart, to nine digits: what should be 3.96 epochs are 3.9600000000000004.
+    given, and told apart, to nine digits: what should be 3.96 epochs are 3.9600000000000004. Parts that were somebody's
+    own are named last: "airbench94 flip=random with own lookahead and whiten".
     """
     ours = _asked(record)
     changed = {
@@ -99,7 +100,8 @@ def recipe_name(record: Record, *, epochs: bool = True) -> str:
     }
     nearest = min(changed, key=lambda name: len(set(changed[name]) - {"epochs"}))
     named = [field for field in changed[nearest] if epochs or field != "epochs"]
-    return " ".join([nearest, *(f"{field}={brief(ours[field])}" for field in named)])
+    own = " and ".join(record.get("parts", ()))
+    return " ".join([nearest, *(f"{field}={brief(ours[field])}" for field in named)]) + f" with own {own}" * bool(own)
 
 
 def accuracies(runs: Runs, called: str, tta: str | None = None) -> dict[int, float]:
@@ -165,7 +167,9 @@ class _Called(NamedTuple):
 
 
 def _called(record: Record, study: Study, *, epochs: bool = True) -> _Called | None:
-    """None if the run is of none of the study's variants: see `names`."""
+    """None if the run is of none of the study's variants, as one with parts of somebody's own: see `names`."""
+    if record.get("parts"):
+        return None
     variants, trained = _variants(study, record["scale"]), _trained(record)
     for compiled in dict.fromkeys((bool(record["runtime"]["compile"]), False)):
         lengths = variants.get((_but_epochs(trained), compiled))

@@ -19,6 +19,7 @@ The fields of a record of schema 1; accuracies are in 0..1, seconds on the run's
     versions.torch       version of PyTorch
     versions.cuda        version of CUDA that PyTorch was built for; null: not on a GPU
     started              start of the run, ISO 8601, UTC
+    parts[]              names of the parts that were somebody's own (`learner.Parts`); lacking where none was
     epochs[].epoch       number of the epoch, counted from 1
     epochs[].epochs      epochs done by then; the last may be a fraction
     epochs[].train_loss  mean over the epoch's images
@@ -81,6 +82,7 @@ def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
     )
     return {
         **head,
+        **({"parts": list(result.parts)} if result.parts else {}),
         "epochs": [asdict(epoch) for epoch in result.epochs],
         "accuracy": result.accuracy,
         "accuracies": result.accuracies,

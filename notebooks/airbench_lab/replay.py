@@ -1,7 +1,8 @@
 """Recorded runs: what was measured of a recipe on named hardware, found at once on any machine.
 
 `lookup` gives the runs of exactly the recipe that is asked for, or says that there are none. Nothing is interpolated,
-and what is recorded is never mixed with what is measured here. What is recorded, and by what: recorded/README.md.
+what is recorded is never mixed with what is measured here, and runs with parts of somebody's own are left out. What is
+recorded, and by what: recorded/README.md.
 """
 
 from collections import defaultdict
@@ -148,9 +149,10 @@ def hardware(runtime: Mapping[str, Any]) -> str:
 
 @cache
 def _recorded(folder: Path) -> tuple[_Run, ...]:
-    """All runs in `folder`, each once: of two copies the one with its seconds."""
+    """All runs of a recipe in `folder`, each once: of two copies the one with its seconds."""
     records = [record for log in sorted(folder.glob("*.jsonl")) for record in runlog.load(log)]
-    timed = sorted(records, key=lambda record: record["seconds"] is not None)
+    plain = [record for record in records if not record.get("parts")]
+    timed = sorted(plain, key=lambda record: record["seconds"] is not None)
     return tuple(
         _Run(record, _training(record["recipe"]), (hardware(record["runtime"]), record["data"]["digest"]))
         for record in {key(record): record for record in timed}.values()

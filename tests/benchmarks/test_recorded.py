@@ -68,6 +68,7 @@ def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded
     for seed in (0, 1, 2):
         lines.append(tmp_path / "busy", full(seed=seed, seconds=20.0), "")
     lines.append(tmp_path / "quiet", full(seed=1, seconds=10.123456), "")
+    lines.append(tmp_path / "quiet", full(seed=0, accuracy=0.9) | {"parts": ["whiten"]}, "")  # of no recipe
     recorded.pack([tmp_path / "busy"], [tmp_path / "quiet"])
     first, second = runlog.load(tmp_path / "laptop-few.jsonl")
     assert (first["seed"], first["seconds"], second["seed"], second["seconds"]) == (0, None, 1, 10.12)

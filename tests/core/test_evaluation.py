@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -51,6 +53,28 @@ def test_lower_levels_come_from_the_same_logits(noise, float32):
     logits, _ = view_logits(Linear(), noise, "mirror+translate", float32)
     for tta, weights in TTA_WEIGHTS.items():
         torch.testing.assert_close(combine(logits, weights), predict(Linear(), noise, tta, float32))
+
+
+def test_inference_may_be_ended_before_each_batch(noise, float32):
+    """Of 48 images in batches of 20: before the third."""
+    order = []
+
+    class Enough(Exception):
+        pass
+
+    def go_on():
+        order.append("asked")
+        if order.count("asked") == 3:
+            raise Enough
+
+    def forward(images):
+        order.append(len(images))
+        return Linear()(images)
+
+    few = SimpleNamespace(inference_batch=20, dtype=torch.float32)
+    with pytest.raises(Enough):
+        view_logits(forward, noise, "mirror", few, go_on=go_on)
+    assert order == ["asked", 20, 20, "asked", 20, 20, "asked"]
 
 
 def test_predict_evaluates(noise, float32):

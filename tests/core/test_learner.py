@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH96_FASTER, RESNET18, Trainer
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH96_FASTER, RESNET18, Parts, Trainer
 from airbench_core.augmentation import normalize
 from airbench_core.optimizers import lr_factors
 
@@ -183,3 +183,9 @@ def test_warm_up_and_a_measurement_may_ask_for_more_batches_than_a_training_has(
 def test_only_a_recipe_that_keeps_fewer_has_a_proxy(noise, tiny, float32):
     assert trainer(noise, tiny, float32).proxy is not None
     assert Trainer(AIRBENCH94, noise, scale=tiny, runtime=float32).proxy is None
+
+
+def test_parts_know_which_of_them_were_replaced():
+    assert Parts().replaced == Parts(whiten=Parts().whiten).replaced == ()
+    assert Parts(whiten=abs, flip=abs).replaced == ("flip", "whiten")
+    assert Parts(**dict.fromkeys(vars(Parts()), abs)).replaced == tuple(sorted(vars(Parts())))

@@ -183,9 +183,9 @@ def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
         time.now += 1
         return step(*args, **options)
 
-    def slow_logits(tta):
+    def slow_logits(tta, *args):
         time.now += 100 if tta == "none" else 1000
-        return logits(tta)
+        return logits(tta, *args)
 
     trainer.main.step, trainer.logits = slow_step, slow_logits
     result = trainer.run(0, observer=lambda _: None)
@@ -285,6 +285,7 @@ def test_a_student_s_parts_train_the_network(noise, tiny, float32):
     recipe = replace(SHORT_MUON, lookahead=True)  # which has all of them
     result = train(recipe, noise, scale=tiny, runtime=float32, parts=mine)
     assert set(called) == {function.__name__ for function in stock}
+    assert result.parts == tuple(sorted(names))
     assert same(result, train(recipe, noise, scale=tiny, runtime=float32))
 
 
@@ -309,6 +310,8 @@ def test_own_views_decide_the_accuracy(noise, tiny, float32):
     flipped = replace(noise, test_images=noise.test_images.flip(2))
     assert result.accuracy == accuracy(predict(result.network, flipped, "none", float32), noise.test_labels)
     assert set(result.accuracies) == {"mirror+translate"}
+    assert result.parts == ("tta_views",)
+    assert train(SHORT, noise, scale=tiny, runtime=float32).parts == ()
 
 
 def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float32):
@@ -326,6 +329,57 @@ def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float3
         trainer.run(0, stop=stop)
     assert trainer.steps_done == 4
     assert [record.epoch for record in stopped.value.epochs] == [1]
+
+
+class SetAfter:
+    """An event that is set once it was found unset `checks` times."""
+
+    def __init__(self, checks: int):
+        self.left = checks
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize(
+    ("watched", "race", "complete"),
+    [
+        (True, False, [0] * 6 + [1] * 6 + [2] * 5 + [3] * 3),  # steps and batches: 3 and 3, 3 and 3, 2 and 3, then TTA
+        (False, False, [0] * 3 + [1] * 3 + [2] * 2 + [3] * 3),
+        (False, True, [0] * 3 + [1] * 3 + [2] * 2 + [3] * 3),
+    ],
+    ids=["watched", "alone", "race"],
+)
+def test_stop_ends_between_any_two_steps_or_batches_of_inference(
+    watched, race, complete, noise, tiny, float32, monkeypatch
+):
+    monkeypatch.setattr(Runtime, "inference_batch", 16)  # three batches
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
+    trainer.race = race
+    seen, observer = [], None
+    if watched:
+        observer = seen.append
+    expected = trainer.run(0, observer=observer)
+    for checks, epochs in enumerate(complete):
+        seen.clear()
+        with pytest.raises(Stopped, match=rf"after {epochs} complete") as stopped:
+            trainer.run(0, observer=observer, stop=SetAfter(checks))
+        found = stopped.value.epochs
+        assert [replace(e, seconds=0) for e in found] == [replace(e, seconds=0) for e in expected.epochs[:epochs]]
+        assert tuple(seen) == found * watched
+    assert same(trainer.run(0, observer=observer, stop=SetAfter(len(complete))), expected)  # all is done by then
+
+
+def test_stop_is_heard_while_the_final_views_are_inferred(noise, tiny, float32, monkeypatch):
+    monkeypatch.setattr(Runtime, "inference_batch", 16)
+    stop, seen = threading.Event(), []
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
+    forward = trainer.main.forward
+    trainer.main.forward = lambda images: (seen.append(len(images)), stop.set(), forward(images))[2]
+    with pytest.raises(Stopped):
+        trainer.run(0, stop=stop)
+    assert seen == [16] * 6  # six views of the first batch, and no other
 
 
 def test_a_race_reads_the_epochs_when_all_is_done(noise, tiny, float32):

@@ -161,6 +161,9 @@ def test_a_log_makes_a_line_for_each_recipe(made):
         [100 * (2.17 / 3 - 0.1), 100 * (0.72 - 0.05), 100 * (2.17 - 0.1) / 3]
     )
     assert lines(frame(runs).iloc[:3], epochs_frame(runs))[0].recorded == ""
+    own = [run | {"parts": ["whiten"]} for run in runs[:2]]
+    labels = [(line.label, line.table["n"].max()) for line in lines(frame(runs + own), epochs_frame(runs + own))]
+    assert labels == [("airbench94", 3), ("airbench94, compiled", 1), ("airbench94 with own whiten", 2)]
     unwatched = epochs_frame(runs).assign(accuracy=float("nan"))
     assert lines(frame(runs), unwatched) == []
 

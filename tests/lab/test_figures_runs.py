@@ -110,6 +110,17 @@ def test_compiled_runs_are_of_the_compiled_rung_alone(made):
     assert rung(drawing, COMPILED.label)[ACCURACY] == pytest.approx(81)
 
 
+def test_runs_with_parts_of_somebody_s_own_are_of_no_rung(made, trained):
+    def own(runs):
+        return [run | {"parts": ["whiten"]} for run in runs]
+
+    plain = made(FLIP.recipe, [0.7, 0.72])
+    assert rung(ladder(frame([*plain, *own(made(FLIP.recipe, [0.9] * 3))])), FLIP.label)[ACCURACY] == pytest.approx(71)
+    assert rung(ladder(frame(own(plain))), FLIP.label)["note"] == "not measured"
+    runs = [*trained(FLIP.recipe), *own(trained(FLIP.recipe, 2))]
+    assert rung(ladder(frame(runs), 0.75), FLIP.label)[EPOCHS] == pytest.approx(4)
+
+
 def test_epochs_to_a_target(trained):
     """FLIP needs 4 epochs for 75 %, the whitened rung twice as many."""
     runs = [*trained(FLIP.recipe), *trained(WHITEN.recipe, 0.5), *trained(BASELINE, 0.1), *trained(TTA.recipe)[:3]]
@@ -242,6 +253,13 @@ def test_removing_tta_is_its_lower_level(trained):
     row = table[(table["source"] == "own") & (table["trick"] == "multi-crop TTA")].iloc[0]
     epochs = 4 * 2 ** (0.01 / 0.1)  # mirrors alone are 0.01 lower, which 0.1 a doubling makes up for
     assert row[SAVED] == row[LOST] == pytest.approx(epochs - 4)
+
+
+def test_runs_with_parts_of_somebody_s_own_are_a_point_of_their_own(made):
+    runs = made(AIRBENCH94, [0.7, 0.72])
+    table = flops_against_error(frame([*runs, *(run | {"parts": ["whiten"]} for run in runs)])).table
+    rows = table[table["source"] == "own"]
+    assert list(zip(rows["recipe"], rows["n"], strict=True)) == [("airbench94", 2), ("airbench94 with own whiten", 2)]
 
 
 def test_errors_over_counted_flops(made):

@@ -72,6 +72,22 @@ def test_compiled_runs_are_others(folder):
     assert found.reason == "no runs of this recipe, compiled, are recorded: run it"
 
 
+def test_runs_with_parts_of_somebody_s_own_are_of_no_recipe(folder, record, tmp_path):
+    """Neither a seed more, nor in place of one, nor another length, nor all that there is."""
+    own = [record(seed=seed, accuracy=0.9) | {"parts": ["whiten"]} for seed in (0, 5)]
+    own.append(record(replace(AIRBENCH94, epochs=20)) | {"parts": ["flip"]})
+    (tmp_path / "own").mkdir()
+    for log in (folder / "e.jsonl", tmp_path / "own" / "log.jsonl"):
+        for one in own:
+            lines.append(log, one | {"accuracies": LEVELS, "epochs": []}, "")
+    found = replay.lookup(AIRBENCH94, "laptop", "cifar10", folder=folder)
+    assert found.accuracies == {0: 0.70, 1: 0.71, 2: 0.72}
+    lengths = {SCALES["laptop"].recipe(replace(AIRBENCH94, epochs=epochs)).epochs for epochs in (5, 9.9)}
+    assert replay.curve(AIRBENCH94, "laptop", "cifar10", folder=folder).keys() == lengths
+    nothing = replay.lookup(AIRBENCH94, "laptop", "cifar10", folder=tmp_path / "own")
+    assert nothing.reason.endswith("there are: none")
+
+
 def test_scale_and_data_are_those_asked_for(folder):
     there = "there are: scale laptop on cifar10"
     for scale, data in (("full", "cifar10"), ("laptop", "cifar100")):

@@ -23,8 +23,8 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
     """The paper's figure 3: the error against the FLOPs of a run, both axes logarithmic.
 
     Of `runs`, a frame of `study.frames`, a point for each recipe, at most six: its mean error, at its own level of TTA,
-    with Student's interval, and the FLOPs that `airbench_core.flops` counts. Beside them the paper's three methods, and
-    the line through them (least squares of the logarithms).
+    with Student's interval, and the FLOPs that `airbench_core.flops` counts of the recipe, also where parts were
+    somebody's own. Beside them the paper's three methods, and the line through them (least squares of the logarithms).
     Raises UsageError for runs of several settings, of a scale that is not one of `SCALES`, of a data set with another
     number of images than CIFAR-10, and for more recipes than one can tell apart.
     """

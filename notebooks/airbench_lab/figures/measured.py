@@ -63,7 +63,8 @@ class Measured:
     def accuracies(self, recipe: Recipe, *, compile: bool = False) -> dict[int, float]:
         """Of each seed that `recipe`, not scaled, was run with: the accuracy in 0..1 at its level of TTA.
 
-        As in `replay.lookup`, runs at a higher level answer for a lower one.
+        As in `replay.lookup`, runs at a higher level answer for a lower one; those with parts of somebody's own
+        for none.
         """
         epochs = scale_named(self.scale).recipe(recipe).epochs
         return {seed: record["accuracy"] for seed, record in self._lengths(recipe, compile).get(epochs, {}).items()}
@@ -92,7 +93,7 @@ class Measured:
         for record, training in sorted(
             zip(self.records, self._trainings, strict=True), key=lambda one: one[0]["recipe"]["tta"] == recipe.tta
         ):
-            same = training == wanted and record["runtime"]["compile"] == compile
+            same = training == wanted and record["runtime"]["compile"] == compile and not record["parts"]
             if same and recipe.tta in record["accuracies"]:
                 at_level = {**record, "accuracy": record["accuracies"][recipe.tta]}
                 found[record["recipe"]["epochs"]][record["seed"]] = at_level
@@ -116,6 +117,7 @@ def _record(row: Mapping[str, Any]) -> Record:
         "data": {"name": values["data"], "digest": values["digest"]},
         "runtime": {name: values[column] for name, column in RUNTIME.items()},
         "seed": values["seed"],
+        "parts": values["parts"],
         "accuracy": values["accuracy"],
         "accuracies": {level: value for level, value in levels.items() if value is not None},
     }

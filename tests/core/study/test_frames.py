@@ -99,6 +99,13 @@ def test_a_field_of_a_newer_recipe_is_a_column_too(records):
     assert list(frame(records)["sharpness_aware"].isna()) == [False, True]
 
 
+def test_runs_with_parts_of_somebody_s_own_are_told_by_their_column(records):
+    records[0]["parts"] = ["flip", "whiten"]
+    table = frame(records)
+    assert list(table["parts"]) == [("flip", "whiten"), ()]
+    assert {which: len(some) for which, some in table.groupby("parts")} == {("flip", "whiten"): 1, (): 1}
+
+
 def test_pandas_is_loaded_only_for_a_table():
     code = "import sys, airbench_core.study.frames; sys.exit('pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

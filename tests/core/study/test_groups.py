@@ -56,6 +56,18 @@ def test_a_field_that_is_not_known_yet_tells_runs_apart(record):
     assert groups.names([record(), new]) == ["airbench94", "airbench94 sharpness_aware=true"]
 
 
+def test_parts_of_somebody_s_own_are_named_last(record):
+    runs = [record(FLIP), record(FLIP) | {"parts": ["whiten"]}, record(compile=True) | {"parts": ["flip", "whiten"]}]
+    assert groups.names(runs) == [
+        "airbench94 flip=random",
+        "airbench94 flip=random with own whiten",
+        "airbench94 with own flip and whiten, compiled",
+    ]
+    assert [list(runs) for runs in groups.by_name(runs[:2]).values()] == [[0], [0]]
+    short = record(replace(FLIP, epochs=5)) | {"parts": ["whiten"]}
+    assert list(groups.by_budget([*runs[:2], short])["airbench94 flip=random with own whiten"]) == [3.96, 2]
+
+
 def test_of_the_runtime_the_name_says_what_differs(record):
     assert groups.names([record(compile=True, dtype="float32")]) == ["airbench94"]
     eager, compiled = record(), record(compile=True)
@@ -222,9 +234,12 @@ def test_a_run_that_a_study_lacks_is_not_its(record):
     new = record()
     new["recipe"]["sharpness_aware"] = True
     others = [new, record(replace(AIRBENCH94, depth=3)), record(BASELINE, scale="full") | {"scale": "laptop"}]
+    others.append(record() | {"parts": ["whiten"]})
     assert groups.of_study(others, STUDIES["ladder"]) == []
     with pytest.raises(UsageError, match=r"^a run of airbench94 depth=3 is not of the study"):
         groups.names(others[1:], study=STUDIES["ladder"])
+    with pytest.raises(UsageError, match=r"^a run of airbench94 with own whiten is not of the study"):
+        groups.names(others[-1:], study=STUDIES["ladder"])
 
 
 def test_a_study_says_compiled_only_where_its_label_does_not(record):

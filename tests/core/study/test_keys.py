@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from airbench_core import AIRBENCH94, AIRBENCH94_MUON, RECIPES, SCALES, Recipe, Runtime, UsageError, train
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, RECIPES, SCALES, Parts, Recipe, Runtime, UsageError, train
 from airbench_core.fields import switch
+from airbench_core.network import whitening_filters
 from airbench_core.study import keys, lines, runlog
 from airbench_core.study.keys import key, one_setting, planned_key
 
@@ -21,8 +22,8 @@ class Later(Recipe):
     sharpness_aware: bool = switch(False, "a trick that is not there yet")
 
 
-def planned(recipe=AIRBENCH94, scale="laptop", digest="d", runtime=CPU, seed=0):
-    return planned_key(recipe, scale=scale, digest=digest, runtime=runtime, seed=seed)
+def planned(recipe=AIRBENCH94, scale="laptop", digest="d", runtime=CPU, seed=0, parts=None):
+    return planned_key(recipe, scale=scale, digest=digest, runtime=runtime, seed=seed, parts=parts)
 
 
 def logged(recipe=AIRBENCH94, **runtime):
@@ -31,13 +32,19 @@ def logged(recipe=AIRBENCH94, **runtime):
     return json.loads(json.dumps(values))
 
 
-def test_a_run_has_one_key_before_during_and_after(noise, tiny, tmp_path):
+def own_whiten(images, eps):
+    return whitening_filters(images, eps)
+
+
+@pytest.mark.parametrize("parts", [None, Parts(), Parts(whiten=own_whiten)], ids=["none", "stock", "own"])
+def test_a_run_has_one_key_before_during_and_after(parts, noise, tiny, tmp_path):
     recipe = replace(AIRBENCH94, epochs=1, flip="random")
-    result = train(recipe, noise, scale=tiny, runtime=CPU, seed=3)
+    result = train(recipe, noise, scale=tiny, runtime=CPU, seed=3, parts=parts)
     runlog.append(tmp_path / "log", result)
     (record,) = runlog.load(tmp_path / "log")
-    before = planned_key(recipe, scale=tiny, digest=tiny.data(noise).digest, runtime=CPU, seed=3)
+    before = planned_key(recipe, scale=tiny, digest=tiny.data(noise).digest, runtime=CPU, seed=3, parts=parts)
     assert before == key(result) == key(record)
+    assert ("whiten" in json.loads(before).get("parts", ())) == (parts == Parts(whiten=own_whiten))
 
 
 def test_the_key_is_readable_and_holds_what_differs_from_the_defaults():
@@ -48,6 +55,23 @@ def test_the_key_is_readable_and_holds_what_differs_from_the_defaults():
     assert json.loads(found) == {"recipe": changed, "data": "abc", "runtime": where, "seed": 7}
 
 
+def test_a_key_stays_as_it_is_byte_for_byte():
+    """Logs are looked up by the keys of their runs, also by what was written before there were `parts`."""
+    where = {"device": "cpu", "name": "a CPU", "dtype": "bfloat16", "threads": 2, "compile": False, "graphs": False}
+    expected = (
+        '{"data":"abc","recipe":{"epochs":3.96,"flip":"random","widths":[24,96,96]},"runtime":{"compile":false,'
+        '"device":"cpu","dtype":"bfloat16","name":"a CPU","threads":2},"seed":7}'
+    )
+    recipe = replace(AIRBENCH94, flip="random", epochs=3.96, widths=(24, 96, 96))
+    run = logged(recipe) | {"data": {"digest": "abc"}, "runtime": where, "seed": 7}
+    stock = planned(recipe, scale="full", digest="abc", runtime=where, seed=7, parts=Parts())
+    assert key(run) == key(run | {"parts": []}) == stock == expected
+    own = expected.replace(',"recipe"', ',"parts":["flip","whiten"],"recipe"')
+    assert key(run | {"parts": ["flip", "whiten"]}) == own
+    mine = Parts(whiten=own_whiten, flip=lambda *args: None)
+    assert planned(recipe, scale="full", digest="abc", runtime=where, seed=7, parts=mine) == own
+
+
 def test_whatever_decides_the_outcome_changes_the_key():
     others = [
         planned(replace(AIRBENCH94, lookahead=False)),
@@ -55,6 +79,9 @@ def test_whatever_decides_the_outcome_changes_the_key():
         planned(scale="smoke"),
         planned(digest="e"),
         planned(seed=1),
+        planned(parts=Parts(whiten=own_whiten)),
+        planned(parts=Parts(flip=own_whiten)),
+        planned(parts=Parts(whiten=own_whiten, flip=own_whiten)),
         planned(runtime=replace(CPU, threads=1)),
         planned(runtime=replace(CPU, dtype=torch.bfloat16)),
         planned(runtime=replace(CPU, compile=True)),

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from airbench_core import AIRBENCH94, AirbenchError, UsageError, train
+from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, train
+from airbench_core.network import whitening_filters
 from airbench_core.study import lines, runlog
 from airbench_core.study.keys import key
 
@@ -52,9 +53,21 @@ def written(value, name="") -> set[str]:
 
 def test_every_field_that_is_written_is_documented_and_no_other(result):
     failed = failure(result, kind="error", message="it broke")
-    assert written(json.loads(json.dumps(runlog.record(result, predictions=True)))) | written(failed) == documented()
+    own = runlog.record(replace(result, parts=("whiten",)), predictions=True)
+    assert written(json.loads(json.dumps(own))) | written(failed) == documented()
     assert set(failed) - {"failed"} == set(list(runlog.record(result))[: len(failed) - 1])
     assert f"record of schema {runlog.SCHEMA};" in runlog.__doc__
+
+
+def test_parts_of_somebody_s_own_are_in_the_record(result, noise, tiny, float32, tmp_path):
+    """And where there are none a record is as it was before there was the field."""
+    log, mine = tmp_path / "runs.jsonl", Parts(whiten=lambda *args: whitening_filters(*args))
+    runlog.append(log, train(result.recipe, noise, scale="full", runtime=float32, parts=mine))
+    runlog.append(log, result)
+    own, plain = runlog.load(log)
+    assert own["parts"] == ["whiten"]
+    assert own.keys() - plain.keys() == {"parts"}
+    assert own["schema"] == plain["schema"] == 1
 
 
 def failure(result, **failed) -> dict:
