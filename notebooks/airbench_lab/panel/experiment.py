@@ -42,7 +42,8 @@ class Experiment:
     ):
         self.settings, self.shelf = settings, shelf
         self.recorded = Recorded(shelf, settings.recipe, reference)
-        self.runs = Runs(reference, lambda of: reference_curve(reference, of, shelf.known(of.data)))
+        self.runs = Runs(reference, lambda of: reference_curve(reference, of, shelf.known(of.data, of.scale)))
+        self.device = f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}"
         self.changed: Callable[[], object] = lambda: None
         self.look: Callable[[], object] | None = None
         self._start, self._reference, self._parts = settings, reference, parts
