@@ -112,7 +112,5 @@ def _progress(training: Training, state: str, waits: bool) -> str:
     if settings.race:
         return f"racing: {which}nothing is drawn until it is over"
     left = training.seconds_left(PRICES.expect(settings, training.runtime))
-    done = f"{training.epochs[-1].epochs:.3g}" if training.epochs else "0"
-    return f"{which}{done} of {settings.scaled.epochs:.3g} epochs" + (
-        "" if left is None else f", {duration(left)} left"
-    )
+    epochs = f"{training.epochs_done:.1f} of {settings.scaled.epochs:.3g} epochs"
+    return which + epochs + ("" if left is None else f", {duration(left)} left")

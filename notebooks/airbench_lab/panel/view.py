@@ -61,7 +61,7 @@ class View:
         self.title, self.cost, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.bar = widgets.IntProgress(0, 0, STEPS, layout=widgets.Layout(width="240px"))
         self.progress = widgets.HTML()
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
         self.words = widgets.HTML()
         self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
         self.numbers = widgets.HTML(layout=widgets.Layout(max_height="240px", overflow="auto"))
