@@ -99,6 +99,7 @@ class Panel:
         self._experiment.start()
         if not wait:
             return None
+        self._experiment.tell("a cell waits for this run: to stop it, interrupt the kernel (the ■ above)")
         try:
             self._experiment.wait()
         except KeyboardInterrupt:

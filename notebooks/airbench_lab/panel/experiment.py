@@ -183,6 +183,13 @@ class Experiment:
             self._message = Message("error", str(error))
         self.changed()
 
+    def tell(self, text: str) -> None:
+        """Show a line for as long as a run is on."""
+        with self._lock:
+            if self.on:
+                self._message = Message("info", text)
+        self.changed()
+
     def close(self) -> None:
         """Stop what is on, and let go of all that takes memory."""
         self.changed = lambda: None
