@@ -1,0 +1,51 @@
+"""Recipes compared for a lesson: the recorded runs of many seeds, and beside them the few that were made live."""
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+
+from airbench_core import AIRBENCH94, Dataset, Recipe, RunResult
+from airbench_core.recipes import with_fields
+from airbench_core.scales import scale_named
+from airbench_core.study.studies import SWITCHES
+from airbench_lab.figures.differences import Accuracies, differences
+from airbench_lab.figures.drawing import Drawing
+from airbench_lab.replay import lookup
+
+Changes = Mapping[str, tuple[Recipe, Recipe]]  # what each is called: the recipe without it, and with it; not scaled
+
+
+def compare(changes: Changes, *, scale: str, data: Dataset | str, live: Iterable[RunResult] = ()) -> Drawing:
+    """What each change makes of the accuracy, paired by seed: recorded, and by the `live` results, if there are any.
+
+    Where this machine has no CIFAR-10, the recorded runs on it are shown all the same, if `data` is its name.
+    """
+    live = list(live)
+    found = {name: tuple(lookup(recipe, scale, data) for recipe in pair) for name, pair in changes.items()}
+    recorded = {name: (a.accuracies, b.accuracies) for name, (a, b) in found.items() if a and b}
+    where = next((a.hardware for a, _ in found.values() if a), "")
+    scaled = scale_named(scale)
+    own = {name: tuple(_of(live, scaled.recipe(recipe), scale) for recipe in pair) for name, pair in changes.items()}
+    return differences(recorded, own, where=where, live_where=live[0].runtime.device_name if live else "")
+
+
+def company(field: str, off: object, *, scale: str, data: Dataset | str) -> Drawing:
+    """The same trick with the other tricks on or off: what `field`=`off` costs in each combination that is recorded.
+
+    field: one of `study.studies.SWITCHES`.
+    """
+    others = {name: values for name, values in SWITCHES.items() if name != field}
+    changes = {}
+    for values in product(*others.values()):
+        these = dict(zip(others, values, strict=True))
+        missing = [name for name, (on, _) in others.items() if these[name] != on]
+        name = "with all others" if not missing else f"without {', '.join(missing)}"
+        base = with_fields(AIRBENCH94, **these)
+        changes[name if len(missing) < len(others) else "with none of the others"] = (
+            base,
+            with_fields(base, **{field: off}),
+        )
+    return compare(changes, scale=scale, data=data)
+
+
+def _of(results: Iterable[RunResult], scaled: Recipe, scale: str) -> Accuracies:
+    return {one.seed: one.accuracy for one in results if one.recipe == scaled and one.scale == scale and not one.parts}

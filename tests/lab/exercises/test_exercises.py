@@ -1,0 +1,74 @@
+"""Each exercise: the reference passes, the stub fails on the check, each usual mistake gets the hint that names it."""
+
+import pytest
+from airbench_lab.exercises import EXERCISES, check
+from airbench_lab.exercises.checking import same
+
+from airbench_core import UsageError
+
+MISTAKES = [(name, mistake) for name, exercise in EXERCISES.items() for mistake in exercise.mistakes]
+
+
+def stub(*_):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_reference_passes_and_takes_its_place_in_a_training(name):
+    exercise = EXERCISES[name]
+    result = check(name, exercise.reference)
+    assert result.passed, str(result)
+    assert {how for _, how in result.results} == {"right"}
+    assert result.function is exercise.reference
+    if exercise.part:
+        assert getattr(result.parts, exercise.part) is exercise.reference
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_stub_fails_on_the_check_and_the_lesson_goes_on(name):
+    result = check(name, stub)
+    assert "not written yet" in result.hint
+    assert result.results[0][1] == "wrong"
+    assert result.function is EXERCISES[name].reference
+    if EXERCISES[name].part:
+        assert result.parts.replaced == ()
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_there_are_enough_usual_mistakes(name):
+    assert len(EXERCISES[name].mistakes) >= 4
+    assert len({mistake.hint for mistake in EXERCISES[name].mistakes}) == len(EXERCISES[name].mistakes)
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=[f"{name}: {m.hint[:40]}" for name, m in MISTAKES])
+def test_a_usual_mistake_gets_its_own_hint(name, mistake):
+    assert check(name, mistake.wrong).hint == mistake.hint
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("answer", [None, 3, "text", []])
+def test_an_answer_of_another_kind_is_told(name, answer):
+    result = check(name, lambda *_: answer)
+    assert result.hint
+    assert "Hint: " in str(result)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_what_a_solution_raises_is_told_with_its_line(name):
+    def mine(*arguments):
+        return arguments[17]  # there are not so many
+
+    assert "your function raised IndexError in the line `return arguments[17]" in check(name, mine).hint
+
+
+def test_an_unknown_exercise_is_refused():
+    with pytest.raises(UsageError, match="there is no exercise 'whitenning'; there are whitening"):
+        check("whitenning", stub)
+
+
+def test_answers_are_compared_up_to_rounding():
+    assert same([1.0, 2.0], [1.0, 2.0005])
+    assert not same([1.0, 2.0], [1.0, 2.1])
+    assert not same([float("nan")], [1.0])
+    assert not same([True], [1])
+    assert not same([1.0], [[1.0]])
