@@ -103,7 +103,7 @@ class Job:
             self._ends = True
         try:
             self._ending(_state(error), error)
-        except Exception as failure:
+        except BaseException as failure:  # whatever it is: who waits is let go
             error = failure
         self._value, self._error = value, error
         self._over.set()

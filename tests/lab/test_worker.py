@@ -179,6 +179,18 @@ def test_who_waits_finds_the_bookkeeping_done(worker):
     assert told == [(kept, "done")]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit(), KeyboardInterrupt()])
+@pytest.mark.parametrize("work", [lambda _: 1, raising(Stopped(()))])
+def test_bookkeeping_that_fails_fails_the_job(worker, error, work):
+    """Nobody waits for ever, and the thread lives on."""
+    before = put(worker, lambda _: threading.current_thread()).result()
+    job = put(worker, work, ending=lambda *_: (_ for _ in ()).throw(error))
+    assert job.wait(SOON)
+    with pytest.raises(type(error)):
+        job.result()
+    assert put(worker, lambda _: threading.current_thread()).result() is before
+
+
 def test_the_foreground_does_it_here_and_at_once():
     job = put(Foreground(), lambda _: threading.current_thread())
     assert job.state == "done"
