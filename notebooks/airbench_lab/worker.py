@@ -9,6 +9,7 @@ import atexit
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 from airbench_core import AirbenchError, Stopped
@@ -135,7 +136,10 @@ class Worker:
                 self._thread.start()
 
     def leave(self) -> None:
-        """Ask the current job to stop, and wait a little: an interpreter that ends under a training may crash."""
+        """Stop all jobs, and wait a little for the current one: an interpreter that ends under a training may crash."""
+        with suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait().stop()
         job = self._current
         if job is not None and self._thread is not None and self._thread.is_alive():
             job.stop()

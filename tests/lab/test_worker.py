@@ -206,6 +206,16 @@ def test_an_interrupt_in_the_foreground_is_a_stop():
         job.result()
 
 
+def test_an_interpreter_that_ends_leaves_no_training_behind(worker):
+    """Neither that which is on nor one that waits for its turn."""
+    first, _ = begun(worker)
+    done = []
+    second = put(worker, lambda _: done.append("second"))
+    worker.leave()
+    assert (first.state, second.state) == ("stopped", "stopped")
+    assert not done
+
+
 def test_to_leave_what_does_nothing_is_no_error(worker):
     Worker().leave()
     put(worker, lambda _: 1).wait(SOON)
