@@ -63,10 +63,7 @@ class Job:
     def stop(self) -> None:
         """Ask it to stop; what has not begun is over at once."""
         self._asked.set()
-        with self._lock:
-            waits = self.waits
-        if waits:
-            self._end(error=Stopped(()))
+        self._end(error=Stopped(()), begun=False)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it was over within so many seconds (None: in the end)."""
@@ -97,9 +94,9 @@ class Job:
         else:
             self._end(value)
 
-    def _end(self, value: Any = None, error: BaseException | None = None) -> None:
+    def _end(self, value: Any = None, error: BaseException | None = None, begun: bool = True) -> None:
         with self._lock:
-            if self._ends:
+            if self._ends or (not begun and self._thread is not None):
                 return
             self._ends = True
         try:

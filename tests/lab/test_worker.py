@@ -126,6 +126,38 @@ def test_a_waiting_job_is_over_at_once_and_never_begins(worker):
     assert done == ["third"]
 
 
+def test_a_turn_that_comes_while_a_job_is_being_stopped():
+    """It is not over while it is being done."""
+    entered, go, doing = threading.Event(), threading.Event(), []
+
+    def work(_: threading.Event) -> None:
+        entered.set()
+        go.wait(SOON)
+
+    job = Job(work)
+
+    class Lock:
+        """Whoever lets go of it is overtaken by the worker."""
+
+        lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_) -> None:
+            self.lock.release()
+            if not doing:
+                doing.append(threading.Thread(target=job.do))
+                doing[0].start()
+                entered.wait(0.1)
+
+    job._lock = Lock()
+    job.stop()
+    assert not (entered.is_set() and job.state == "stopped")
+    go.set()
+    doing[0].join()
+
+
 def test_what_asked_to_stop_comes_too_late_for_is_done(worker):
     job = put(worker, lambda _: 1)
     assert job.result() == 1
