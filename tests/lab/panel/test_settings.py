@@ -107,3 +107,10 @@ def test_one_s_own_images_go_by_their_name_not_by_those_on_disk(nowhere):
     assert shelf.is_there("cifar10")
     assert shelf.load("cifar10") is shelf.known("cifar10") is part
     assert len(shelf.names) == len(set(shelf.names))
+
+
+@pytest.mark.parametrize("data", [["noise"], 3, None, random_dataset(8, 8)])
+def test_what_is_no_name_of_a_data_set_is_refused_in_one_line(data):
+    with pytest.raises(UsageError, match="is not legal") as error:
+        Shelf("builtin").check(data)
+    assert "\n" not in str(error.value)
