@@ -64,13 +64,14 @@ class Training:
             trainer = self._trainers.of(self.settings, data, self.runtime, self.parts)
         self.notes = tuple(str(one.message) for one in caught if issubclass(one.category, AirbenchWarning))
         self.data = trainer.data
+        trainer.steps_done = 0
         for seed in self.settings.all_seeds:
-            self.epochs, self._inferring = (), 0.0
             self._began = time.monotonic()
-            trainer.steps_done = 0
             self._trainer = trainer
             result = trainer.run(seed, observer=None if self.settings.race else self._watch, stop=asked)
             self.seconds.append(time.monotonic() - self._began)
+            if seed != self.settings.all_seeds[-1]:  # cleared first: what is done is never counted twice
+                self.epochs, self._inferring, trainer.steps_done = (), 0.0, 0
             self.results += (result,)
             self._after_run(result)
         return self.results

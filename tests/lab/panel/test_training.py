@@ -41,6 +41,25 @@ def test_a_run_for_each_seed_each_handed_over_when_it_is_finished(training):
     assert torch.equal(again[0].predictions["none"], results[1].predictions["none"])  # as if it were run alone
 
 
+def test_progress_rises_from_0_to_1_and_never_goes_back(training):
+    """Also in the moment between two runs, which a panel paints."""
+    seen: list[tuple[int, float]] = []
+
+    def look(*_) -> None:
+        seen.append((len(one.results), one.run_done(0.3)))
+
+    one = training(seeds=2, look=look, after_run=look)
+    assert one.run_done(None) == 0
+    one(never())
+    look()
+    done = [(n + share * (n < 2)) / 2 for n, share in seen]
+    assert done == sorted(done)
+    assert done[0] == 0
+    assert done[-1] == 1
+    assert all(share < 1 for n, share in seen if n < 2)
+    assert len({round(share, 2) for n, share in seen}) > 15  # it moves at each step
+
+
 def test_the_final_inference_counts_no_steps_and_still_moves_on_by_the_clock(training):
     one = training()
     one(never())
