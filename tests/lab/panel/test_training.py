@@ -106,6 +106,19 @@ def test_time_left_is_not_said_where_nothing_is_known(training):
     assert first[-1] is not None
 
 
+def test_warnings_are_notes_of_every_press_and_not_warnings(training, digits):
+    """Also when the trainer is there already; other warnings are none of ours."""
+    trainers = Trainers()
+    for _ in range(2):
+        one = training(digits, trainers)
+        one(never())
+        (note,) = one.notes
+        assert "set flip and tta to none" in note
+    plain = training(digits, trainers, flip="none", tta="none")
+    plain(never())
+    assert plain.notes == ()
+
+
 def test_one_trainer_is_kept_while_nothing_changes(noise, chosen, cpu):
     trainers = Trainers()
     first = trainers.of(chosen, noise, cpu, Parts())
