@@ -1,0 +1,72 @@
+"""Several experiments on one worker; what is left of one that is closed."""
+
+import gc
+import threading
+import weakref
+
+from airbench_lab.worker import Foreground, Job
+
+
+def said(experiment) -> tuple[str, str]:
+    return tuple(experiment.now()[2])
+
+
+def freed(worker, *weak: weakref.ref) -> bool:
+    for _ in range(3):  # the worker lets go of a job just after it is over
+        after = Job(lambda _: None)
+        worker.put(after)
+        after.wait(20)
+        gc.collect()
+    return all(one() is None for one in weak)
+
+
+def test_two_experiments_take_turns(experiment, started):
+    first, second = experiment(), experiment()
+    hold = started(first)
+    second.start()
+    assert second.state == "running"
+    assert [one.now()[4] for one in (first, second)] == [False, True]
+    hold.let_go()
+    (result,) = second.result()
+    assert first.state == "done"
+    assert result.started >= first.result()[0].started + first.result()[0].seconds
+    assert not second.now()[4]
+
+
+def test_what_waits_can_be_stopped_and_started_again(experiment, started):
+    first, second = experiment(), experiment()
+    hold = started(first)
+    second.start()
+    second.stop()
+    assert (first.state, second.state) == ("running", "stopped")
+    assert said(second) == ("warning", "stopped: the run, after 0 complete epochs")
+    second.start()
+    assert second.now()[4]
+    hold.let_go()
+    assert second.result()
+    assert first.state == "done"
+
+
+def test_close_stops_the_run_and_frees_what_it_held(experiment, started, worker):
+    one = experiment()
+    one.start()
+    network = weakref.ref(one.result()[0].network)
+    hold = started(one, epochs=1)
+    trainer = weakref.ref(one._trainers._last[2])
+    job = one._job
+    one.close()
+    hold.let_go()
+    assert job.wait(20)
+    assert job.state == "stopped"
+    del job
+    assert one.state == "idle"
+    assert freed(worker, trainer, network)
+
+
+def test_in_the_foreground_it_is_over_when_start_returns(experiment):
+    one = experiment(on=Foreground())
+    threads = []
+    one.look = lambda: threads.append(threading.current_thread())
+    one.start()
+    assert one.state == "done"
+    assert set(threads) == {threading.current_thread()}
