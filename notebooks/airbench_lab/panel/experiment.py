@@ -188,7 +188,7 @@ class Experiment:
         for job in self._job, self._measuring:
             if job is not None:
                 job.stop()
-        self._trainers.forget()
+        self._trainers = Trainers()  # a run that still stops may just be making one
         self._training = self._job = self._measuring = None
 
     def now(self) -> tuple[Settings, str, Message, Training | None, bool]:

@@ -63,6 +63,30 @@ def test_close_stops_the_run_and_frees_what_it_held(experiment, started, worker)
     assert freed(worker, trainer, network)
 
 
+def test_close_frees_a_trainer_that_was_just_being_made(experiment, worker):
+    """While the images were read."""
+    one = experiment()
+    reading, read, load, trainers = threading.Event(), threading.Event(), one.shelf.load, []
+
+    def slow(name: str):
+        reading.set()
+        assert read.wait(20)
+        return load(name)
+
+    one.shelf.load = slow
+    one.look = lambda: trainers.append(weakref.ref(one_training()._trainer))
+    one.start()
+    one_training = weakref.ref(one.now()[3])
+    job = one._job
+    assert reading.wait(20)
+    one.close()
+    read.set()
+    assert job.wait(20)
+    del job
+    assert len(trainers) == 1  # stopped at its first step
+    assert freed(worker, *trainers)
+
+
 def test_in_the_foreground_it_is_over_when_start_returns(experiment):
     one = experiment(on=Foreground())
     threads = []
