@@ -185,11 +185,12 @@ class Experiment:
     def close(self) -> None:
         """Stop what is on, and let go of all that takes memory."""
         self.changed = lambda: None
-        for job in self._job, self._measuring:
-            if job is not None:
-                job.stop()
-        self._trainers = Trainers()  # a run that still stops may just be making one
-        self._training = self._job = self._measuring = None
+        with self._lock:
+            for job in self._job, self._measuring:
+                if job is not None:
+                    job.stop()
+            self._trainers = Trainers()  # a run that still stops may just be making one
+            self._training = self._job = self._measuring = None
 
     def now(self) -> tuple[Settings, str, Message, Training | None, bool]:
         """Settings, state, message, the last press, and whether it still waits for its turn: of one moment."""

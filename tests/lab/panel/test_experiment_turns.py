@@ -47,6 +47,20 @@ def test_what_waits_can_be_stopped_and_started_again(experiment, started):
     assert first.state == "done"
 
 
+def test_close_waits_until_nobody_looks(experiment, started):
+    """A panel is painted in another thread, which asks the job for several things in a row."""
+    one = experiment()
+    hold = started(one)
+    closing = threading.Thread(target=one.close)
+    with one._lock:
+        closing.start()
+        closing.join(0.1)
+        assert one._job is not None
+    closing.join()
+    hold.let_go()
+    assert one.state == "idle"
+
+
 def test_close_stops_the_run_and_frees_what_it_held(experiment, started, worker):
     one = experiment()
     one.start()
