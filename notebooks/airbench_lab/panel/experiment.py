@@ -168,7 +168,7 @@ class Experiment:
         try:
             frame([*self.runs.rows(), *self.recorded.of(self.settings).rows]).to_csv(table, index=False)
         except OSError as error:
-            raise AirbenchError(f"cannot write {table}: {error.strerror}; name another folder") from error
+            raise AirbenchError(f"cannot write {table}: {error.strerror or error}; name another folder") from error
         for record in records:
             runlog.append_record(log, record)
         with self._lock:

@@ -55,3 +55,15 @@ def test_nothing_to_export(experiment, tmp_path):
     with pytest.raises(UsageError, match="nothing to export yet: press Run"):
         experiment("cifar10", scale="laptop").export(tmp_path)
     assert list(tmp_path.glob("airbench*")) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_cannot_be_written_is_named_with_the_reason(full, recorded, tmp_path, there):
+    folder = tmp_path / "folder"
+    if there:
+        folder.write_text("a file")
+    with pytest.raises(AirbenchError, match="name another folder") as error:
+        full.export(folder)
+    assert str(folder) in str(error.value)
+    assert "None" not in str(error.value)
+    assert full.now()[2].text == ""
