@@ -163,7 +163,7 @@ class Experiment:
         records = self.runs.records
         if not records:
             raise UsageError("there is nothing to export yet: press Run first")
-        stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S}"
+        stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S-%f}"
         table, log = stem.with_suffix(".csv"), stem.with_suffix(".jsonl")
         try:
             frame([*self.runs.rows(), *self.recorded.of(self.settings).rows]).to_csv(table, index=False)

@@ -43,6 +43,13 @@ def test_the_table_has_the_same_columns_as_the_panel_s(full, recorded, tmp_path)
     assert list(pd.read_csv(csv)) == list(full.table())
 
 
+def test_two_exports_are_two_pairs_of_files(full, recorded, tmp_path):
+    """Also within a second: the log of the first is not written on."""
+    files = [*full.export(tmp_path), *full.export(str(tmp_path))]
+    assert len(set(files)) == 4
+    assert [len(runlog.load(log)) for log in (files[1], files[3])] == [3, 3]
+
+
 def test_what_was_stopped_is_in_no_export(full, recorded, tmp_path, some_epochs):
     full.runs.add_stopped(full.settings.changed(lr=1.0), Parts(), some_epochs(2))
     csv, log = full.export(tmp_path)
