@@ -103,7 +103,8 @@ def _progress(training: Training, state: str, waits: bool) -> str:
     if settings.race:
         return f"racing: {which}nothing is drawn until it is over"
     left = training.seconds_left(PRICES.expect(settings, training.runtime))
-    done = f"{training.epochs[-1].epochs:.3g}" if training.epochs else "0"
+    epochs = training.epochs  # once: the next run begins with none
+    done = f"{epochs[-1].epochs:.3g}" if epochs else "0"
     return f"{which}{done} of {settings.scaled.epochs:.3g} epochs" + (
         "" if left is None else f", {duration(left)} left"
     )

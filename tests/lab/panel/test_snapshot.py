@@ -1,5 +1,7 @@
+from types import SimpleNamespace
 
 import pytest
+from airbench_lab.panel import snapshot
 from airbench_lab.panel.snapshot import take
 from airbench_lab.worker import Foreground
 
@@ -73,6 +75,21 @@ def test_progress_of_several_runs_says_which(experiment, started):
     assert now.progress.startswith("run 1 of 3 (seed 7), 2 of 2.97 epochs, about ")
     assert 0.15 < now.done < 0.33
     hold.let_go()
+
+
+def test_progress_while_the_next_run_begins(experiment):
+    """It is looked at from another thread: an epoch that was there may be gone at the next look."""
+
+    looks = [(SimpleNamespace(epochs=3.0),)]
+
+    class Training:
+        settings, results, seed, runtime = experiment(seeds=2).settings, (None,), 1, None
+        epochs = property(lambda self: looks.pop() if looks else ())
+
+        def seconds_left(self, expected: float | None) -> None:
+            return None
+
+    assert snapshot._progress(Training(), "running", False) == "run 2 of 2 (seed 1), 3 of 2.97 epochs"
 
 
 def test_what_waits_says_so(experiment, started):
