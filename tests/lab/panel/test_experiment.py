@@ -105,6 +105,7 @@ def test_a_part_of_one_s_own_that_fails(experiment, cpu):
     with pytest.raises(ValueError, match="wrong shape") as raised:
         one.result()
     assert "in broken" in "".join(traceback.format_exception(raised.value))
+    assert one._trainers._last is None  # who knows in what state it is
     one.set(whiten=False)  # so that it is not asked
     one.start()
     assert one.result()
