@@ -77,8 +77,7 @@ class Panel:
         if environment.shows_widgets():
             from airbench_lab.panel.view import View  # here: needs ipywidgets
 
-            device = f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}"
-            self._view = View(self._experiment, f"{self._experiment.reference_name} on {device}", names, foreground)
+            self._view = View(self._experiment, names, foreground)
             self._experiment.measure()
 
     def set(self, **values: Any) -> None:
@@ -100,6 +99,7 @@ class Panel:
         self._experiment.start()
         if not wait:
             return None
+        self._experiment.tell("a cell waits for this run: to stop it, interrupt the kernel (the ■ above)")
         try:
             self._experiment.wait()
         except KeyboardInterrupt:
@@ -157,8 +157,7 @@ class Panel:
 
     def __str__(self) -> str:
         now = self._experiment.snapshot()
-        settings = now.settings
-        head = f"{self._experiment.name}, scale {settings.scale}, {settings.data}: {now.state}"
+        head = f"{now.title}; scale {now.settings.scale}, {now.settings.data}: {now.state}"
         said = [now.message.text] if now.message.text else []
         return "\n".join([head, *said, tables.text(now.rows, self._experiment.reference_name)])
 

@@ -1,8 +1,7 @@
 """One labelled widget for each thing that can be set: a switch, a list, a slider over a few values, a box."""
 
-import bisect
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields
 from typing import Any, get_args
 
 import ipywidgets as widgets
@@ -35,29 +34,29 @@ WHOLE_LABEL = {"description_width": "initial"}
 
 
 class Control:
-    """A widget for one name of `Settings.value`. changed: called with the name and the new value."""
+    """A widget for one name of `Settings.value`. changed: called with the name and the value when somebody sets it.
+
+    field: that of the recipe whose values the widget holds as they are written.
+    """
 
     def __init__(
-        self,
-        name: str,
-        widget: widgets.Widget,
-        changed: Callable[[str, Any], object],
-        read: Callable[[Any], Any] = lambda value: value,
+        self, name: str, widget: widgets.Widget, changed: Callable[[str, Any], object], field: Field | None = None
     ):
         self.name, self.widget = name, widget
-        widget.observe(lambda change: changed(name, read(change["new"])), "value")
+        self._changed, self._field = changed, field
+        widget.observe(self._set, "value")
 
     def show(self, value: Any) -> None:
         """Set the widget to a value that was chosen elsewhere."""
-        if isinstance(self.widget, widgets.SelectionSlider):
-            values = [option[1] for option in self.widget.options]
-            if value not in values:
-                with self.widget.hold_trait_notifications():
-                    self.widget.options = _options([*values, value])
-                    self.widget.value = value
-        if isinstance(self.widget, widgets.Text):
-            value = brief(value)
-        self.widget.value = value
+        written = brief(value) if self._field else value
+        self.widget.unobserve(self._set, "value")  # to set options selects the first of them
+        if isinstance(self.widget, widgets.SelectionSlider) and written not in self.widget.options:
+            self.widget.options = _options([*(_read(self._field, one) for one in self.widget.options), value])
+        self.widget.value = written
+        self.widget.observe(self._set, "value")
+
+    def _set(self, change: Mapping[str, Any]) -> None:
+        self._changed(self.name, _read(self._field, change["new"]) if self._field else change["new"])
 
 
 def trick_control(name: str, settings: Settings, changed: Callable[[str, Any], object]) -> Control:
@@ -74,14 +73,14 @@ def trick_control(name: str, settings: Settings, changed: Callable[[str, Any], o
         return Control(name, widgets.Dropdown(options=options, value=value, **_about(title, tooltip, 200)), changed)
     if name in STEPS:
         options, about = _options([*STEPS[name], value]), _about(title, tooltip, 300)
-        slider = widgets.SelectionSlider(options=options, value=value, continuous_update=False, **about)
-        return Control(name, slider, changed)
+        slider = widgets.SelectionSlider(options=options, value=brief(value), continuous_update=False, **about)
+        return Control(name, slider, changed, field)
     if "low" in field.metadata and type(None) not in get_args(field.type):
         kind = widgets.BoundedIntText if field.type is int else widgets.BoundedFloatText
         ends = {"min": field.metadata["low"], "max": field.metadata["high"]}
         return Control(name, kind(value, **ends, **_about(title, tooltip, 200)), changed)
     text = widgets.Text(brief(value), continuous_update=False, **_about(title, tooltip, 200))
-    return Control(name, text, changed, lambda written: _read_or_keep(field, written))
+    return Control(name, text, changed, field)
 
 
 def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[str, Any], object]) -> list[Control]:
@@ -122,16 +121,13 @@ def _about(title: str, tooltip: str, width: int) -> dict[str, Any]:
     return {"description": title, "tooltip": tooltip, "style": WHOLE_LABEL, "layout": layout}
 
 
-def _options(values: Sequence[Any]) -> list[tuple[str, Any]]:
-    """In their order, None (never) last, each once."""
-    ordered: list[Any] = []
-    for value in values:
-        if value is not None and value not in ordered:
-            bisect.insort(ordered, value)
-    return [(brief(value), value) for value in ordered] + [("never", None)] * (None in values)
+def _options(values: Sequence[Any]) -> list[str]:
+    """As they are written, each once, in order; none last."""
+    numbers = sorted({value for value in values if value is not None})
+    return [brief(value) for value in numbers] + ["none"] * (None in values)
 
 
-def _read_or_keep(field: Any, written: str) -> Any:
+def _read(field: Field, written: str) -> Any:
     """What cannot be read is passed on as it is: the recipe refuses it with the reason."""
     try:
         return read(field, written)

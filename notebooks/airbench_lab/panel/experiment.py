@@ -42,7 +42,8 @@ class Experiment:
     ):
         self.settings, self.shelf = settings, shelf
         self.recorded = Recorded(shelf, settings.recipe, reference)
-        self.runs = Runs(reference, lambda of: reference_curve(reference, of, shelf.known(of.data)))
+        self.runs = Runs(reference, lambda of: reference_curve(reference, of, shelf.known(of.data, of.scale)))
+        self.device = f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}"
         self.changed: Callable[[], object] = lambda: None
         self.look: Callable[[], object] | None = None
         self._start, self._reference, self._parts = settings, reference, parts
@@ -180,6 +181,13 @@ class Experiment:
         """Show an error that a person caused."""
         with self._lock:
             self._message = Message("error", str(error))
+        self.changed()
+
+    def tell(self, text: str) -> None:
+        """Show a line for as long as a run is on."""
+        with self._lock:
+            if self.on:
+                self._message = Message("info", text)
         self.changed()
 
     def close(self) -> None:

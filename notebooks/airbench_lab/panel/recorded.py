@@ -35,7 +35,7 @@ class Recorded:
             return self._last[1]
 
     def _look_up(self, settings: Settings) -> Found:
-        data = self._shelf.known(settings.data)
+        data = self._shelf.known(settings.data, settings.scale)
         start = settings.changed(recipe=self._start, compile=False)
         chosen = replay.lookup(settings.recipe, settings.scale, data, compile=settings.compile)
         runs = {settings: chosen}

@@ -75,14 +75,11 @@ class Group:
         return plain(row, HERE, self.settings, "race" if raced else "watched")
 
     def lines(self, newest: Newest | None) -> list[Line]:
-        """Those to be drawn, without that of the newest run, which is drawn apart."""
+        """Those to be drawn: of the finished runs, of the stopped one; not what `newest`, drawn apart, says alone."""
         mine = newest is not None and newest.name == self.name
-        watched = [
-            record
-            for seed, record in self.records.items()
-            if was_watched(record) and not (mine and seed == newest.seed)
-        ]
-        lines = [line(self.name, watched)] if watched else []
+        watched = [record for record in self.records.values() if was_watched(record)]
+        alone = mine and [record["seed"] for record in watched] == [newest.seed]
+        lines = [line(self.name, watched)] if watched and not alone else []
         if self.stopped and not (mine and newest.seed is None):
             lines.append(partial(self.name, self.stopped, "stopped"))
         return lines

@@ -90,6 +90,7 @@ class Shelf:
     def __init__(self, data: Dataset | str):
         self._given = data if isinstance(data, Dataset) else None
         self._there: dict[str, bool] = {}
+        self._heads: dict[str, Dataset] = {}
         if isinstance(data, Dataset):
             self.first = data.name
         elif data == "auto":
@@ -125,9 +126,13 @@ class Shelf:
             return self._given
         return _loaded(name)
 
-    def known(self, name: str) -> Dataset | str:
+    def known(self, name: str, scale: str) -> Dataset | str:
         """For `replay`: the images of a data set that somebody gave, the name of one that is always the same."""
-        return self._given if self._given and name == self._given.name else name
+        if not (self._given and name == self._given.name):
+            return name
+        if scale not in self._heads:  # kept, since it remembers its digest
+            self._heads[scale] = SCALES[scale].data(self._given)
+        return self._heads[scale]
 
 
 @lru_cache(maxsize=1)  # shared by all panels of a notebook

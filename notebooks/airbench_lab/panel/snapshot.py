@@ -28,6 +28,7 @@ class Snapshot:
     epochs: how many the plot has room for. still: a race is on, and nothing is to be drawn.
     """
 
+    title: str
     settings: Settings
     state: str
     message: Message
@@ -48,6 +49,7 @@ def take(experiment: "Experiment") -> Snapshot:
     live, newest = _live(training, state) if here else (None, None)
     recorded = experiment.recorded.of(settings)
     return Snapshot(
+        title=_title(experiment, settings),
         settings=settings,
         state=state,
         message=message,
@@ -60,6 +62,13 @@ def take(experiment: "Experiment") -> Snapshot:
         rows=(*experiment.runs.rows(settings), *recorded.rows),
         still=on and training.settings.race and state == "running",
     )
+
+
+def _title(experiment: "Experiment", settings: Settings) -> str:
+    title = f"{experiment.name} on {experiment.device}"
+    if settings.data == "builtin":
+        return f"{title}; on these drawn pictures nothing about a trick follows"
+    return f"{title}; this scale only shows that all runs" * (settings.scale == "smoke") or title
 
 
 def _live(training: Training, state: str) -> tuple[Line | None, Newest | None]:
@@ -103,8 +112,5 @@ def _progress(training: Training, state: str, waits: bool) -> str:
     if settings.race:
         return f"racing: {which}nothing is drawn until it is over"
     left = training.seconds_left(PRICES.expect(settings, training.runtime))
-    epochs = training.epochs  # once: the next run begins with none
-    done = f"{epochs[-1].epochs:.3g}" if epochs else "0"
-    return f"{which}{done} of {settings.scaled.epochs:.3g} epochs" + (
-        "" if left is None else f", {duration(left)} left"
-    )
+    epochs = f"{training.epochs_done:.1f} of {settings.scaled.epochs:.3g} epochs"
+    return which + epochs + ("" if left is None else f", {duration(left)} left")

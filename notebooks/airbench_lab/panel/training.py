@@ -88,6 +88,12 @@ class Training:
         """Of the run in progress, or of the last one."""
         return self.settings.first_seed + min(len(self.results), self.settings.seeds - 1)
 
+    @property
+    def epochs_done(self) -> float:
+        """Of the run in progress."""
+        trainer = self._trainer
+        return trainer.steps_done / trainer.steps_per_epoch if trainer else 0.0
+
     def run_done(self, expected: float | None) -> float:
         """The share of the run in progress that is done, 0..1, by its FLOPs.
 

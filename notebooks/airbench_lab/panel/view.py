@@ -37,10 +37,10 @@ STYLE = """<style>
 class View:
     """The widgets of an experiment. `root` is what is displayed.
 
-    title: heads it. names: of the fields to be switched. data: names of the data sets to choose from.
+    names: of the fields to be switched. foreground: whether all is painted by the thread that trains.
     """
 
-    def __init__(self, experiment: Experiment, title: str, names: Sequence[str], foreground: bool):
+    def __init__(self, experiment: Experiment, names: Sequence[str], foreground: bool):
         self._experiment = experiment
         self._last: Snapshot | None = None
         self._curves: tuple[Any, LiveCurves] | None = None
@@ -58,11 +58,10 @@ class View:
             "reset": self._button("Reset", "the switches back to where they were", "", self._reset),
             "export": self._button("Export", "write the table and the run log", "", experiment.export),
         }
-        self.title = widgets.HTML(STYLE + f"<b>{escape(title)}</b>")
-        self.cost, self.message = widgets.HTML(), widgets.HTML()
+        self.title, self.cost, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.bar = widgets.IntProgress(0, 0, STEPS, layout=widgets.Layout(width="240px"))
         self.progress = widgets.HTML()
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
         self.words = widgets.HTML()
         self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
         self.numbers = widgets.HTML(layout=widgets.Layout(max_height="240px", overflow="auto"))
@@ -102,10 +101,19 @@ class View:
 
     def paint(self) -> bool:
         """Set what has changed; whether something goes on. For one thread at a time."""
+        try:
+            return self._paint()
+        except Exception as error:  # else it would never be painted again, and nobody would know why
+            words = f"the panel cannot be drawn: {type(error).__name__}: {error}"
+            self._set(self.message, "value", _line(Message("error", words)))
+            return self._experiment.on
+
+    def _paint(self) -> bool:
         now = self._experiment.snapshot()
         on = now.state in ("running", "stopping")
         self._set(self.buttons["run"], "disabled", on)
         self._set(self.buttons["stop"], "disabled", now.state != "running")
+        self._set(self.title, "value", f"{STYLE}<b>{escape(now.title)}</b>")
         self._set(self.progress, "value", f'<span role="status">{escape(now.progress)}</span>')
         self._set(self.message, "value", _line(now.message))
         self._set(self.cost, "value", escape(now.cost))

@@ -27,16 +27,20 @@ def panel(noise, cpu, prices):
         one.close()
 
 
-def test_in_a_terminal_it_is_text(panel, capsys):
+def test_in_a_terminal_it_is_text(panel, cpu, capsys):
     one = panel(tricks=["whiten", "lookahead"])
-    assert str(one).splitlines() == ["airbench94, scale smoke, noise: idle", "no runs yet, and none recorded"]
+    head, *rest = str(one).splitlines()
+    assert head.startswith(f"airbench94 on {cpu.device_name}, float32;")
+    assert head.endswith("; scale smoke, noise: idle")
+    assert rest == ["no runs yet, and none recorded"]
     assert one._repr_mimebundle_() == {"text/plain": str(one)}
     one.set(whiten=False)
     (result,) = one.run(wait=True)
     printed = capsys.readouterr().out
     assert printed == f"{one}\n"
     head, *table = printed.splitlines()
-    assert head == "airbench94 whiten=false, scale smoke, noise: done"
+    assert head.startswith("airbench94 whiten=false on ")
+    assert head.endswith("; scale smoke, noise: done")
     assert "worth epochs of airbench94" in table[0]
     assert f"{100 * result.accuracy:.2f} %" in printed
     assert one.state == "done"

@@ -94,8 +94,8 @@ def test_a_data_set_of_somebody_s_own_is_one_to_choose(nowhere, noise):
     assert shelf.first == shelf.names[0] == "noise"
     assert {"noise", "builtin", "cifar10"} <= set(shelf.names)
     assert shelf.is_there("noise")
-    assert shelf.load("noise") is shelf.known("noise") is noise
-    assert shelf.known("cifar10") == "cifar10"
+    assert shelf.load("noise") is shelf.known("noise", "full") is noise
+    assert shelf.known("cifar10", "full") == "cifar10"
     with pytest.raises(UsageError, match="data=noise is not legal"):
         Shelf("noise")
 
@@ -105,7 +105,7 @@ def test_one_s_own_images_go_by_their_name_not_by_those_on_disk(nowhere):
     part = replace(random_dataset(64, 32), name="cifar10")
     shelf = Shelf(part)
     assert shelf.is_there("cifar10")
-    assert shelf.load("cifar10") is shelf.known("cifar10") is part
+    assert shelf.load("cifar10") is shelf.known("cifar10", "full") is part
     assert len(shelf.names) == len(set(shelf.names))
 
 

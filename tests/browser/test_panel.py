@@ -1,0 +1,210 @@
+"""The panel as a student meets it: JupyterLab in a window of 1280 x 800, clicks, keys, and a clock in the page."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from airbench_core.study import runlog
+
+OPEN_SECONDS, RUN_SECONDS = 60, 120
+KERNEL_IS_IDLE = re.compile(r"^Python.* \| Idle$")
+PANEL = ".airbench-panel"
+
+# Counts, in the page, when what was asked for is seen after a click, and each time that the picture changes.
+WATCH = """() => {
+    const panel = document.querySelector('.airbench-panel'), image = panel.querySelector('img');
+    window.airbench = {frames: [], stopClicked: null, stopSeen: null, progress: []};
+    new MutationObserver(() => window.airbench.frames.push(performance.now()))
+        .observe(image, {attributes: true, attributeFilter: ['src']});
+    new MutationObserver(() => {
+        const text = panel.textContent;
+        if (window.airbench.stopClicked && !window.airbench.stopSeen && /stopped: /.test(text))
+            window.airbench.stopSeen = performance.now();
+        window.airbench.progress.push(panel.querySelector('.progress-bar').style.width);
+    }).observe(panel, {subtree: true, childList: true, characterData: true, attributes: true});
+    panel.addEventListener('click', event => {
+        if (event.target.closest('button')?.textContent === 'Stop') window.airbench.stopClicked = performance.now();
+    }, true);
+}"""
+STOP_MILLISECONDS = "() => window.airbench.stopSeen && window.airbench.stopSeen - window.airbench.stopClicked"
+# The most pictures in any second of a run.
+MOST_A_SECOND = """() => {
+    const at = window.airbench.frames;
+    return Math.max(0, ...at.map(first => at.filter(t => first <= t && t < first + 1000).length));
+}"""
+
+
+@pytest.fixture
+def page(browser, request) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    yield page
+    shot(page, request.node.name)
+    page.close()
+
+
+@pytest.fixture
+def opened(jupyter, page: Page) -> Callable[..., Locator]:
+    """Opens a notebook of these cells, runs it all and gives the panel that it shows."""
+
+    def open_notebook(name: str, *cells: str) -> Locator:
+        write_notebook(jupyter.folder / name, cells)
+        page.goto(jupyter.lab_url(name))
+        return run_all(page)
+
+    return open_notebook
+
+
+def run_all(page: Page) -> Locator:
+    expect(page.get_by_role("button", name=KERNEL_IS_IDLE)).to_be_visible(timeout=OPEN_SECONDS * 1000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    panel = page.locator(PANEL)
+    expect(panel).to_be_visible(timeout=OPEN_SECONDS * 1000)
+    expect(panel.locator("img")).to_be_visible()
+    expect(panel).to_contain_text("cost here: about", timeout=OPEN_SECONDS * 1000)
+    return panel
+
+
+def write_notebook(path: Path, cells: tuple[str, ...]) -> None:
+    code = [
+        {"cell_type": "code", "id": f"cell{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": cell}
+        for i, cell in enumerate(cells)
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path.write_text(json.dumps({"cells": code, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def shot(page: Page, name: str) -> None:
+    """Keeps how the page looks in the folder that AIRBENCH_SCREENSHOTS names, if any."""
+    if folder := os.environ.get("AIRBENCH_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def button(panel: Locator, name: str) -> Locator:
+    return panel.get_by_role("button", name=name, exact=True)
+
+
+def write_into(panel: Locator, name: str, value: str) -> None:
+    box = panel.get_by_role("spinbutton", name=name)
+    box.fill(value)
+    box.press("Enter")
+
+
+LAPTOP = """from airbench_lab.panel import Panel
+panel = Panel(['whiten', 'bias_scale'], scale='laptop', data='builtin')
+panel"""
+SMOKE = LAPTOP.replace("laptop", "smoke")
+
+
+def test_a_run_is_seen_while_it_goes_on_and_stops_within_a_second(opened, page: Page):
+    received: list[tuple[float, int]] = []  # seconds, bytes
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: note(received, frame)))
+    panel = opened("stop.ipynb", LAPTOP)
+    shot(page, "panel-idle")
+    for name, disabled in ("Run", False), ("Stop", True), ("Reset", False), ("Export", False):
+        assert button(panel, name).is_disabled() == disabled
+    page.evaluate(WATCH)
+
+    whiten = panel.get_by_role("checkbox", name="whiten")
+    whiten.focus()
+    page.keyboard.press("Space")
+    expect(whiten).not_to_be_checked()
+
+    before = panel.locator("img").get_attribute("src")
+    received.clear()
+    button(panel, "Run").click()
+    expect(button(panel, "Run")).to_be_disabled()
+    expect(panel).to_contain_text(re.compile(r"of 3.96 epochs, about \d+ s left"), timeout=RUN_SECONDS * 1000)
+    page.wait_for_function("src => document.querySelector('.airbench-panel img').src !== src", arg=before)
+    expect(panel).to_contain_text(re.compile(r"1\.[1-9] of 3.96 epochs"), timeout=RUN_SECONDS * 1000)
+    shot(page, "panel-running")
+    button(panel, "Stop").click()
+    page.wait_for_function(STOP_MILLISECONDS, timeout=10_000)
+    assert page.evaluate(STOP_MILLISECONDS) < 1000
+    expect(panel).to_contain_text("stopped: the run, after")
+    expect(button(panel, "Run")).to_be_enabled()
+    shot(page, "panel-stopped")
+    widths = {float(width.rstrip("%") or 0) for width in page.evaluate("() => window.airbench.progress")}
+    assert len(widths) > 5
+    assert 0 < max(widths) < 100
+    assert page.evaluate(MOST_A_SECOND) <= 4
+    assert len(received) > 10
+    assert max(sum(size for at, size in received if first <= at < first + 1) for first, _ in received) < 1_000_000
+
+
+def note(received: list[tuple[float, int]], frame: str | bytes) -> None:
+    received.append((time.monotonic(), len(frame)))
+
+
+def test_stop_answers_beside_a_busy_core(opened, page: Page):
+    panel = opened("busy.ipynb", LAPTOP)
+    page.evaluate(WATCH)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            button(panel, "Run").click()
+            expect(panel).to_contain_text(re.compile(r"1\.[1-9] of 3.96 epochs"), timeout=RUN_SECONDS * 1000)
+            button(panel, "Stop").click()
+            page.wait_for_function(STOP_MILLISECONDS, timeout=10_000)
+            assert page.evaluate(STOP_MILLISECONDS) < 1000
+        finally:
+            busy.kill()
+
+
+def test_runs_to_the_end_exports_and_lives_again_after_a_reload(opened, jupyter, page: Page):
+    panel = opened("reload.ipynb", SMOKE)
+    write_into(panel, "runs", "2")
+    button(panel, "Run").click()
+    expect(panel.get_by_role("table").first).to_contain_text("here", timeout=RUN_SECONDS * 1000)
+    expect(button(panel, "Run")).to_be_enabled()
+    shot(page, "panel-done")
+    button(panel, "Export").click()
+    expect(panel).to_contain_text("exported: ")
+    (log,) = jupyter.folder.glob("airbench-*.jsonl")
+    assert [record["seed"] for record in runlog.load(log)] == [0, 1]
+    assert log.with_suffix(".csv").read_text().startswith("recipe,where,")
+
+    page.reload()
+    panel = run_all(page)
+    assert "here" not in panel.get_by_role("table").all_inner_texts()
+    button(panel, "Run").click()
+    expect(panel.get_by_role("table").first).to_contain_text("here", timeout=RUN_SECONDS * 1000)
+
+
+def test_nothing_is_cut_off_or_overlaps(opened, page: Page):
+    tricks = ["whiten", "identity_init", "bias_scale", "lookahead", "flip", "tta", "compile"]
+    panel = opened("wide.ipynb", SMOKE.replace("['whiten', 'bias_scale']", str(tricks)))
+    page.set_viewport_size({"width": 1280, "height": 1600})
+    shot(page, "panel-all-switches")
+    boxes = [
+        widget.bounding_box()
+        for widget in panel.locator(".widget-checkbox, .widget-dropdown, .widget-slider, .widget-text, button").all()
+    ]
+    frame = panel.bounding_box()
+    for box in boxes:
+        assert frame["x"] <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+    pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :]]
+    assert not [pair for pair in pairs if overlap(*pair)]
+
+
+def overlap(a: dict, b: dict) -> bool:
+    return all(a[at] < b[at] + b[size] and b[at] < a[at] + a[size] for at, size in (("x", "width"), ("y", "height")))
+
+
+def test_recorded_runs_show_at_once(opened, cifar10, page: Page):
+    panel = opened("recorded.ipynb", LAPTOP.replace("builtin", "cifar10"))
+    table = panel.get_by_role("table").first
+    expect(table).to_contain_text("recorded on")
+    before = panel.locator("img").get_attribute("src")
+    panel.get_by_role("checkbox", name="whiten").click()
+    expect(table).to_contain_text("airbench94 whiten=false", timeout=3000)
+    assert panel.locator("img").get_attribute("src") != before
+    shot(page, "panel-recorded")
