@@ -9,6 +9,7 @@ import atexit
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 from airbench_core import AirbenchError, Stopped
@@ -62,10 +63,7 @@ class Job:
     def stop(self) -> None:
         """Ask it to stop; what has not begun is over at once."""
         self._asked.set()
-        with self._lock:
-            waits = self.waits
-        if waits:
-            self._end(error=Stopped(()))
+        self._end(error=Stopped(()), begun=False)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it was over within so many seconds (None: in the end)."""
@@ -96,14 +94,14 @@ class Job:
         else:
             self._end(value)
 
-    def _end(self, value: Any = None, error: BaseException | None = None) -> None:
+    def _end(self, value: Any = None, error: BaseException | None = None, begun: bool = True) -> None:
         with self._lock:
-            if self._ends:
+            if self._ends or (not begun and self._thread is not None):
                 return
             self._ends = True
         try:
             self._ending(_state(error), error)
-        except Exception as failure:
+        except BaseException as failure:  # whatever it is: who waits is let go
             error = failure
         self._value, self._error = value, error
         self._over.set()
@@ -135,7 +133,10 @@ class Worker:
                 self._thread.start()
 
     def leave(self) -> None:
-        """Ask the current job to stop, and wait a little: an interpreter that ends under a training may crash."""
+        """Stop all jobs, and wait a little for the current one: an interpreter that ends under a training may crash."""
+        with suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait().stop()
         job = self._current
         if job is not None and self._thread is not None and self._thread.is_alive():
             job.stop()

@@ -164,12 +164,12 @@ class Experiment:
         records = self.runs.records
         if not records:
             raise UsageError("there is nothing to export yet: press Run first")
-        stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S}"
+        stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S-%f}"
         table, log = stem.with_suffix(".csv"), stem.with_suffix(".jsonl")
         try:
             frame([*self.runs.rows(), *self.recorded.of(self.settings).rows]).to_csv(table, index=False)
         except OSError as error:
-            raise AirbenchError(f"cannot write {table}: {error.strerror}; name another folder") from error
+            raise AirbenchError(f"cannot write {table}: {error.strerror or error}; name another folder") from error
         for record in records:
             runlog.append_record(log, record)
         with self._lock:
@@ -193,11 +193,12 @@ class Experiment:
     def close(self) -> None:
         """Stop what is on, and let go of all that takes memory."""
         self.changed = lambda: None
-        for job in self._job, self._measuring:
-            if job is not None:
-                job.stop()
-        self._trainers.forget()
-        self._training = self._job = self._measuring = None
+        with self._lock:
+            for job in self._job, self._measuring:
+                if job is not None:
+                    job.stop()
+            self._trainers = Trainers()  # a run that still stops may just be making one
+            self._training = self._job = self._measuring = None
 
     def now(self) -> tuple[Settings, str, Message, Training | None, bool]:
         """Settings, state, message, the last press, and whether it still waits for its turn: of one moment."""

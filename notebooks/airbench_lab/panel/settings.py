@@ -106,6 +106,9 @@ class Shelf:
 
     def check(self, name: str) -> None:
         """Raise UsageError for a name that is none of a data set."""
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise UsageError(f"data={kind} is not legal: a name; a Dataset is given when a panel is made")
         if name not in LOADERS and not (self._given and name == self._given.name):
             raise UsageError(f"data={name} is not legal: {', '.join(['auto', *LOADERS])}, or a Dataset")
 

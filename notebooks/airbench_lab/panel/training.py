@@ -15,13 +15,18 @@ class Trainers:
     """The last `Trainer`, so that what is compiled is compiled once. Only one: each holds images on the device."""
 
     def __init__(self) -> None:
+        self.notes: tuple[str, ...] = ()  # what was warned of when it was made
         self._last: tuple[tuple, Dataset, Trainer] | None = None
 
     def of(self, settings: Settings, data: Dataset, runtime: Runtime, parts: Parts) -> Trainer:
         key = (settings.recipe, settings.scale, runtime, parts)
         if self._last is None or self._last[0] != key or self._last[1] is not data:
             self._last = None  # first, so that there are never two
-            self._last = key, data, Trainer(settings.recipe, data, scale=settings.scale, runtime=runtime, parts=parts)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", AirbenchWarning)
+                trainer = Trainer(settings.recipe, data, scale=settings.scale, runtime=runtime, parts=parts)
+            self.notes = tuple(str(one.message) for one in caught if issubclass(one.category, AirbenchWarning))
+            self._last = key, data, trainer
         return self._last[2]
 
     def forget(self) -> None:
@@ -58,19 +63,17 @@ class Training:
 
     def __call__(self, stop: threading.Event) -> tuple[RunResult, ...]:
         asked = stop if self._look is None else _Looking(stop, self._look)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AirbenchWarning)
-            data = self._load()
-            trainer = self._trainers.of(self.settings, data, self.runtime, self.parts)
-        self.notes = tuple(str(one.message) for one in caught if issubclass(one.category, AirbenchWarning))
+        trainer = self._trainers.of(self.settings, self._load(), self.runtime, self.parts)
+        self.notes = self._trainers.notes
         self.data = trainer.data
+        trainer.steps_done = 0
         for seed in self.settings.all_seeds:
-            self.epochs, self._inferring = (), 0.0
             self._began = time.monotonic()
-            trainer.steps_done = 0
             self._trainer = trainer
             result = trainer.run(seed, observer=None if self.settings.race else self._watch, stop=asked)
             self.seconds.append(time.monotonic() - self._began)
+            if seed != self.settings.all_seeds[-1]:  # cleared first: what is done is never counted twice
+                self.epochs, self._inferring, trainer.steps_done = (), 0.0, 0
             self.results += (result,)
             self._after_run(result)
         return self.results
