@@ -74,11 +74,11 @@ class Settings:
 COMPANIONS = {"lookahead": "batchnorm_momentum"}  # a lone switch misleads: each helps with the other only
 
 
-def trick_names(tricks: Sequence[str]) -> list[str]:
+def trick_names(tricks: str | Sequence[str]) -> list[str]:
     """The fields to be switched, each once, with those that belong to them. Raises UsageError for an unknown one."""
     names: list[str] = []
-    for trick in tricks:
-        if trick != "compile":
+    for trick in [tricks] if isinstance(tricks, str) else tricks:
+        if trick not in ("compile", "recipe"):
             with_fields(Recipe(), **{trick: getattr(Recipe(), trick, None)})  # refuses an unknown one, with a guess
         names += [trick, *filter(None, [COMPANIONS.get(trick)])]
     return list(dict.fromkeys(names))
