@@ -134,6 +134,7 @@ def test_a_run_is_seen_while_it_goes_on_and_stops_within_a_second(opened, page: 
     page.wait_for_function(STOP_MILLISECONDS, timeout=10_000)
     assert page.evaluate(STOP_MILLISECONDS) < 1000
     expect(panel).to_contain_text("stopped: the run, after 1.")
+    expect(panel).to_contain_text(re.compile(r"whiten=false, stopped: [\d.]+ % after 1 epochs"))  # the picture in words
     shot(page, "panel-stopped")
     widths = {float(width.rstrip("%") or 0) for width in page.evaluate("() => window.airbench.progress")}
     assert len(widths) > 5
