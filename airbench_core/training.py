@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class EpochRecord:
     seconds: float  # on the run's clock
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RunResult:
     """A finished run. `recipe` is the scaled one; `seconds` follows the speedrun's rule and includes the final TTA."""
 
@@ -53,12 +53,18 @@ class RunResult:
     data_digest: str
     accuracy: float  # at the recipe's level of TTA
     accuracies: dict[str, float]  # at that level and those below it
-    predictions: dict[str, Tensor] = field(repr=False)  # the class of each test image, (N,) at each of these levels
+    predictions: dict[str, Tensor]  # the class of each test image, (N,) at each of these levels
     seconds: float
     epochs: tuple[EpochRecord, ...]
     started: float  # seconds since 1970
     graphs: bool  # whether steps were replayed as CUDA graphs
-    network: nn.Module = field(repr=False)  # a copy, through PyTorch's own functions
+    network: nn.Module  # a copy, through PyTorch's own functions
+
+    def __repr__(self) -> str:
+        return (
+            f"<run: accuracy {self.accuracy:.4f} in {self.seconds:.1f} s; seed {self.seed}, scale {self.scale}, "
+            f"{self.data_name}>"
+        )
 
 
 class Stopped(AirbenchError):

@@ -6,15 +6,21 @@ Knows nothing of widgets, and of trainings only that they raise `Stopped`.
 """
 
 import atexit
+import math
 import queue
 import threading
+import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
 from typing import Any, Literal
 
 from airbench_core import AirbenchError, Stopped
 
 State = Literal["running", "stopping", "stopped", "done", "failed"]
 LOOK_SECONDS = 0.2  # between two looks at whether the thread that one waits for is still alive
+STUCK_SECONDS = 5  # after which a job that was asked to stop is thought never to
 LEAVE_SECONDS = 5  # that a job gets to end in when the interpreter does
 
 
@@ -44,6 +50,8 @@ class Job:
         self._thread: threading.Thread | None = None  # that does it, from its beginning on
         self._value: Any = None
         self._error: BaseException | None = None
+        self._where: TracebackType | None = None  # of the error: raised anew, it would be longer each time
+        self._asked_at = math.inf
 
     @property
     def state(self) -> State:
@@ -59,13 +67,16 @@ class Job:
         """Whether its turn has not come yet."""
         return self._thread is None and not self._over.is_set()
 
+    @property
+    def stuck(self) -> bool:
+        """Whether it was asked to stop long ago, and has not."""
+        return not self._over.is_set() and time.monotonic() - self._asked_at > STUCK_SECONDS
+
     def stop(self) -> None:
         """Ask it to stop; what has not begun is over at once."""
+        self._asked_at = min(self._asked_at, time.monotonic())
         self._asked.set()
-        with self._lock:
-            waits = self.waits
-        if waits:
-            self._end(error=Stopped(()))
+        self._end(error=Stopped(()), begun=False)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it was over within so many seconds (None: in the end)."""
@@ -80,7 +91,7 @@ class Job:
         """What `work` gave, or raised, when it is over."""
         self.wait()
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(self._where)
         return self._value
 
     def do(self) -> None:
@@ -96,15 +107,18 @@ class Job:
         else:
             self._end(value)
 
-    def _end(self, value: Any = None, error: BaseException | None = None) -> None:
+    def _end(self, value: Any = None, error: BaseException | None = None, begun: bool = True) -> None:
         with self._lock:
-            if self._ends:
+            if self._ends or (not begun and self._thread is not None):
                 return
             self._ends = True
         try:
             self._ending(_state(error), error)
-        except Exception as failure:
+        except BaseException as failure:  # whatever it is: who waits is let go
             error = failure
+        if error is not None:
+            self._where = error.__traceback__
+            traceback.clear_frames(self._where)  # whose variables would be kept with it: networks, images
         self._value, self._error = value, error
         self._over.set()
         self._after()
@@ -134,8 +148,17 @@ class Worker:
                 self._thread = threading.Thread(target=self._work, name="airbench worker", daemon=True)
                 self._thread.start()
 
+    @property
+    def stuck(self) -> bool:
+        """Whether those that wait will wait for ever."""
+        job = self._current
+        return job is not None and job.stuck
+
     def leave(self) -> None:
-        """Ask the current job to stop, and wait a little: an interpreter that ends under a training may crash."""
+        """Stop all jobs, and wait a little for the current one: an interpreter that ends under a training may crash."""
+        with suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait().stop()
         job = self._current
         if job is not None and self._thread is not None and self._thread.is_alive():
             job.stop()
@@ -144,12 +167,15 @@ class Worker:
     def _work(self) -> None:
         while True:
             self._current = self._jobs.get()
-            self._current.do()
+            with suppress(Exception):  # of an `after`: the jobs behind it shall have their turn
+                self._current.do()
             self._current = None  # what is over is not kept from being forgotten
 
 
 class Foreground:
     """Does each job at once, in the thread that puts it: for notebooks that show nothing that a thread does."""
+
+    stuck = False
 
     def put(self, job: Job) -> None:
         job.do()

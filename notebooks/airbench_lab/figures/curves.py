@@ -23,6 +23,7 @@ EARLIER: tuple[Dashes, ...] = ((0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)), (0, (1, 3))
 RECORDED: tuple[Dashes, ...] = ((0, (4, 1.5)), (0, (8, 2.5)), (0, (2, 1)))
 PLOT, ENTRY = 2.7, 0.19  # inches: of the plot, of a line of text beside it
 STOP = {"linestyle": "none", "marker": "x", "markersize": 13, "markeredgewidth": 3}
+CUT_SHORT = ("stopped", "failed")
 COLUMNS = ["curve", "run", "state", "epochs", "accuracy, %", "low", "high", "n"]
 
 
@@ -39,7 +40,7 @@ class Line:
     label: str
     epochs: Sequence[float]
     accuracies: ArrayLike
-    state: Literal["running", "stopped", "done"] = "done"
+    state: Literal["running", "stopped", "failed", "done"] = "done"
     recorded: str = ""
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class Line:
 
     @property
     def described(self) -> str:
-        """What the line is: running, stopped, done, or recorded on some hardware."""
+        """What the line is: running, stopped, failed, done, or recorded on some hardware."""
         return f"recorded on {self.recorded}" if self.recorded else self.state
 
 
@@ -122,7 +123,7 @@ class LiveCurves:
         table = line.table
         epochs, accuracies = table["epochs"].to_numpy(), table["accuracy, %"].to_numpy()
         self._line.set_data(epochs, accuracies)
-        last = slice(-1, None) if line.state == "stopped" else slice(0)
+        last = slice(-1, None) if line.state in CUT_SHORT else slice(0)
         self._stop.set_data(epochs[last], accuracies[last])
         self._text.set_text(_entry(line))
         self.figure.table = _joined([table.assign(curve=1), self._others])
@@ -181,7 +182,7 @@ def _line(axes: Axes, line: Line, style: Style) -> Line2D:
     how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
     (handle,) = axes.plot(epochs, accuracies, **how, linewidth=1.8, markersize=5)
     axes.fill_between(epochs, table["low"], table["high"], color=style.colour, alpha=0.15, linewidth=0)
-    if line.state == "stopped":
+    if line.state in CUT_SHORT:
         axes.plot(epochs[-1:], accuracies[-1:], **STOP, color=style.colour)
     return handle
 

@@ -9,6 +9,7 @@ without anybody clicking. Where no widgets show (a terminal), the same calls pri
 
 import base64
 import html
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,21 @@ from airbench_lab.worker import WORKER, Foreground
 
 __all__ = ["Panel"]
 
+INTERRUPT_SECONDS = 10  # in which a run that is interrupted gets to stop
+
 _open: dict[str, list[tuple[str, "Panel"]]] = {}  # by cell: the execution, and the panel that it made
 
 
 class Panel:
     """A recipe with some switches: train it, stop it, and see it beside earlier and recorded runs.
 
-    tricks: fields of `Recipe` to be switched, or "compile"; Lookahead brings the BatchNorm momentum along, with which
-        it belongs together. recipe: what the switches start from.
+    tricks: fields of `Recipe` to be switched, "compile", or "recipe", a list of the published ones. Lookahead brings
+        the BatchNorm momentum along, with which it belongs together. recipe: what the switches start from.
     scale: full, laptop, smoke, or auto: what AIRBENCH_SCALE says, else full on a GPU and laptop without one.
     data: the name of a data set, a `Dataset`, or auto: CIFAR-10 if it is on disk, else the built-in pictures.
     reference: the recipe in whose epochs the table states accuracies; by default `recipe`.
-    seeds: how many runs a press makes. parts: functions of your own in place of those that the lessons teach.
+    seeds: how many runs a press makes. parts: functions of your own in place of those that the lessons teach; what
+        they print is not shown.
     runtime: by default `Runtime.detect()`.
 
     A cell that is executed again closes the panels that it made before: their runs are stopped, their memory is freed.
@@ -43,7 +47,7 @@ class Panel:
 
     def __init__(
         self,
-        tricks: list[str] | tuple[str, ...] = ("whiten",),
+        tricks: str | Sequence[str] = ("whiten",),
         recipe: Recipe = AIRBENCH94,
         *,
         scale: str = "auto",
@@ -104,7 +108,7 @@ class Panel:
             self._experiment.wait()
         except KeyboardInterrupt:
             self._experiment.stop()
-            self._experiment.wait()
+            self._experiment.wait(INTERRUPT_SECONDS)
             raise
         if self._view is None:
             print(self)
@@ -157,7 +161,8 @@ class Panel:
 
     def __str__(self) -> str:
         now = self._experiment.snapshot()
-        head = f"{now.title}; scale {now.settings.scale}, {now.settings.data}: {now.state}"
+        chosen = f"scale {now.settings.scale}, {now.settings.data}; chosen: {self._experiment.name}"
+        head = f"{now.title}; {chosen}; {now.state}"
         said = [now.message.text] if now.message.text else []
         return "\n".join([head, *said, tables.text(now.rows, self._experiment.reference_name)])
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import ipywidgets as widgets
 
-from airbench_core import SCALES, Recipe, UsageError
+from airbench_core import RECIPES, SCALES, Recipe, UsageError
 from airbench_core.fields import brief, legal, read
 from airbench_lab.panel.settings import MOST_SEEDS, SEEDS_END, Settings
 
@@ -59,9 +59,29 @@ class Control:
         self._changed(self.name, _read(self._field, change["new"]) if self._field else change["new"])
 
 
+class RecipeControl(Control):
+    """A list of the published recipes: it shows the one from which the fewest values were changed."""
+
+    def show(self, value: Recipe) -> None:
+        self.widget.unobserve(self._set, "value")
+        self.widget.value = nearest(value)
+        self.widget.observe(self._set, "value")
+
+    def _set(self, change: Mapping[str, Any]) -> None:
+        self._changed(self.name, RECIPES[change["new"]])
+
+
+def nearest(recipe: Recipe) -> str:
+    """The name of the published recipe from which `recipe` differs least."""
+    return min(RECIPES, key=lambda name: len(recipe.changes(RECIPES[name]).keys() - {"epochs"}))
+
+
 def trick_control(name: str, settings: Settings, changed: Callable[[str, Any], object]) -> Control:
     """The widget for a field of the recipe, or for `compile`."""
     value = settings.value(name)
+    if name == "recipe":
+        options = _about("recipe", "a published recipe; what was switched before is forgotten", 220)
+        return RecipeControl(name, widgets.Dropdown(options=list(RECIPES), value=nearest(value), **options), changed)
     if name == "compile":
         return Control(name, _checkbox(value, name, "the same mathematics by torch.compile, before the clock"), changed)
     field = FIELDS[name]
@@ -72,7 +92,7 @@ def trick_control(name: str, settings: Settings, changed: Callable[[str, Any], o
         options = field.metadata["choices"]
         return Control(name, widgets.Dropdown(options=options, value=value, **_about(title, tooltip, 200)), changed)
     if name in STEPS:
-        options, about = _options([*STEPS[name], value]), _about(title, tooltip, 300)
+        options, about = _options([*STEPS[name], value]), _about(title, tooltip, 220 + 8 * len(title))
         slider = widgets.SelectionSlider(options=options, value=brief(value), continuous_update=False, **about)
         return Control(name, slider, changed, field)
     if "low" in field.metadata and type(None) not in get_args(field.type):
@@ -89,8 +109,8 @@ def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[st
     boxes = {
         "epochs": widgets.BoundedFloatText(
             settings.recipe.epochs,
-            min=0.1,
-            max=1000,
+            min=FIELDS["epochs"].metadata["low"],
+            max=FIELDS["epochs"].metadata["high"],
             step=0.1,
             **_about("epochs", "as in the recipe; the scale multiplies them", 125),
         ),

@@ -1,7 +1,9 @@
 """What a run will cost on this machine: measured on noise before the first, known from runs after that."""
 
+import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from airbench_core import Dataset, Runtime
 from airbench_core.speed import estimate_seconds, measure_speed
@@ -10,26 +12,29 @@ from airbench_lab.panel.settings import Settings
 
 MEASURE_SECONDS = 0.3  # for each of three counts
 
-Place = tuple[str, str, Runtime]  # scale, data set
+Place = tuple[str, str, Runtime, bool]  # scale, data set, how it is computed, whether it is a race
 
 
 class Prices:
-    """Seconds of a run, for the panels of a process; None where nothing is known yet."""
+    """Seconds of a run, for the panels of a process; None where nothing is known yet.
+
+    Of a race those of its clock; else those that one waits, evaluations between the epochs included.
+    """
 
     def __init__(self) -> None:
         self._costs: dict[Place, Costs] = {}
         self._lock = threading.Lock()
 
     def expect(self, settings: Settings, runtime: Runtime) -> float | None:
-        """Of one run, without what its clock leaves out."""
+        """Of one run."""
         with self._lock:
-            costs = self._costs.get(self._place(settings, runtime))
+            costs = self._costs.get(_place(settings, runtime))
             return None if costs is None else costs.expect((settings.scaled, runtime.compile))
 
     def learn(self, settings: Settings, runtime: Runtime, data: Dataset, seconds: float) -> None:
         """A run took so long. data: as scaled."""
         with self._lock:
-            costs = self._costs.setdefault(self._place(settings, runtime), Costs(data))
+            costs = self._costs.setdefault(_place(settings, runtime), Costs(data))
             costs.learn((settings.scaled, runtime.compile), seconds)
 
     def measure(self, settings: Settings, runtime: Runtime, load: Callable[[], Dataset]) -> None:
@@ -39,14 +44,17 @@ class Prices:
         data, scale = settings.shrink.data(load()), settings.shrink
         images = len(data.train_images), len(data.test_images)
         speed = measure_speed(settings.recipe, scale, runtime, MEASURE_SECONDS)
-        costs = Costs(data)
-        costs.guess(settings.scaled, estimate_seconds(settings.recipe, scale, speed, images))
-        with self._lock:
-            self._costs.setdefault(self._place(settings, runtime), costs)
+        race = estimate_seconds(settings.recipe, scale, speed, images)
+        evaluations = math.ceil(settings.scaled.epochs) * images[1] / speed.evaluate
+        for is_race, seconds in (True, race), (False, race + evaluations):
+            costs = Costs(data)
+            costs.guess(settings.scaled, seconds)
+            with self._lock:
+                self._costs.setdefault(_place(replace(settings, race=is_race), runtime), costs)
 
-    @staticmethod
-    def _place(settings: Settings, runtime: Runtime) -> Place:
-        return settings.scale, settings.data, runtime
+
+def _place(settings: Settings, runtime: Runtime) -> Place:
+    return settings.scale, settings.data, runtime, settings.race
 
 
 PRICES = Prices()

@@ -14,7 +14,7 @@ from airbench_core.study import runlog
 from airbench_lab.panel import snapshot
 from airbench_lab.panel.costs import PRICES
 from airbench_lab.panel.recorded import Recorded, reference_curve
-from airbench_lab.panel.runs import Runs, frame, name_of
+from airbench_lab.panel.runs import Partial, Runs, frame, name_of
 from airbench_lab.panel.settings import Settings, Shelf
 from airbench_lab.panel.snapshot import Message, Snapshot
 from airbench_lab.panel.training import Trainers, Training
@@ -48,7 +48,7 @@ class Experiment:
         self.look: Callable[[], object] | None = None
         self._start, self._reference, self._parts = settings, reference, parts
         self._runtime, self._worker, self._trainers = runtime, worker, Trainers()
-        self._message = Message("info", "")
+        self._message, self._repeats = Message("info", ""), ""
         self._training: Training | None = None
         self._job: Job | None = None
         self._measuring: Job | None = None
@@ -61,6 +61,22 @@ class Experiment:
     @property
     def on(self) -> bool:
         return self.state in ("running", "stopping")
+
+    @property
+    def waits(self) -> bool:
+        """Whether what was started waits for its turn."""
+        job = self._job
+        return job is not None and job.waits and not self.foreground
+
+    @property
+    def stuck(self) -> bool:
+        """Whether what is on, or what it waits for, does not answer any more."""
+        job = self._job
+        return job is not None and (job.stuck or (job.waits and self._worker.stuck))
+
+    @property
+    def foreground(self) -> bool:
+        return isinstance(self._worker, Foreground)
 
     @property
     def measuring(self) -> bool:
@@ -83,6 +99,8 @@ class Experiment:
         """Change settings, or fields of the recipe. Raises UsageError, and then none is changed."""
         if values.get("data") == "auto":
             values["data"] = self.shelf.first
+        if values.get("scale") == "auto":
+            values["scale"] = self._start.scale
         if "data" in values:
             self.shelf.check(values["data"])
         with self._lock:
@@ -118,10 +136,12 @@ class Experiment:
                 self.runtime,
                 self._parts,
                 self._trainers,
-                lambda result: self._keep(training, result),
+                lambda result, seconds: self._keep(training, result, seconds),
                 self.look,
             )
-            self._training, self._message = training, Message("info", "")
+            again = "these seeds were run before: the same comes out again. For new runs raise `first seed`"
+            self._repeats = again if self.runs.has(settings, self._parts) else ""
+            self._training, self._message = training, Message("info", self._repeats)
             self._job = job = Job(
                 training, lambda state, error: self._end(training, state, error), lambda: self.changed()
             )
@@ -134,10 +154,10 @@ class Experiment:
             self._job.stop()
         self.changed()
 
-    def wait(self) -> None:
-        """Until what was started is over."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Until what was started is over, at most so many seconds."""
         if self._job is not None:
-            self._job.wait()
+            self._job.wait(seconds)
 
     def result(self) -> tuple[RunResult, ...]:
         """The runs of the last press, when they are over. Raises what they raised, `Stopped` if they were stopped."""
@@ -151,25 +171,30 @@ class Experiment:
             settings, runtime = self.settings, self.runtime
             known = PRICES.expect(settings, runtime) is not None
             there = self.shelf.is_there(settings.data)
-            if known or not there or settings.compile or self.measuring or isinstance(self._worker, Foreground):
+            if known or not there or settings.compile or self.measuring or self.foreground:
                 return
             self._measuring = job = Job(
                 lambda _: PRICES.measure(settings, runtime, lambda: self.shelf.load(settings.data)),
-                after=lambda: self.changed(),
+                after=lambda: self._measured(settings),
             )
         self._worker.put(job)
+
+    def _measured(self, settings: Settings) -> None:
+        if settings.place != self.settings.place:  # something else was chosen meanwhile
+            self.measure()
+        self.changed()
 
     def export(self, folder: str | Path = FOLDER) -> tuple[Path, Path]:
         """Write the table as CSV and the finished runs as a run log, new files in `folder`. Raises AirbenchError."""
         records = self.runs.records
         if not records:
             raise UsageError("there is nothing to export yet: press Run first")
-        stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S}"
+        stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S-%f}"
         table, log = stem.with_suffix(".csv"), stem.with_suffix(".jsonl")
         try:
             frame([*self.runs.rows(), *self.recorded.of(self.settings).rows]).to_csv(table, index=False)
         except OSError as error:
-            raise AirbenchError(f"cannot write {table}: {error.strerror}; name another folder") from error
+            raise AirbenchError(f"cannot write {table}: {error.strerror or error}; name another folder") from error
         for record in records:
             runlog.append_record(log, record)
         with self._lock:
@@ -193,17 +218,17 @@ class Experiment:
     def close(self) -> None:
         """Stop what is on, and let go of all that takes memory."""
         self.changed = lambda: None
-        for job in self._job, self._measuring:
-            if job is not None:
-                job.stop()
-        self._trainers.forget()
-        self._training = self._job = self._measuring = None
-
-    def now(self) -> tuple[Settings, str, Message, Training | None, bool]:
-        """Settings, state, message, the last press, and whether it still waits for its turn: of one moment."""
         with self._lock:
-            waits = self._job is not None and self._job.waits
-            return self.settings, self.state, self._message, self._training, waits
+            for job in self._job, self._measuring:
+                if job is not None:
+                    job.stop()
+            self._trainers = Trainers()  # a run that still stops may just be making one
+            self._training = self._job = self._measuring = None
+
+    def now(self) -> tuple[Settings, str, Message, Training | None]:
+        """Settings, state, message and the last press: of one moment."""
+        with self._lock:
+            return self.settings, self.state, self._message, self._training
 
     def snapshot(self) -> Snapshot:
         return snapshot.take(self)
@@ -212,27 +237,28 @@ class Experiment:
         """A row for each recipe: the runs made here, and the recorded ones of what is chosen."""
         return frame(self.snapshot().rows)
 
-    def _keep(self, training: Training, result: RunResult) -> None:
-        self.runs.add(training.settings, self._parts, result)
-        PRICES.learn(training.settings, training.runtime, training.data, result.seconds)
+    def _keep(self, training: Training, result: RunResult, seconds: float) -> None:
+        settings = training.settings
+        self.runs.add(settings, self._parts, result)
+        PRICES.learn(settings, training.runtime, training.data, result.seconds if settings.race else seconds)
         self.changed()
 
     def _end(self, training: Training, state: State, error: BaseException | None) -> None:
         """What is to be said and kept of a press that ends."""
-        seeds, n = training.settings.seeds, len(training.results)
-        which = f"run {n + 1} of {seeds}" if seeds > 1 else "the run"
+        settings, moment = training.settings, training.moment
+        n = len(moment.results)
+        which = f"run {n + 1} of {settings.seeds}" if settings.seeds > 1 else "the run"
         kept = f"; the {n} before it {'are' if n > 1 else 'is'} kept" if n else ""
-        if state == "done":
-            message = Message("warning" if training.notes else "info", "; ".join(training.notes))
-        elif state == "stopped":
-            epochs = training.epochs
-            if epochs:
-                self.runs.add_stopped(training.settings, self._parts, epochs)
-            complete = f"{len(epochs)} complete epoch{'s' * (len(epochs) != 1)}"
-            message = Message("warning", f"stopped: {which}, after {complete}{kept}")
-        else:
+        if state in ("stopped", "failed") and moment.epochs:
+            self.runs.add_partial(settings, self._parts, Partial(moment.epochs, state))
+        if state == "failed":
             self._trainers.forget()
             message = Message("error", f"{which} failed: {_in_words(error)}{kept}")
+        elif state == "stopped":
+            message = Message("warning", f"stopped: {which}, after {training.epochs_done()} epochs{kept}")
+        else:
+            text = "; ".join(filter(None, [self._repeats, *training.notes]))
+            message = Message("warning" if training.notes else "info", text)
         with self._lock:
             self._message = message
 

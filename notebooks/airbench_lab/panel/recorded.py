@@ -4,11 +4,10 @@ import threading
 from typing import Any, NamedTuple
 
 from airbench_core import Dataset, Recipe
-from airbench_core.study import report
 from airbench_core.study.curves import Curve, curve_of
 from airbench_lab import replay
 from airbench_lab.figures import Line
-from airbench_lab.panel.runs import line, name_of, plain, was_watched
+from airbench_lab.panel.runs import line, name_of, plain, row_of, was_watched
 from airbench_lab.panel.settings import Settings, Shelf
 from airbench_lab.replay import Replay
 
@@ -46,14 +45,10 @@ class Recorded:
         return Found(chosen, lines, tuple(self._row(one, found, data) for one, found in some.items()))
 
     def _row(self, settings: Settings, found: Replay, data: Dataset | str) -> dict[str, Any]:
-        """The reference itself is not stated in its own epochs."""
-        itself = settings.recipe == self._reference
-        curve = None if itself else reference_curve(self._reference, settings, data)
         runs = {record["seed"]: record for record in found.records}
-        name = name_of(settings.changed(recipe=self._reference, compile=False))
-        row = report.row(name_of(settings), runs, name, curve)
-        about = plain(row, f"recorded on {found.hardware}", settings, "recorded")
-        return about | {"note": "the reference itself"} if itself else about
+        curve = reference_curve(self._reference, settings, data)
+        row = row_of(name_of(settings), runs, settings, self._reference, curve)
+        return plain(row, f"recorded on {found.hardware}", settings, "recorded")
 
 
 def reference_curve(reference: Recipe, settings: Settings, data: Dataset | str) -> Curve | None:

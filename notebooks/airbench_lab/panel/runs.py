@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -37,52 +37,54 @@ COLUMNS = {
 
 
 class Newest(NamedTuple):
-    """Which run was the last: of what is called so, with this seed; None if it was stopped."""
+    """Which run was the last: of what is called so, with this seed; None if it did not come to its end."""
 
     name: str
     seed: int | None
 
 
+class Partial(NamedTuple):
+    """A run that did not come to its end: its complete epochs, and whether it was stopped or failed."""
+
+    epochs: tuple[EpochRecord, ...]
+    state: Literal["stopped", "failed"]
+
+
 @dataclass
 class Group:
-    """The runs of one recipe at one scale on one data set, made here; and the last one, if that was stopped."""
+    """The runs of one recipe at one scale on one data set, made here."""
 
     settings: Settings
     name: str
-    reference: str  # the reference's name
+    reference: Recipe
     curve: Curve | None  # of the reference
-    records: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # by seed
-    raced: set[int] = field(default_factory=set)  # seeds
-    stopped: tuple[EpochRecord, ...] = ()
+    watched: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # by seed
+    raced: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # by seed
+    partial: list[Partial] = field(default_factory=list)
 
     def add(self, record: Mapping[str, Any], raced: bool) -> None:
-        seed = record["seed"]
-        self.records.pop(seed, None)  # of several of one seed the last counts
-        self.records[seed] = record
-        (self.raced.add if raced else self.raced.discard)(seed)
-        self.stopped = ()
+        """A finished run; of several of one seed the last counts."""
+        runs = self.raced if raced else self.watched
+        runs.pop(record["seed"], None)
+        runs[record["seed"]] = record
         self.__dict__.pop("row", None)
 
     @cached_property
     def row(self) -> dict[str, Any]:
         # The honest time is a race's; that of runs that were drawn meanwhile stands in where there was none.
-        raced = self.raced & self.records.keys()
-        records = {
-            seed: runlog.untimed(record) if raced and seed not in raced else record
-            for seed, record in self.records.items()
-        }
-        row = report.row(self.name, records, self.reference, self.curve)
-        return plain(row, HERE, self.settings, "race" if raced else "watched")
+        watched = self.watched
+        if self.raced:
+            watched = {seed: runlog.untimed(record) for seed, record in watched.items()}
+        row = row_of(self.name, watched | self.raced, self.settings, self.reference, self.curve)
+        return plain(row, HERE, self.settings, "race" if self.raced else "watched")
 
     def lines(self, newest: Newest | None) -> list[Line]:
-        """Those to be drawn: of the finished runs, of the stopped one; not what `newest`, drawn apart, says alone."""
+        """Those to be drawn: of the finished runs, of those cut short; not what `newest`, drawn apart, says alone."""
         mine = newest is not None and newest.name == self.name
-        watched = [record for record in self.records.values() if was_watched(record)]
-        alone = mine and [record["seed"] for record in watched] == [newest.seed]
-        lines = [line(self.name, watched)] if watched and not alone else []
-        if self.stopped and not (mine and newest.seed is None):
-            lines.append(partial(self.name, self.stopped, "stopped"))
-        return lines
+        alone = mine and list(self.watched) == [newest.seed]
+        lines = [line(self.name, list(self.watched.values()))] if self.watched and not alone else []
+        cut = self.partial[:-1] if mine and newest.seed is None else self.partial
+        return lines + [partial(self.name, one.epochs, one.state) for one in cut]
 
 
 class Runs:
@@ -101,10 +103,16 @@ class Runs:
         with self._lock:
             self._group(settings, parts).add(runlog.record(result), settings.race)
 
-    def add_stopped(self, settings: Settings, parts: Parts, epochs: tuple[EpochRecord, ...]) -> None:
-        """A run that was stopped after these complete epochs."""
+    def add_partial(self, settings: Settings, parts: Parts, cut: Partial) -> None:
+        """A run that did not come to its end."""
         with self._lock:
-            self._group(settings, parts).stopped = epochs
+            self._group(settings, parts).partial.append(cut)
+
+    def has(self, settings: Settings, parts: Parts) -> bool:
+        """Whether a press with these settings could only repeat finished runs."""
+        with self._lock:
+            group = self._group(settings, parts)
+            return (group.raced if settings.race else group.watched).keys() >= set(settings.all_seeds)
 
     def lines(self, settings: Settings, newest: Newest | None = None) -> tuple[Line, ...]:
         """The curves of this scale and data set, oldest first, without that of the newest run."""
@@ -114,13 +122,18 @@ class Runs:
     def rows(self, settings: Settings | None = None) -> list[dict[str, Any]]:
         """Of this scale and data set; of all without one."""
         with self._lock:
-            return [group.row for group in self._of(settings) if group.records]
+            return [group.row for group in self._of(settings) if group.watched or group.raced]
 
     @property
     def records(self) -> list[Mapping[str, Any]]:
         """Of all finished runs, as the run log has them."""
         with self._lock:
-            return [record for group in self._groups.values() for record in group.records.values()]
+            return [
+                record
+                for group in self._groups.values()
+                for runs in (group.watched, group.raced)
+                for record in runs.values()
+            ]
 
     def _of(self, settings: Settings | None) -> list[Group]:
         groups = list(self._groups.values())
@@ -130,8 +143,7 @@ class Runs:
         key = (settings.recipe, settings.scale, settings.data, settings.compile, parts)
         group = self._groups.pop(key, None)  # the newest comes last
         if group is None:
-            reference = name_of(settings.changed(recipe=self._reference, compile=False))
-            group = Group(settings, name_of(settings, parts), reference, self._curve(settings))
+            group = Group(settings, name_of(settings, parts), self._reference, self._curve(settings))
         self._groups[key] = group
         return group
 
@@ -141,6 +153,18 @@ def name_of(settings: Settings, parts: Parts | None = None) -> str:
     own = list((parts or Parts()).replaced)
     record = {"recipe": asdict(settings.scaled), "scale": settings.scale, "parts": own}
     return recipe_name(record) + ", compiled" * settings.compile
+
+
+def row_of(
+    name: str, runs: Mapping[int, Mapping[str, Any]], settings: Settings, reference: Recipe, curve: Curve | None
+) -> Row:
+    """The row of some runs, by seed. The reference is not stated in its own epochs, however many it has."""
+    itself = replace(settings.recipe, epochs=reference.epochs) == reference and not any(
+        run.get("parts") for run in runs.values()
+    )
+    of_reference = name_of(settings.changed(recipe=reference, compile=False))
+    row = report.row(name, runs, of_reference, None if itself else curve)
+    return replace(row, note="the reference itself") if itself else row
 
 
 def line(name: str, records: Sequence[Mapping[str, Any]], recorded: str = "") -> Line:

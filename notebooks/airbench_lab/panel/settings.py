@@ -11,7 +11,7 @@ from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
 from airbench_core.sources import SOURCES
 
-MOST_SEEDS = 1_000
+MOST_SEEDS = 100  # in a press: each result is kept with its network
 SEEDS_END = 2**31  # as on the command line
 
 
@@ -74,11 +74,11 @@ class Settings:
 COMPANIONS = {"lookahead": "batchnorm_momentum"}  # a lone switch misleads: each helps with the other only
 
 
-def trick_names(tricks: Sequence[str]) -> list[str]:
+def trick_names(tricks: str | Sequence[str]) -> list[str]:
     """The fields to be switched, each once, with those that belong to them. Raises UsageError for an unknown one."""
     names: list[str] = []
-    for trick in tricks:
-        if trick != "compile":
+    for trick in [tricks] if isinstance(tricks, str) else tricks:
+        if trick not in ("compile", "recipe"):
             with_fields(Recipe(), **{trick: getattr(Recipe(), trick, None)})  # refuses an unknown one, with a guess
         names += [trick, *filter(None, [COMPANIONS.get(trick)])]
     return list(dict.fromkeys(names))
@@ -106,6 +106,9 @@ class Shelf:
 
     def check(self, name: str) -> None:
         """Raise UsageError for a name that is none of a data set."""
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise UsageError(f"data={kind} is not legal: a name; a Dataset is given when a panel is made")
         if name not in LOADERS and not (self._given and name == self._given.name):
             raise UsageError(f"data={name} is not legal: {', '.join(['auto', *LOADERS])}, or a Dataset")
 

@@ -43,7 +43,7 @@ class Snapshot:
 
 
 def take(experiment: "Experiment") -> Snapshot:
-    settings, state, message, training, waits = experiment.now()
+    settings, state, message, training = experiment.now()
     on = state in ("running", "stopping")
     here = training is not None and training.settings.place == settings.place
     live, newest = _live(training, state) if here else (None, None)
@@ -54,32 +54,40 @@ def take(experiment: "Experiment") -> Snapshot:
         state=state,
         message=message,
         cost=_cost(experiment, settings),
-        done=_done(training) if training else 0.0,
-        progress=_progress(training, state, waits) if training else "",
+        done=training.done(_expected(training)) if training else 0.0,
+        progress=_progress(experiment, training, state) if training else "",
         epochs=(training.settings if on and here else settings).scaled.epochs,
         live=live,
         others=experiment.runs.lines(settings, newest) + recorded.lines,
         rows=(*experiment.runs.rows(settings), *recorded.rows),
-        still=on and training.settings.race and state == "running",
+        still=state == "running" and training.settings.race,
     )
 
 
 def _title(experiment: "Experiment", settings: Settings) -> str:
-    title = f"{experiment.name} on {experiment.device}"
+    title = f"{experiment.reference_name} on {experiment.device}"
     if settings.data == "builtin":
-        return f"{title}; on these drawn pictures nothing about a trick follows"
-    return f"{title}; this scale only shows that all runs" * (settings.scale == "smoke") or title
+        return f"{title}; drawn pictures: they say nothing about a trick"
+    return f"{title}; this scale only shows that all runs" if settings.scale == "smoke" else title
 
 
 def _live(training: Training, state: str) -> tuple[Line | None, Newest | None]:
-    settings, results = training.settings, training.results
+    """The curve of the newest run, and which it is if it is over."""
+    settings, moment = training.settings, training.moment
     if settings.race:
         return None, None
-    name, over = name_of(settings, training.parts), len(results) == settings.seeds
-    shown = "done" if over else "stopped" if state in ("stopped", "failed") else "running"
-    seed = f", seed {training.seed}" if settings.seeds > 1 else ""
-    newest = Newest(name, training.seed) if over else Newest(name, None) if shown == "stopped" else None
-    return partial(name + seed, training.epochs, shown), newest
+    name = name_of(settings, training.parts)
+    seeded = f"{name}, seed {{}}" if settings.seeds > 1 else name
+    if state in ("stopped", "failed") and moment.seed is not None:
+        newest = Newest(name, None) if moment.epochs else None
+        return partial(seeded.format(moment.seed), moment.epochs, state), newest
+    if moment.seed is None and moment.results:
+        last = moment.results[-1]
+        return partial(seeded.format(last.seed), last.epochs, "done"), Newest(name, last.seed)
+    if state not in ("running", "stopping"):  # over before it began
+        return None, None
+    seed = settings.first_seed if moment.seed is None else moment.seed
+    return partial(seeded.format(seed), moment.epochs, "running"), None
 
 
 def _cost(experiment: "Experiment", settings: Settings) -> str:
@@ -88,29 +96,31 @@ def _cost(experiment: "Experiment", settings: Settings) -> str:
     one = PRICES.expect(settings, experiment.runtime)
     if one is not None:
         all_runs = f", {settings.seeds} runs: {duration(one * settings.seeds)}" if settings.seeds > 1 else ""
-        return f"cost here: {duration(one)} a run{all_runs}"
+        return f"cost here: {duration(one)} a run of {settings.scaled.epochs:.3g} epochs{all_runs}"
     if settings.compile:
         return "cost: known after the first compiled run, which compiles before its clock starts"
     return "cost: being measured" if experiment.measuring else "cost: known after the first run"
 
 
-def _done(training: Training) -> float:
-    expected = PRICES.expect(training.settings, training.runtime)
-    n, seeds = len(training.results), training.settings.seeds
-    return (n + (training.run_done(expected) if n < seeds else 0)) / seeds
+def _expected(training: Training) -> float | None:
+    return PRICES.expect(training.settings, training.runtime)
 
 
-def _progress(training: Training, state: str, waits: bool) -> str:
-    settings, n = training.settings, len(training.results)
-    if waits:
-        return "waiting: another panel is at work"
+def _progress(experiment: "Experiment", training: Training, state: str) -> str:
+    settings, moment = training.settings, training.moment
+    if state not in ("running", "stopping"):
+        return state
+    if experiment.stuck:
+        return "the step does not end: does a function of yours loop for ever? Only restarting the kernel helps"
+    if experiment.waits:
+        return "first this machine is measured" if experiment.measuring else "waiting: another panel is at work"
     if state == "stopping":
         return "stopping at the next step"
-    if state != "running":
-        return state
-    which = f"run {n + 1} of {settings.seeds} (seed {training.seed}), " if settings.seeds > 1 else ""
+    n = min(len(moment.results) + 1, settings.seeds)
+    which = f"run {n} of {settings.seeds}, " if settings.seeds > 1 else ""
     if settings.race:
         return f"racing: {which}nothing is drawn until it is over"
-    left = training.seconds_left(PRICES.expect(settings, training.runtime))
-    epochs = f"{training.epochs_done:.1f} of {settings.scaled.epochs:.3g} epochs"
-    return which + epochs + ("" if left is None else f", {duration(left)} left")
+    left = training.seconds_left(_expected(training))
+    epochs = training.epochs_done()
+    how = "; to stop, interrupt the cell" * experiment.foreground
+    return which + f"{epochs} epochs" + ("" if left is None else f", {duration(left)} left") + how

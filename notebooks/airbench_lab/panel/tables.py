@@ -6,10 +6,12 @@ from typing import Any
 import pandas as pd
 
 from airbench_core.study import layout
-from airbench_core.study.layout import FEW, Column, bounds, number
+from airbench_core.study.layout import Column, bounds, number
 from airbench_lab.figures.drawing import html_table
 
 Row = Mapping[str, Any]
+
+FEW = "needs 2 runs"  # instead of an interval
 
 
 def text(rows: Sequence[Row], reference: str) -> str:
@@ -30,7 +32,7 @@ def _columns(reference: str) -> list[Column]:
         Column("accuracy", lambda row: f"{row['accuracy']:.2f} %"),
         Column("95 % interval", _interval),
         Column("seconds", lambda row: "" if row["seconds"] is None else f"{row['seconds']:,.1f} ({row['timed']})"),
-        Column(f"worth epochs of {reference}", _worth),
+        Column(f"worth epochs of {reference}, as scaled", _worth),
         Column("effective speedup", lambda row: number(row["speedup"])),
         Column("where", lambda row: row["where"], words=True),
         Column("note", lambda row: row["note"], words=True),

@@ -4,7 +4,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from airbench_core import AirbenchWarning, Dataset, EpochRecord, Parts, RunResult, Runtime, Trainer
 from airbench_core.flops import training_flops
@@ -15,24 +15,44 @@ class Trainers:
     """The last `Trainer`, so that what is compiled is compiled once. Only one: each holds images on the device."""
 
     def __init__(self) -> None:
+        self.notes: tuple[str, ...] = ()  # what was warned of when it was made
         self._last: tuple[tuple, Dataset, Trainer] | None = None
 
     def of(self, settings: Settings, data: Dataset, runtime: Runtime, parts: Parts) -> Trainer:
         key = (settings.recipe, settings.scale, runtime, parts)
         if self._last is None or self._last[0] != key or self._last[1] is not data:
             self._last = None  # first, so that there are never two
-            self._last = key, data, Trainer(settings.recipe, data, scale=settings.scale, runtime=runtime, parts=parts)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", AirbenchWarning)
+                trainer = Trainer(settings.recipe, data, scale=settings.scale, runtime=runtime, parts=parts)
+            self.notes = tuple(str(one.message) for one in caught if issubclass(one.category, AirbenchWarning))
+            self._last = key, data, trainer
         return self._last[2]
 
     def forget(self) -> None:
         self._last = None
 
 
+class Moment(NamedTuple):
+    """How far a press is: replaced as a whole, so that who reads it in another thread sees one moment.
+
+    seed: of the run in progress, None between two and when all are over. epochs: its complete ones that were watched.
+    began: its start, on the monotonic clock.
+    """
+
+    results: tuple[RunResult, ...] = ()
+    seconds: tuple[float, ...] = ()  # of each result, with what its clock leaves out
+    seed: int | None = None
+    epochs: tuple[EpochRecord, ...] = ()
+    began: float = 0.0
+
+
 class Training:
     """The runs of one press, called by the worker with the event that stops them. Other threads only read.
 
-    load: gives the data set. after_run: called with each finished run. look: called at each step, to be used where
-    nothing else can look meanwhile, in the foreground.
+    load: gives the data set. after_run: called with each finished run and its seconds, what its clock leaves out
+    included. look: called at each step of a run that is watched, where nothing else can look meanwhile: in the
+    foreground.
     """
 
     def __init__(
@@ -42,92 +62,74 @@ class Training:
         runtime: Runtime,
         parts: Parts,
         trainers: Trainers,
-        after_run: Callable[[RunResult], object],
+        after_run: Callable[[RunResult, float], object],
         look: Callable[[], object] | None = None,
     ):
         self.settings, self.runtime, self.parts = settings, runtime, parts
-        self.results: tuple[RunResult, ...] = ()
-        self.epochs: tuple[EpochRecord, ...] = ()  # complete ones of the run in progress
+        self.moment = Moment()
         self.notes: tuple[str, ...] = ()
-        self.seconds: list[float] = []  # of each finished run, with what its clock leaves out
-        self._load, self._trainers, self._after_run, self._look = load, trainers, after_run, look
         self.data: Dataset | None = None  # as scaled, when it is loaded
+        self._load, self._trainers, self._after_run = load, trainers, after_run
+        self._look = None if settings.race else look
         self._trainer: Trainer | None = None
-        self._began = 0.0
         self._inferring = 0.0  # since when
 
     def __call__(self, stop: threading.Event) -> tuple[RunResult, ...]:
         asked = stop if self._look is None else _Looking(stop, self._look)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AirbenchWarning)
-            data = self._load()
-            trainer = self._trainers.of(self.settings, data, self.runtime, self.parts)
-        self.notes = tuple(str(one.message) for one in caught if issubclass(one.category, AirbenchWarning))
-        self.data = trainer.data
+        trainer = self._trainers.of(self.settings, self._load(), self.runtime, self.parts)
+        self.notes, self.data, self._trainer = self._trainers.notes, trainer.data, trainer
         for seed in self.settings.all_seeds:
-            self.epochs, self._inferring = (), 0.0
-            self._began = time.monotonic()
-            trainer.steps_done = 0
-            self._trainer = trainer
+            trainer.steps_done, self._inferring = 0, 0.0
+            self.moment = self.moment._replace(seed=seed, epochs=(), began=time.monotonic())
             result = trainer.run(seed, observer=None if self.settings.race else self._watch, stop=asked)
-            self.seconds.append(time.monotonic() - self._began)
-            self.results += (result,)
-            self._after_run(result)
-        return self.results
+            results, seconds = (*self.moment.results, result), time.monotonic() - self.moment.began
+            self.moment = Moment(results, (*self.moment.seconds, seconds))
+            self._after_run(result, seconds)
+        return self.moment.results
 
     def _watch(self, record: EpochRecord) -> None:
-        self.epochs += (record,)
+        self.moment = self.moment._replace(epochs=(*self.moment.epochs, record))
         if self._look is not None:
             self._look()
 
-    @property
-    def seed(self) -> int:
-        """Of the run in progress, or of the last one."""
-        return self.settings.first_seed + min(len(self.results), self.settings.seeds - 1)
+    def epochs_done(self) -> str:
+        """Of the run in progress, or of the one that was cut short: "1.2 of 3.96"."""
+        trainer, asked = self._trainer, self.settings.scaled.epochs
+        done = trainer.steps_done / trainer.steps_per_epoch if trainer else 0.0
+        return f"{done:.1f} of {asked:.3g}" if done < asked else f"{asked:.3g} of {asked:.3g}"
 
-    @property
-    def epochs_done(self) -> float:
-        """Of the run in progress."""
-        trainer = self._trainer
-        return trainer.steps_done / trainer.steps_per_epoch if trainer else 0.0
-
-    def run_done(self, expected: float | None) -> float:
-        """The share of the run in progress that is done, 0..1, by its FLOPs.
-
-        expected: seconds of a run, by which the final inference, which counts no steps, is thought to go on.
-        """
-        if self._trainer is None or len(self.results) == self.settings.seeds:
-            return float(self._trainer is not None)
-        inference = self._inference_share(self._trainer)
-        steps = self._trainer.steps_done / self._trainer.steps
-        if steps < 1:
-            self._inferring = 0.0
-            return steps * (1 - inference)
-        self._inferring = self._inferring or time.monotonic()
-        if not expected:
-            return 1 - inference
-        return 1 - inference + inference * min(0.95, (time.monotonic() - self._inferring) / (inference * expected))
+    def done(self, expected: float | None) -> float:
+        """The share of all runs that is done, 0..1. expected: seconds of a run."""
+        moment = self.moment
+        part = self._run_done(expected) if moment.seed is not None else 0.0
+        return (len(moment.results) + part) / self.settings.seeds
 
     def seconds_left(self, expected: float | None) -> float | None:
         """Until all runs are done; None before it can be said. expected: seconds of a run, before one was made."""
-        if self._trainer is None:
-            return None
-        done, spent = self.run_done(expected), time.monotonic() - self._began
-        if self.seconds:
-            one = sum(self.seconds) / len(self.seconds)
-        elif done > 0.1:  # its own pace: the machine may be busier than it was
-            one = spent / done
+        moment = self.moment
+        going = moment.seed is not None
+        done = self._run_done(expected) if going else 0.0
+        if moment.seconds:
+            one = sum(moment.seconds) / len(moment.seconds)
+        elif going and done > 0.1:  # its own pace: the machine may be busier than it was
+            one = (time.monotonic() - moment.began) / done
         elif expected:
-            one = max(expected, spent)
+            one = expected
         else:
             return None
-        left = self.settings.seeds - len(self.results)
-        return max(0.0, one * left - one * done)
+        return one * (self.settings.seeds - len(moment.results) - done)
 
-    @staticmethod
-    def _inference_share(trainer: Trainer) -> float:
+    def _run_done(self, expected: float | None) -> float:
+        """Of the run in progress, by its FLOPs. The final inference counts no steps: it is taken to go on in time."""
+        trainer = self._trainer
         images = len(trainer.data.train_images), len(trainer.data.test_images)
-        return 1 - training_flops(trainer.recipe, images[0], 0) / training_flops(trainer.recipe, *images)
+        inference = 1 - training_flops(trainer.recipe, images[0], 0) / training_flops(trainer.recipe, *images)
+        steps = trainer.steps_done / trainer.steps
+        if steps < 1:
+            return steps * (1 - inference)
+        self._inferring = self._inferring or time.monotonic()
+        spent = (time.monotonic() - self._inferring) / (inference * expected) if expected else 0.0
+        return 1 - inference + inference * min(0.95, spent)
 
 
 class _Looking:

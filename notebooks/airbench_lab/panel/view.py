@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from airbench_core import AirbenchError
 from airbench_lab.figures import LiveCurves, table_html
 from airbench_lab.panel import tables
-from airbench_lab.panel.controls import Control, run_controls, trick_control
+from airbench_lab.panel.controls import WHOLE_LABEL, Control, run_controls, trick_control
 from airbench_lab.panel.experiment import Experiment
 from airbench_lab.panel.painter import DirectPainter, Painter
 from airbench_lab.panel.snapshot import Message, Snapshot
@@ -59,7 +59,7 @@ class View:
             "export": self._button("Export", "write the table and the run log", "", experiment.export),
         }
         self.title, self.cost, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.bar = widgets.IntProgress(0, 0, STEPS, layout=widgets.Layout(width="240px"))
+        self.bar = widgets.IntProgress(0, 0, STEPS, description="progress", style=WHOLE_LABEL)
         self.progress = widgets.HTML()
         self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
         self.words = widgets.HTML()
@@ -111,10 +111,11 @@ class View:
     def _paint(self) -> bool:
         now = self._experiment.snapshot()
         on = now.state in ("running", "stopping")
-        self._set(self.buttons["run"], "disabled", on)
-        self._set(self.buttons["stop"], "disabled", now.state != "running")
+        # Never disabled: a button that is loses the keyboard's focus. A click that does not fit is refused in words.
+        self._set(self.buttons["run"], "button_style", "" if on else "primary")
+        self._set(self.buttons["stop"], "button_style", "warning" if now.state == "running" else "")
         self._set(self.title, "value", f"{STYLE}<b>{escape(now.title)}</b>")
-        self._set(self.progress, "value", f'<span role="status">{escape(now.progress)}</span>')
+        self._set(self.progress, "value", escape(now.progress))
         self._set(self.message, "value", _line(now.message))
         self._set(self.cost, "value", escape(now.cost))
         if now.still:
@@ -148,11 +149,14 @@ class View:
     def _chosen(self, name: str, value: Any) -> None:
         if not self._tried(lambda: self._experiment.set(**{name: value})):
             self.controls[name].show(self._experiment.settings.value(name))
+        elif name == "recipe":  # all its fields with it
+            self.show_settings()
         self._experiment.measure()
 
     def _reset(self) -> None:
         self._experiment.reset()
         self.show_settings()
+        self._experiment.measure()
 
     def _tried(self, do: Callable[[], object]) -> bool:
         try:

@@ -12,7 +12,7 @@ import pytest
 from airbench_lab.panel import Panel, environment
 from airbench_lab.panel.painter import PAUSE
 
-from airbench_core import Parts, UsageError
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, Parts, UsageError
 
 SMALL = {"scale": "smoke", "data": "builtin"}
 TRICKS = ["whiten", "bias_scale", "lookahead", "flip", "tta", "lr", "whiten_bias_epochs", "widths", "compile"]
@@ -114,17 +114,30 @@ def test_a_click_trains_and_a_second_one_is_refused(make):
     panel.set(seeds=2)
     click(panel, "run")
     assert panel.state == "running"
-    click(panel, "run")  # before the button is greyed
+    click(panel, "run")
     assert soon(lambda: "a run is on" in view.message.value)
-    assert soon(lambda: view.buttons["run"].disabled and not view.buttons["stop"].disabled)
+    assert soon(lambda: (view.buttons["run"].button_style, view.buttons["stop"].button_style) == ("", "warning"))
     assert len(panel.result()) == 2
-    assert soon(lambda: not view.buttons["run"].disabled and view.buttons["stop"].disabled)
+    assert soon(lambda: (view.buttons["run"].button_style, view.buttons["stop"].button_style) == ("primary", ""))
     assert soon(lambda: ">2<" in view.table.value)
     assert view.bar.value == view.bar.max
     assert view.picture.value != picture
     assert bytes(view.picture.value[:4]) == b"\x89PNG"
     assert re.search(r"airbench94, seed 1, done: [\d.]+ % after", view.words.value)
     assert "<td" in view.numbers.value
+
+
+def test_a_published_recipe_can_be_chosen_with_all_its_fields(make):
+    panel = make(["recipe", "bias_scale"])
+    chosen = panel._view.controls["recipe"].widget
+    assert chosen.value == "airbench94"
+    panel.set(bias_scale=1)
+    assert chosen.value == "airbench94"  # that from which the fewest values were changed
+    chosen.value = "airbench94_muon"
+    assert panel.recipe == AIRBENCH94_MUON
+    panel.set(recipe=AIRBENCH94)
+    assert chosen.value == "airbench94"
+    assert panel._view.controls["bias_scale"].widget.value == "64"
 
 
 def test_a_failure_is_shown(make):
