@@ -1,6 +1,8 @@
 # make lab      open the first lesson in JupyterLab
 # make test     run every check that this machine can run
-# make notebooks, make bench: only the notebooks' outputs, only the speed of training
+# make test-all      the same, and all lessons in the browser
+# make notebooks     execute the lessons again, at the laptop scale, and keep what they show
+# make bench         only the speed of training
 #
 # The first call makes .venv and installs the project there. Choices, for that first call:
 #   make lab PYTHON=python3.13    another Python (3.11 to 3.14)
@@ -18,7 +20,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Linux without a display has no browser to open: JupyterLab then only prints its address.
 NO_BROWSER := $(if $(filter-out Linux,$(shell uname))$(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
 
-.PHONY: lab test notebooks bench
+.PHONY: lab test test-all notebooks bench
 
 # On PATH, so that `!airbench ...` in a cell and `airbench ...` in JupyterLab's terminal find the command.
 lab: .venv/.installed-lab
@@ -30,8 +32,11 @@ test: .venv/.installed-test
 	$(BIN)/python -m ruff format --check .
 	AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax tests notebooks
 
+test-all:
+	AIRBENCH_ALL_LESSONS=1 $(MAKE) test
+
 notebooks: .venv/.installed-test
-	AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax notebooks
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m airbench_lab.refresh
 
 bench: .venv/.installed-lab
 	$(BIN)/python -m airbench_core bench

@@ -6,12 +6,16 @@ Full scale on a GPU, else the laptop scale, unless AIRBENCH_SCALE says otherwise
 built-in pictures.
 """
 
+from contextlib import redirect_stderr
+from io import StringIO
+
 from airbench_core import SCALES, Runtime, load_dataset
 from airbench_lab.panel.environment import default_scale
 
 runtime = Runtime.detect()
 scale = default_scale(runtime)
-data = load_dataset("auto")
+with redirect_stderr(StringIO()):  # which data set it is stands below, without the folder
+    data = load_dataset("auto")
 
 _images = SCALES[scale].data(data)
 print(

@@ -1,0 +1,43 @@
+"""A lesson that is executed again is kept without what does not last; one that fails stays as it was."""
+
+import json
+
+import nbformat
+import pytest
+from airbench_lab import refresh
+
+
+@pytest.fixture
+def lesson(tmp_path, monkeypatch):
+    monkeypatch.setattr(refresh, "LESSONS", tmp_path)
+    monkeypatch.setenv("AIRBENCH_SCALE", "smoke")
+
+    def write(*cells: str):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        path = tmp_path / "00_lesson.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+    return write
+
+
+def test_outputs_are_made_anew_and_widgets_are_not_kept(lesson, capsys):
+    path = lesson("import ipywidgets\nipywidgets.IntSlider()", "import os\nprint(os.environ['AIRBENCH_SCALE'], 1 + 1)")
+    assert refresh.main([]) == 0
+    notebook = json.loads(path.read_text())
+    slider, text = notebook["cells"]
+    assert "".join(text["outputs"][0]["text"]) == "smoke 2\n"
+    assert "application/vnd.jupyter.widget-view+json" not in slider["outputs"][0]["data"]
+    assert slider["outputs"][0]["data"]["text/plain"]  # what a page without widgets shows instead
+    assert "widgets" not in notebook["metadata"]
+    assert [cell["id"] for cell in notebook["cells"]] == ["cell-00", "cell-01"]
+    assert not any("execution" in cell["metadata"] for cell in notebook["cells"])
+    assert "00_lesson.ipynb" in capsys.readouterr().out
+
+
+def test_a_lesson_that_fails_stays_as_it_was(lesson, capsys):
+    path = lesson("print(1)", "1 / 0")
+    before = path.read_bytes()
+    assert refresh.main(["00_lesson.ipynb"]) == 1
+    assert path.read_bytes() == before
+    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""The lessons as they are kept: run from top to bottom, all parts there, nothing that does not last, small enough."""
+
+import base64
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from airbench_lab.refresh import WIDGET, stripped
+
+LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+MEGABYTE, FIGURE = 1_000_000, 60_000  # bytes
+# Of lessons 01 to 12, in this order; 00 is the way in.
+PARTS = (
+    "## Predict",
+    "## The idea",
+    "## Look inside",
+    "## The code that runs",
+    "## Write it yourself",
+    "## Switch it",
+    "## Measure it",
+    "## Where it does not help",
+    "## What you have seen",
+    "## Questions",
+)
+by_name = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+@by_name
+def test_it_was_run_from_top_to_bottom_without_an_error(path):
+    cells = code(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "run `make notebooks`"
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+
+
+@by_name
+def test_nothing_is_kept_that_does_not_last(path):
+    notebook = read(path)
+    assert nbformat.writes(stripped(read(path))) == nbformat.writes(notebook), "run `make notebooks`"
+    text = path.read_text(encoding="utf-8")
+    assert WIDGET not in text
+    assert not re.search(r'"/(home|root|tmp|Users|work)/', text)
+
+
+@by_name
+def test_it_is_small_enough_and_so_are_its_figures(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < MEGABYTE
+    pictures = [*re.findall(r'data:image/png;base64,([^"\\]+)', text), *re.findall(r'"image/png": "([^"]+)"', text)]
+    sizes = [len(base64.b64decode(picture.replace("\\n", ""))) for picture in pictures]
+    assert sizes
+    assert max(sizes) < FIGURE
+
+
+@by_name
+def test_it_says_what_it_takes_and_gives(path):
+    first = read(path).cells[0].source
+    number = path.name[:2]
+    assert first.startswith(f"# {number} · ")
+    for promise in "**You will** ", "**You need** ", "**Time:** ":
+        assert promise in first
+    assert "GPU" in first
+
+
+@pytest.mark.parametrize("path", LESSONS[1:], ids=[path.stem for path in LESSONS[1:]])
+def test_all_parts_are_there_in_their_order(path):
+    notebook = read(path)
+    headings = [line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+    places = [next((i for i, line in enumerate(headings) if line.startswith(part)), None) for part in PARTS]
+    assert None not in places, f"missing: {[part for part, at in zip(PARTS, places, strict=True) if at is None]}"
+    assert places == sorted(places)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    for piece in (
+        "from airbench_lab.preflight import",
+        "# NBVAL_CHECK_OUTPUT",
+        "inspect.getsource(",
+        "raise NotImplementedError",
+        "check(",
+        "Panel(",
+        "<details>",
+        "Stretch",
+        "*Sources:",
+    ):
+        assert piece in text, piece
+
+
+def test_the_numbers_of_the_lessons_have_no_gap():
+    assert [int(path.name[:2]) for path in LESSONS] == list(range(len(LESSONS)))
