@@ -66,7 +66,7 @@ class Experiment:
     def waits(self) -> bool:
         """Whether what was started waits for its turn."""
         job = self._job
-        return job is not None and job.waits and not self.foreground
+        return job is not None and job.waits and self._worker.does_another(job)
 
     @property
     def stuck(self) -> bool:
