@@ -84,6 +84,25 @@ def test_what_is_chosen_during_a_measurement_is_measured_after_it(experiment, me
     assert not one.measuring
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_closed_panel_measures_nothing_more(experiment, measuring, worker, gate, begun):
+    if not begun:
+        before = experiment(parts=gate.parts)
+        before.start()
+    one = experiment()
+    one.measure()
+    assert measuring.entered.wait(20 if begun else 0) == begun
+    one.set(data="builtin")
+    one.close()
+    measuring.go.set()
+    gate.go.set()
+    for _ in range(2):
+        after = Job(lambda _: None)
+        worker.put(after)
+        assert after.wait(20)
+    assert measuring.places == [("smoke", "noise")] * begun
+
+
 @pytest.mark.parametrize("changed", [{"compile": True}, {"on": Foreground()}])
 def test_a_cost_that_is_not_measured(experiment, prices, monkeypatch, changed):
     """A compiled run would take minutes; in the foreground, the notebook would wait."""
