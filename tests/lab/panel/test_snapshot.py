@@ -173,6 +173,18 @@ def test_between_two_runs_nothing_wrong_is_said(experiment):
     assert seen[-1][1:4] == ("run 2 of 2, 2.97 of 2.97", "airbench94, seed 1", "done")
 
 
+def test_in_the_foreground_it_is_said_how_to_stop(experiment):
+    for race in (False, True):
+        one = experiment(on=Foreground(), race=race)
+        seen = []
+        one.changed = lambda one=one, seen=seen: seen.append(take(one))
+        one.start()
+        on = [now.progress for now in seen if now.state == "running"]
+        assert on
+        assert all(text.endswith("; to stop, interrupt the cell") for text in on)
+        assert take(one).progress == "done"
+
+
 def test_a_race_is_still_until_it_is_over(experiment, gate):
     one = experiment(race=True, seeds=2, parts=gate.parts)
     one.start()
