@@ -118,10 +118,22 @@ class Job:
             error = failure
         if error is not None:
             self._where = error.__traceback__
-            traceback.clear_frames(self._where)  # whose variables would be kept with it: networks, images
+            _forget_variables(error)
         self._value, self._error = value, error
         self._over.set()
         self._after()
+
+
+def _forget_variables(error: BaseException) -> None:
+    """Of the frames that it came through, and those of what led to it: networks, images."""
+    seen: list[BaseException] = []
+    further: list[BaseException | None] = [error]
+    while further:
+        one = further.pop()
+        if one is not None and all(one is not other for other in seen):
+            seen.append(one)
+            traceback.clear_frames(one.__traceback__)
+            further += [one.__cause__, one.__context__]
 
 
 def _state(error: BaseException | None) -> State:
@@ -154,6 +166,10 @@ class Worker:
         job = self._current
         return job is not None and job.stuck
 
+    def does_another(self, job: Job) -> bool:
+        """Whether something else is being done."""
+        return self._current not in (None, job)
+
     def leave(self) -> None:
         """Stop all jobs, and wait a little for the current one: an interpreter that ends under a training may crash."""
         with suppress(queue.Empty):
@@ -176,6 +192,9 @@ class Foreground:
     """Does each job at once, in the thread that puts it: for notebooks that show nothing that a thread does."""
 
     stuck = False
+
+    def does_another(self, job: Job) -> bool:
+        return False
 
     def put(self, job: Job) -> None:
         job.do()

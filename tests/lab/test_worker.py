@@ -1,6 +1,7 @@
 import gc
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -82,6 +83,8 @@ def test_a_job_runs_from_when_it_is_put_until_it_is_over(worker):
     second = put(worker, lambda _: "second")
     assert (first.state, first.waits) == ("running", False)
     assert (second.state, second.waits) == ("running", True)
+    assert [worker.does_another(job) for job in (first, second)] == [False, True]
+    assert not Worker().does_another(Job(lambda _: None))  # whose turn comes next
     assert not second.wait(0)
     assert not first.wait(0.3)  # longer than one look
     gate.go.set()
@@ -236,6 +239,94 @@ def test_an_interrupt_in_the_foreground_is_a_stop():
     assert [job.state, *states] == ["stopped", "stopped"]
     with pytest.raises(KeyboardInterrupt):  # so that a cell that waits for it ends
         job.result()
+
+
+def test_the_error_of_a_result_that_is_asked_for_again_and_again_says_the_same(worker):
+    """Where it was raised, not how often it was asked for."""
+    job = put(worker, raising(ZeroDivisionError()))
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError) as raised:
+            job.result()
+        lengths.add(len(traceback.extract_tb(raised.value.__traceback__)))
+        assert raised.traceback[-1].name == "work"
+    assert len(lengths) == 1
+
+
+class Big:
+    """As a network: what must not be kept."""
+
+
+def plainly(_: Big) -> None:
+    raise ZeroDivisionError
+
+
+def from_another(big: Big) -> None:
+    try:
+        plainly(big)
+    except ZeroDivisionError as error:
+        raise UsageError("no") from error
+
+
+def out_of_another(big: Big) -> None:
+    try:
+        plainly(big)
+    except ZeroDivisionError:
+        raise UsageError("no") from None
+
+
+@pytest.mark.parametrize("failing", [plainly, from_another, out_of_another])
+def test_what_failed_keeps_its_error_and_none_of_its_variables(worker, failing):
+    weak = []
+
+    def work(_: threading.Event) -> None:
+        big = Big()
+        weak.append(weakref.ref(big))
+        failing(big)
+
+    job = put(worker, work)
+    assert job.wait(SOON)
+    gc.collect()
+    assert weak[0]() is None
+    with pytest.raises((ZeroDivisionError, UsageError)) as raised:
+        job.result()
+    assert raised.traceback[-1].name == failing.__name__
+
+
+def test_a_job_that_was_asked_to_stop_long_ago_is_stuck(worker, monkeypatch):
+    gate, began = Gate(), threading.Event()
+
+    def deaf(_: threading.Event) -> None:
+        began.set()
+        gate.go.wait(SOON)
+
+    monkeypatch.setattr("airbench_lab.worker.STUCK_SECONDS", 0.2)
+    assert not worker.stuck
+    job = put(worker, deaf)
+    assert began.wait(SOON)
+    time.sleep(0.3)
+    assert (job.stuck, worker.stuck) == (False, False)  # nobody asked
+    job.stop()
+    assert (job.stuck, worker.stuck) == (False, False)  # it may still hear
+    time.sleep(0.15)
+    job.stop()  # again: it is the first time that counts
+    time.sleep(0.1)
+    assert (job.stuck, worker.stuck) == (True, True)
+    gate.go.set()
+    assert job.wait(SOON)
+    assert not job.stuck
+    put(worker, lambda _: None).wait(SOON)
+    assert not worker.stuck
+
+
+def test_what_is_told_after_a_job_may_fail(worker):
+    """The jobs behind it have their turn, in the same thread, and the job itself is as it was."""
+    before = put(worker, lambda _: threading.current_thread()).result()
+    job = put(worker, lambda _: 1, after=lambda: 1 / 0)
+    behind = put(worker, lambda _: threading.current_thread())
+    assert behind.wait(SOON)
+    assert behind.result() is before
+    assert (job.state, job.result()) == ("done", 1)
 
 
 def test_an_interpreter_that_ends_leaves_no_training_behind(worker):

@@ -66,7 +66,7 @@ class Experiment:
     def waits(self) -> bool:
         """Whether what was started waits for its turn."""
         job = self._job
-        return job is not None and job.waits and not self.foreground
+        return job is not None and job.waits and self._worker.does_another(job)
 
     @property
     def stuck(self) -> bool:
@@ -175,12 +175,13 @@ class Experiment:
                 return
             self._measuring = job = Job(
                 lambda _: PRICES.measure(settings, runtime, lambda: self.shelf.load(settings.data)),
-                after=lambda: self._measured(settings),
+                after=lambda: self._measured(settings, job),
             )
         self._worker.put(job)
 
-    def _measured(self, settings: Settings) -> None:
-        if settings.place != self.settings.place:  # something else was chosen meanwhile
+    def _measured(self, settings: Settings, job: Job) -> None:
+        closed = job.state == "stopped" or self._measuring is not job
+        if settings.place != self.settings.place and not closed:  # something else was chosen meanwhile
             self.measure()
         self.changed()
 

@@ -118,9 +118,9 @@ def _progress(experiment: "Experiment", training: Training, state: str) -> str:
         return "stopping at the next step"
     n = min(len(moment.results) + 1, settings.seeds)
     which = f"run {n} of {settings.seeds}, " if settings.seeds > 1 else ""
+    how = "; to stop, interrupt the cell" * experiment.foreground
     if settings.race:
-        return f"racing: {which}nothing is drawn until it is over"
+        return f"racing: {which}nothing is drawn until it is over{how}"
     left = training.seconds_left(_expected(training))
     epochs = training.epochs_done()
-    how = "; to stop, interrupt the cell" * experiment.foreground
     return which + f"{epochs} epochs" + ("" if left is None else f", {duration(left)} left") + how

@@ -71,13 +71,28 @@ class Training:
         self.data: Dataset | None = None  # as scaled, when it is loaded
         self._load, self._trainers, self._after_run = load, trainers, after_run
         self._look = None if settings.race else look
-        self._trainer: Trainer | None = None
+        self._trainer: Trainer | None = None  # while it is used: it holds images on the device
+        self._steps, self._steps_per_epoch = 0, 0.0  # of each run
+        self._last_step = 0  # of the last one
+        self._inference = 0.0  # the share of the final inference in a run
         self._inferring = 0.0  # since when
 
     def __call__(self, stop: threading.Event) -> tuple[RunResult, ...]:
         asked = stop if self._look is None else _Looking(stop, self._look)
         trainer = self._trainers.of(self.settings, self._load(), self.runtime, self.parts)
+        images = len(trainer.data.train_images), len(trainer.data.test_images)
+        self._inference = 1 - training_flops(trainer.recipe, images[0], 0) / training_flops(trainer.recipe, *images)
+        self._steps, self._steps_per_epoch = trainer.steps, trainer.steps_per_epoch
         self.notes, self.data, self._trainer = self._trainers.notes, trainer.data, trainer
+        try:
+            return self._run_all(trainer, asked)
+        finally:
+            self._last_step = trainer.steps_done
+            self._trainer = None
+
+    def _run_all(self, trainer: Trainer, asked: Any) -> tuple[RunResult, ...]:
+        with self.runtime.active():
+            trainer.warm_up()  # here: what is compiled once is in no run's seconds
         for seed in self.settings.all_seeds:
             trainer.steps_done, self._inferring = 0, 0.0
             self.moment = self.moment._replace(seed=seed, epochs=(), began=time.monotonic())
@@ -94,24 +109,23 @@ class Training:
 
     def epochs_done(self) -> str:
         """Of the run in progress, or of the one that was cut short: "1.2 of 3.96"."""
-        trainer, asked = self._trainer, self.settings.scaled.epochs
-        done = trainer.steps_done / trainer.steps_per_epoch if trainer else 0.0
+        moment, asked = self.moment, self.settings.scaled.epochs
+        if moment.seed is None and len(moment.results) < self.settings.seeds:  # the steps are those of the one before
+            return f"0.0 of {asked:.3g}"
+        done = self._steps_done / self._steps_per_epoch
         return f"{done:.1f} of {asked:.3g}" if done < asked else f"{asked:.3g} of {asked:.3g}"
 
     def done(self, expected: float | None) -> float:
         """The share of all runs that is done, 0..1. expected: seconds of a run."""
-        moment = self.moment
-        part = self._run_done(expected) if moment.seed is not None else 0.0
+        moment, part = self._now(expected)
         return (len(moment.results) + part) / self.settings.seeds
 
     def seconds_left(self, expected: float | None) -> float | None:
         """Until all runs are done; None before it can be said. expected: seconds of a run, before one was made."""
-        moment = self.moment
-        going = moment.seed is not None
-        done = self._run_done(expected) if going else 0.0
+        moment, done = self._now(expected)
         if moment.seconds:
             one = sum(moment.seconds) / len(moment.seconds)
-        elif going and done > 0.1:  # its own pace: the machine may be busier than it was
+        elif done > 0.1:  # its own pace: the machine may be busier than it was
             one = (time.monotonic() - moment.began) / done
         elif expected:
             one = expected
@@ -119,12 +133,22 @@ class Training:
             return None
         return one * (self.settings.seeds - len(moment.results) - done)
 
+    def _now(self, expected: float | None) -> tuple[Moment, float]:
+        """A moment, and the share of its run that is done."""
+        while True:
+            moment = self.moment
+            done = self._run_done(expected) if moment.seed is not None else 0.0
+            if moment is self.moment:  # else the steps may be those of the next run
+                return moment, done
+
+    @property
+    def _steps_done(self) -> int:
+        trainer = self._trainer
+        return self._last_step if trainer is None else trainer.steps_done
+
     def _run_done(self, expected: float | None) -> float:
         """Of the run in progress, by its FLOPs. The final inference counts no steps: it is taken to go on in time."""
-        trainer = self._trainer
-        images = len(trainer.data.train_images), len(trainer.data.test_images)
-        inference = 1 - training_flops(trainer.recipe, images[0], 0) / training_flops(trainer.recipe, *images)
-        steps = trainer.steps_done / trainer.steps
+        inference, steps = self._inference, self._steps_done / self._steps
         if steps < 1:
             return steps * (1 - inference)
         self._inferring = self._inferring or time.monotonic()

@@ -1,6 +1,7 @@
 """Experiments on noise that take a quarter of a second, and a way to hold a run where a test wants to look."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from airbench_lab.panel.settings import Settings, Shelf
 from airbench_lab.worker import Worker
 
 from airbench_core import AIRBENCH94, Dataset, EpochRecord, Parts, RunResult, Runtime
+from airbench_core.augmentation import flip_mask
 from airbench_core.speed import random_dataset
 from airbench_core.study import lines
 
@@ -79,7 +81,10 @@ class Hold:
         experiment.look = self._look
 
     def reached(self) -> None:
-        assert self._there.wait(SOON)
+        until = time.monotonic() + SOON
+        while not self._there.wait(0.02):
+            assert self._experiment.on, self._experiment.now()[2]  # not to be waited for: it failed
+            assert time.monotonic() < until
 
     def let_go(self) -> None:
         self._experiment.look = None
@@ -87,7 +92,7 @@ class Hold:
 
     def _look(self) -> None:
         training = self._experiment.now()[3]
-        if not self._go.is_set() and training is not None and len(training.epochs) >= self._epochs:
+        if not self._go.is_set() and training is not None and len(training.moment.epochs) >= self._epochs:
             self._there.set()
             assert self._go.wait(SOON)
 
@@ -106,6 +111,26 @@ def started() -> Iterator[Callable[..., Hold]]:
     yield start
     for hold in holds:
         hold.let_go()
+
+
+class Gate:
+    """A part of one's own that does not answer until it is let go, whoever asks."""
+
+    def __init__(self) -> None:
+        self.entered, self.go = threading.Event(), threading.Event()
+        self.parts = Parts(flip=self._flip)
+
+    def _flip(self, *args) -> torch.Tensor:
+        self.entered.set()
+        assert self.go.wait(SOON)
+        return flip_mask(*args)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    one = Gate()
+    yield one
+    one.go.set()
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,16 @@ def test_a_recipe_that_was_run_costs_what_it_took(chosen, cpu, noise):
     for seconds in (3.0, 4.0, 90.0):  # once the machine was busy
         prices.learn(chosen, cpu, noise, seconds)
     assert prices.expect(chosen, cpu) == 4.0
-    assert prices.expect(chosen.changed(seeds=5, first_seed=3, race=True), cpu) == 4.0  # of one run
+    assert prices.expect(chosen.changed(seeds=5, first_seed=3), cpu) == 4.0  # of one run
+
+
+def test_a_race_has_a_price_of_its_own(chosen, cpu, noise):
+    """Whoever is watched waits for the evaluations."""
+    prices, race = Prices(), chosen.changed(race=True)
+    prices.learn(chosen, cpu, noise, 4.0)
+    assert prices.expect(race, cpu) is None
+    prices.learn(race, cpu, noise, 3.0)
+    assert (prices.expect(chosen, cpu), prices.expect(race, cpu)) == (4.0, 3.0)
 
 
 def test_another_recipe_costs_by_its_flops(chosen, cpu, noise):
@@ -52,6 +61,9 @@ def test_before_the_first_run_the_machine_is_measured_once(chosen, cpu, noise, m
     prices.measure(chosen, cpu, lambda: noise)
     guess = prices.expect(chosen, cpu)
     assert 0.3 < guess < 3  # 3 epochs of 192 images, 1000 a second
+    evaluations = 3 * 48 / 5000
+    assert prices.expect(chosen.changed(race=True), cpu) == pytest.approx(guess - evaluations)  # known by it too
+    prices.measure(chosen.changed(race=True), cpu, lambda: noise)
     prices.measure(chosen, cpu, lambda: noise)
     prices.measure(chosen.changed(whiten=False), cpu, lambda: noise)
     assert len(measured) == 1

@@ -70,7 +70,7 @@ def test_the_scale_is_what_the_machine_is_fit_for_or_what_is_asked(monkeypatch, 
     assert environment.default_scale(cpu) == "laptop"
     assert environment.default_scale(replace(cpu, device=torch.device("cuda"))) == "full"
     monkeypatch.setenv("AIRBENCH_SCALE", "smoke")
-    assert "; scale smoke, noise: idle" in str(Panel(data=noise, runtime=cpu))
+    assert "; scale smoke, noise; chosen: airbench94; idle" in str(Panel(data=noise, runtime=cpu))
     monkeypatch.setenv("AIRBENCH_SCALE", "tiny")
     with pytest.raises(UsageError, match="scale=tiny"):
         Panel(data=noise, runtime=cpu)

@@ -26,7 +26,7 @@ def test_idle_running_stopping_stopped(experiment, started):
     assert one.state == "stopped"
     with pytest.raises(Stopped):
         one.result()
-    assert said(one) == ("warning", "stopped: the run, after 1 complete epoch")
+    assert said(one) == ("warning", "stopped: the run, after 1.0 of 2.97 epochs")
 
 
 def test_done_and_again_with_other_values(experiment, recorded):
@@ -82,10 +82,10 @@ def test_what_is_set_during_a_run_is_for_the_next(experiment, started):
 
 def test_a_stop_keeps_the_partial_curve_and_the_runs_before_it(experiment, started):
     one = experiment(seeds=3)
-    one.look = lambda: one.stop() if len(one.runs.records) == 1 and len(one.now()[3].epochs) == 2 else None
+    one.look = lambda: one.stop() if len(one.runs.records) == 1 and len(one.now()[3].moment.epochs) == 2 else None
     one.start()
     one.wait()
-    assert said(one) == ("warning", "stopped: run 2 of 3, after 2 complete epochs; the 1 before it is kept")
+    assert said(one) == ("warning", "stopped: run 2 of 3, after 2.0 of 2.97 epochs; the 1 before it is kept")
     assert [row["n"] for row in one.runs.rows()] == [1]
     drawn = [(line.label, line.state, len(line.epochs)) for line in one.runs.lines(one.settings)]
     assert drawn == [("airbench94", "done", 3), ("airbench94", "stopped", 2)]
@@ -111,6 +111,65 @@ def test_a_part_of_one_s_own_that_fails(experiment, cpu):
     assert one.result()
     assert one.state == "done"
     assert said(one) == ("info", "")
+
+
+def test_a_run_that_fails_on_its_way_keeps_its_curve_and_the_runs_before_it(experiment):
+    calls = []
+
+    def flip(kind, epoch, *rest):
+        calls.append(epoch)
+        if calls.count(2) == 2:  # the third epoch of the second run
+            raise ValueError("mine")
+        return flip_mask(kind, epoch, *rest)
+
+    one = experiment(seeds=3, parts=Parts(flip=flip))
+    one.start()
+    one.wait()
+    text = "run 2 of 3 failed: ValueError: mine (panel.result() shows where); the 1 before it is kept"
+    assert said(one) == ("error", text)
+    drawn = [(line.state, len(line.epochs)) for line in one.runs.lines(one.settings)]
+    assert drawn == [("done", 3), ("failed", 2)]
+    assert [row["n"] for row in one.runs.rows()] == [1]
+    now = one.snapshot()
+    assert (now.live.label, now.live.state) == ("airbench94 with own flip, seed 1", "failed")
+    assert [line.state for line in now.others] == ["done"]  # not drawn twice
+
+
+def test_a_press_that_only_repeats_says_so(experiment):
+    """While it goes on, and when it is over; a race of the same seeds is something new."""
+    one = experiment(seeds=2)
+    again = "these seeds were run before: the same comes out again. For new runs raise `first seed`"
+    for changed, text in (({}, ""), ({"seeds": 1}, again), ({"race": True}, ""), ({"seeds": 2, "race": False}, again)):
+        one.set(**changed)
+        messages = []
+        one.look = lambda messages=messages: messages.append(said(one))
+        one.start()
+        one.wait()
+        assert said(one) == ("info", text)
+        assert set(messages) <= {("info", text)}
+        assert bool(messages) != one.settings.race
+    one.set(first_seed=1)
+    one.start()
+    one.wait()
+    assert said(one) == ("info", "")  # one of two is new
+
+
+def test_the_price_of_a_watched_run_is_what_one_waits_that_of_a_race_its_clock(experiment, prices):
+    one = experiment()
+    asked, learn = [], prices.learn
+
+    def noted(*about) -> None:
+        asked.append(about[-1])
+        learn(*about)
+
+    prices.learn = noted
+    for race in (False, True):
+        one.set(race=race)
+        one.start()
+        (result,) = one.result()
+        assert (asked[-1] == result.seconds) == race
+        assert asked[-1] >= result.seconds
+        assert one.snapshot().cost.startswith("cost here: ")
 
 
 @pytest.mark.parametrize(
@@ -171,11 +230,13 @@ def test_reset_takes_back_what_was_chosen_and_nothing_that_was_run(experiment):
     assert len(one.runs.rows()) == 1
 
 
-def test_auto_is_a_data_set_to_be_set(experiment, monkeypatch):
+def test_auto_is_a_data_set_and_a_scale_to_be_set(experiment):
     one = experiment()
-    one.set(data="builtin")
+    one.set(data="builtin", scale="laptop")
     one.set(data="auto")
-    assert one.settings.data == "noise"
+    assert one.settings.place == ("laptop", "noise")
+    one.set(scale="auto")
+    assert one.settings.place == ("smoke", "noise")
 
 
 def test_parts_are_what_trains_and_never_under_the_plain_name(experiment):

@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from airbench_lab.panel.runs import Partial
 
 from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError
 from airbench_core.study import runlog
@@ -51,7 +52,7 @@ def test_two_exports_are_two_pairs_of_files(full, recorded, tmp_path):
 
 
 def test_what_was_stopped_is_in_no_export(full, recorded, tmp_path, some_epochs):
-    full.runs.add_stopped(full.settings.changed(lr=1.0), Parts(), some_epochs(2))
+    full.runs.add_partial(full.settings.changed(lr=1.0), Parts(), Partial(some_epochs(2), "stopped"))
     csv, log = full.export(tmp_path)
     assert len(pd.read_csv(csv)) == 2
     assert len(runlog.load(log)) == 3

@@ -56,6 +56,8 @@ def test_the_reference_is_not_stated_in_its_own_epochs(recorded, trained, laptop
     assert rows[0]["note"] == "the reference itself"
     assert rows[1]["worth"] == pytest.approx(0.8 * plain.scaled.epochs, rel=0.02)
     assert rows[1]["speedup"] == pytest.approx(0.8, rel=0.02)
+    longer = Recorded(Shelf("cifar10"), AIRBENCH94, AIRBENCH94).of(laptop.changed(epochs=20.0)).rows
+    assert [(row["worth"], row["note"]) for row in longer] == [(None, "the reference itself")] * 2
     other = Recorded(Shelf("cifar10"), AIRBENCH94, PLAIN).of(plain).rows
     assert other[1]["note"] == "the reference itself"
     assert other[0]["worth"] is None  # of this reference there is one length

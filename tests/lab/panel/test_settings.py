@@ -13,10 +13,10 @@ from airbench_core.speed import random_dataset
         ({"whitening": False}, "did you mean whiten"),
         ({"epochs": -1}, "epochs=-1"),
         ({"scale": "huge"}, "scale=huge is not legal: full, laptop, smoke"),
-        ({"seeds": 0}, "seeds=0 is not legal: a whole number, 1 to 1,000"),
+        ({"seeds": 0}, "seeds=0 is not legal: a whole number, 1 to 100"),
         ({"seeds": 2.0}, "seeds=2.0"),
         ({"seeds": True}, "seeds=True"),  # else a run more would be a run less clear
-        ({"seeds": 1001}, "seeds=1001"),
+        ({"seeds": 101}, "seeds=101"),
         ({"first_seed": -1}, "first_seed=-1"),
         ({"first_seed": 2**31}, "first_seed="),
         ({"race": 1}, "race=1 is not legal: true or false"),
@@ -46,7 +46,7 @@ def test_values_of_the_panel_and_of_the_recipe_are_set_by_one_call(chosen):
 
 
 def test_the_last_seeds_are_those_of_the_command_line(chosen):
-    last = chosen.changed(first_seed=2**31 - 1000, seeds=1000)
+    last = chosen.changed(first_seed=2**31 - 100, seeds=100)
     assert last.all_seeds[-1] == 2**31 - 1
 
 
@@ -68,6 +68,14 @@ def test_lookahead_brings_the_momentum_that_it_needs():
     assert trick_names(["batchnorm_momentum", "lookahead", "lookahead"]) == ["batchnorm_momentum", "lookahead"]
     with pytest.raises(UsageError, match="did you mean lookahead"):
         trick_names(["lookahed"])
+
+
+def test_a_single_trick_needs_no_list_and_the_recipe_itself_can_be_switched():
+    assert trick_names("whiten") == ["whiten"]
+    assert trick_names("recipe") == ["recipe"]
+    assert trick_names(["recipe", "lookahead"]) == ["recipe", "lookahead", "batchnorm_momentum"]
+    with pytest.raises(UsageError, match="did you mean whiten"):
+        trick_names("whitening")
 
 
 @pytest.fixture

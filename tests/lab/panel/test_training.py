@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from airbench_lab.panel.training import Trainers, Training
+from airbench_lab.panel.training import Moment, Trainers, Training
 
-from airbench_core import Dataset, Parts, RunResult, Stopped
+from airbench_core import Dataset, Parts, RunResult, Stopped, Trainer
 from airbench_core.augmentation import flip_mask
 
 
 @pytest.fixture
 def training(noise, cpu, chosen) -> Callable[..., Training]:
-    def make(data: Dataset = noise, trainers=None, after_run=lambda result: None, look=None, parts=None, **changed):
+    def make(data: Dataset = noise, trainers=None, after_run=lambda *_: None, look=None, parts=None, **changed):
         settings = chosen.changed(**changed)
         return Training(settings, lambda: data, cpu, parts or Parts(), trainers or Trainers(), after_run, look)
 
@@ -30,48 +30,100 @@ def digits(noise) -> Dataset:
 
 
 def test_a_run_for_each_seed_each_handed_over_when_it_is_finished(training):
-    handed: list[tuple[RunResult, int]] = []
-    one = training(after_run=lambda result: handed.append((result, len(one.results))), seeds=2, first_seed=5)
+    handed: list[tuple[RunResult, float, Moment]] = []
+    one = training(after_run=lambda *of: handed.append((*of, one.moment)), seeds=2, first_seed=5)
     results = one(never())
     assert [result.seed for result in results] == [5, 6]
-    assert [(result.seed, n) for result, n in handed] == [(5, 1), (6, 2)]
-    assert results == one.results
-    assert len(one.seconds) == 2
+    assert [(result.seed, len(now.results)) for result, _, now in handed] == [(5, 1), (6, 2)]
+    assert [(now.seed, now.epochs) for *_, now in handed] == [(None, ())] * 2  # none is in progress
+    assert all(seconds > result.seconds for result, seconds, _ in handed)  # the evaluations too
+    assert results == one.moment.results
+    assert one.moment.seconds == tuple(seconds for _, seconds, _ in handed)
     again = training(first_seed=6)(never())
     assert torch.equal(again[0].predictions["none"], results[1].predictions["none"])  # as if it were run alone
 
 
 def test_progress_rises_from_0_to_1_and_never_goes_back(training):
     """Also in the moment between two runs, which a panel paints."""
-    seen: list[tuple[int, float]] = []
+    done: list[float] = []
 
     def look(*_) -> None:
-        seen.append((len(one.results), one.run_done(0.3)))
+        done.append(one.done(0.3))
 
     one = training(seeds=2, look=look, after_run=look)
-    assert one.run_done(None) == 0
+    assert one.done(None) == 0
     one(never())
     look()
-    done = [(n + share * (n < 2)) / 2 for n, share in seen]
     assert done == sorted(done)
     assert done[0] == 0
-    assert done[-1] == 1
-    assert all(share < 1 for n, share in seen if n < 2)
-    assert len({round(share, 2) for n, share in seen}) > 15  # it moves at each step
+    assert done[-2:] == [1, 1]
+    assert done.count(0.5) > 1  # after the first run, and when the second begins
+    assert len({round(share, 2) for share in done}) > 30  # it moves at each step
+
+
+def test_the_steps_of_a_run_are_not_taken_for_those_of_the_one_before(training, monkeypatch):
+    """One thread reads how far it is while in the other the next run begins."""
+    one = training(seeds=2)
+    one.moment = Moment(seed=0)
+    steps = iter([0.0, 0.2])
+
+    def run_done(_: float | None) -> float:
+        one.moment = Moment((None,), (1.0,), seed=1)
+        return next(steps)
+
+    monkeypatch.setattr(one, "_run_done", lambda expected: run_done(expected) if not one.moment.results else 0.2)
+    assert one.done(None) == 0.6
+    assert one.seconds_left(None) == 0.8
+
+
+def test_how_many_epochs_were_made_in_words(training, monkeypatch):
+    seen: list[str] = []
+    one = training(seeds=2, look=lambda: seen.append(one.epochs_done()), after_run=lambda *_: seen.append("over"))
+    assert one.epochs_done() == "0.0 of 2.97"
+    one(never())
+    first, second = seen[: seen.index("over")], seen[seen.index("over") + 1 : -1]
+    assert first == second  # the second from 0 on again
+    assert first[0] == "0.0 of 2.97"
+    assert first[-1] == "2.97 of 2.97"  # not 3.0
+    assert "1.2 of 2.97" in first
+    assert one.epochs_done() == "2.97 of 2.97"
+    after = []
+    one = training(seeds=2, after_run=lambda *_: after.append(one.epochs_done()))
+    one(never())
+    assert after == ["0.0 of 2.97", "2.97 of 2.97"]  # between two, of the next
+
+
+def test_what_is_compiled_before_the_first_run_is_in_no_run_s_seconds(training, monkeypatch):
+    warm_up = Trainer.warm_up
+
+    def slow(trainer: Trainer) -> None:
+        if not hasattr(trainer, "slept"):
+            trainer.slept = time.sleep(1.5)
+        warm_up(trainer)
+
+    monkeypatch.setattr(Trainer, "warm_up", slow)
+    training()(never())  # what torch does but once
+    one = training(after_run=lambda *_: None)
+    start = time.monotonic()
+    one(never())
+    assert time.monotonic() - start > 1.5 > one.moment.seconds[0]
 
 
 def test_the_final_inference_counts_no_steps_and_still_moves_on_by_the_clock(training):
-    one = training()
+    done: list[float] = []
+
+    def look() -> None:
+        if one.epochs_done() != "2.97 of 2.97" or done:
+            return
+        done.extend([one.done(None), one.done(10.0)])
+        time.sleep(0.05)
+        done.append(one.done(10.0))
+        time.sleep(0.05)
+        done.append(one.done(1e-3))  # longer than was thought
+
+    one = training(look=look)
     one(never())
-    at_end = training(trainers=one._trainers)
-    at_end._trainer = one._trainer  # its last step is done, its result is not there
-    without = at_end.run_done(None)
-    first = at_end.run_done(10.0)
-    assert 0 < without <= first < 1
-    time.sleep(0.05)
-    assert first < at_end.run_done(10.0) < 1
-    time.sleep(0.05)
-    assert without < at_end.run_done(1e-3) < 1  # longer than was thought
+    assert 0 < done[0] <= done[1] < done[2] < done[3] < 1
 
 
 def test_time_left_is_by_what_is_known_best(training):
@@ -81,10 +133,10 @@ def test_time_left_is_by_what_is_known_best(training):
 
     def look() -> None:
         time.sleep(pace)
-        left.append((len(one.results), one.run_done(None), one.seconds_left(1000.0)))
+        left.append((len(one.moment.results), one.done(None) * 2, one.seconds_left(1000.0)))
 
     one = training(seeds=2, look=look)
-    assert one.seconds_left(1000.0) is None  # before the first step
+    assert one.seconds_left(1000.0) == 2000.0  # before the first step
     one(never())
     early = [seconds for n, done, seconds in left if n == 0 and 0 < done < 0.1]
     later = [seconds for n, done, seconds in left if n == 0 and done > 0.15]
@@ -92,7 +144,7 @@ def test_time_left_is_by_what_is_known_best(training):
     assert all(1900 < seconds <= 2000 for seconds in early)
     assert early
     assert all(0 < seconds < 60 for seconds in later)
-    first = one.seconds[0]
+    first = one.moment.seconds[0]
     assert second[0] == pytest.approx(first, rel=0.1)  # a whole run
     assert second == sorted(second, reverse=True)
     assert one.seconds_left(1000.0) == 0
@@ -154,41 +206,53 @@ def test_there_are_never_two_trainers_in_memory(noise, chosen, cpu, monkeypatch)
 
 
 def test_a_race_is_watched_by_nobody(training):
-    seen = []
-    one = training(race=True, look=lambda: seen.append(one.run_done(None)))
+    asked: list[float] = []
+
+    def flip(*args) -> torch.Tensor:
+        asked.append(one.done(None))
+        return flip_mask(*args)
+
+    one = training(race=True, look=lambda: pytest.fail("looked"), parts=Parts(flip=flip))
     (result,) = one(never())
-    assert one.epochs == ()
+    assert one.moment.epochs == ()
     assert all(epoch.accuracy is None for epoch in result.epochs)
-    assert seen  # but it can be stopped, and its steps are counted
-    assert max(seen) > 0.8
+    assert asked == sorted(asked)  # but its steps are counted, and it can be stopped
+    assert asked[-1] > 0.5
+    stop = never()
+    stop.set()
+    with pytest.raises(Stopped):
+        training(race=True)(stop)
 
 
 def test_what_is_stopped_leaves_its_complete_epochs_and_the_runs_before_it(training):
     stop = never()
 
     def look() -> None:
-        if len(one.results) == 1 and len(one.epochs) == 2:
+        if len(one.moment.results) == 1 and len(one.moment.epochs) == 2:
             stop.set()
 
     one = training(seeds=3, look=look)
     with pytest.raises(Stopped) as stopped:
         one(stop)
-    assert one.epochs == stopped.value.epochs
-    assert [epoch.epoch for epoch in one.epochs] == [1, 2]
-    assert [result.seed for result in one.results] == [0]
-    assert one.seed == 1
-    assert 0.5 < one.run_done(None) < 1  # where it stopped
+    assert one.moment.epochs == stopped.value.epochs
+    assert [epoch.epoch for epoch in one.moment.epochs] == [1, 2]
+    assert [result.seed for result in one.moment.results] == [0]
+    assert one.moment.seed == 1
+    assert 1.5 / 3 < one.done(None) < 2 / 3  # where it stopped
+    assert one.epochs_done() == "2.0 of 2.97"
+    one._trainers._last[2].steps_done = 0  # whoever runs with it next
+    assert one.epochs_done() == "2.0 of 2.97"
 
 
 def test_it_is_looked_at_in_its_own_thread_at_each_step_and_epoch(training):
     seen = []
-    one = training(look=lambda: seen.append((threading.current_thread(), len(one.epochs))))
+    one = training(look=lambda: seen.append((threading.current_thread(), len(one.moment.epochs), one.moment.epochs)))
     one(never())
-    assert {thread for thread, _ in seen} == {threading.current_thread()}
+    assert {thread for thread, *_ in seen} == {threading.current_thread()}
     steps = 18
     assert len(seen) >= steps + 3
-    assert {n for _, n in seen} == {0, 1, 2, 3}
-    assert [result.epochs for result in one.results] == [one.epochs]
+    assert {n for _, n, _ in seen} == {0, 1, 2, 3}
+    assert [result.epochs for result in one.moment.results] == [seen[-1][2]]
 
 
 def test_own_parts_are_what_trains(training):
