@@ -22,7 +22,7 @@ from airbench_core.network import (
     make_network,
     whitening_filters,
 )
-from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, make_optimizers
+from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, make_optimizers, parameter_groups
 from airbench_core.recipes import Recipe
 
 
@@ -32,6 +32,7 @@ class Parts:
 
     whiten: Callable = whitening_filters
     identity_init: Callable = identity_init_
+    parameter_groups: Callable = parameter_groups
     flip: Callable = flip_mask
     lookahead: Callable = lookahead_update_
     newton_schulz: Callable = newton_schulz
@@ -55,7 +56,7 @@ class Learner:
         for module in self.network.modules():
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32
                 module.to(runtime.weights_dtype)
-        self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz)
+        self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
         self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step)
         on_cpu = runtime.device.type == "cpu"
         update = fast_update_ if parts.lookahead is lookahead_update_ and not on_cpu else parts.lookahead

@@ -32,13 +32,31 @@ def lr_factors(recipe: Recipe, steps: int) -> list[float]:
     return np.interp(np.arange(steps), *zip(*points, strict=True)).tolist()
 
 
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
+    """The groups of sgd: what is trained of `network`, with its "lr" at the peak of the schedule and "weight_decay".
+
+    The biases of the BatchNorms learn `bias_scale` times as fast as all else, and decay as all else.
+    """
+    k = 1024 * (1 + 1 / (1 - recipe.momentum))
+    lr = recipe.lr / k
+    decay = recipe.weight_decay * recipe.batch_size / k
+    norms, others = _norm_biases_and_others(network)
+    return _decayed(decay, {"params": norms, "lr": lr * recipe.bias_scale}, {"params": others, "lr": lr})
+
+
 def make_optimizers(
-    network: nn.Module, recipe: Recipe, orthogonalize: Callable = newton_schulz
+    network: nn.Module,
+    recipe: Recipe,
+    orthogonalize: Callable = newton_schulz,
+    groups: Callable[[nn.Module, Recipe], list[dict]] = parameter_groups,
 ) -> list[torch.optim.Optimizer]:
-    """The optimizers of `recipe`, their groups' "lr" at the peak of the schedule. orthogonalize: Muon's."""
+    """The optimizers of `recipe`, their groups' "lr" at the peak of the schedule.
+
+    orthogonalize: Muon's. groups: sgd's, a function like `parameter_groups`.
+    """
     if recipe.optimizer == "muon":
         return _muon(network, recipe, orthogonalize)
-    return [{"sgd": _sgd, "torch-sgd": _torch_sgd}[recipe.optimizer](network, recipe)]
+    return [_nesterov(recipe, (groups if recipe.optimizer == "sgd" else _torch_groups)(network, recipe))]
 
 
 def learning_rates(
@@ -55,32 +73,23 @@ def learning_rates(
     ]
 
 
-def _sgd(network: nn.Module, recipe: Recipe) -> SGD:
-    k = 1024 * (1 + 1 / (1 - recipe.momentum))
-    lr = recipe.lr / k
-    decay = recipe.weight_decay * recipe.batch_size / k
-    norms, others = _norm_biases_and_others(network)
-    return _nesterov(recipe, decay, {"params": norms, "lr": lr * recipe.bias_scale}, {"params": others, "lr": lr})
-
-
-def _torch_sgd(network: nn.Module, recipe: Recipe) -> SGD:
+def _torch_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
     lr = recipe.lr / recipe.batch_size  # the loss is summed here
     trained = [p for p in network.parameters() if p.requires_grad]
-    return _nesterov(recipe, recipe.lr * recipe.weight_decay, {"params": trained, "lr": lr})
+    return _decayed(recipe.lr * recipe.weight_decay, {"params": trained, "lr": lr})
 
 
 def _muon(network: nn.Module, recipe: Recipe, orthogonalize: Callable) -> list[torch.optim.Optimizer]:
     norms, others = _norm_biases_and_others(network)
     filters, head, first_bias = ([p for p in others if p.ndim == n] for n in (4, 2, 1))
-    sgd = _nesterov(
-        recipe,
+    groups = _decayed(
         recipe.weight_decay * recipe.batch_size,
         {"params": norms, "lr": recipe.bias_lr},
         {"params": head, "lr": recipe.head_lr},
         {"params": first_bias, "lr": recipe.bias_lr, "until_frozen": recipe.whiten},
     )
     muon = Muon(filters, recipe.lr, recipe.muon_momentum, recipe.newton_schulz_steps, orthogonalize=orthogonalize)
-    return [muon, sgd]
+    return [muon, _nesterov(recipe, groups)]
 
 
 def _norm_biases_and_others(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -89,11 +98,14 @@ def _norm_biases_and_others(network: nn.Module) -> tuple[list[Tensor], list[Tens
     return norms, [p for p in network.parameters() if p.requires_grad and id(p) not in ids]
 
 
-def _nesterov(recipe: Recipe, decay: float, *groups: dict) -> SGD:
-    """SGD on groups of "params" with their "lr"; `decay` is lr times weight decay, the same for all of them."""
+def _decayed(decay: float, *groups: dict) -> list[dict]:
+    """Groups of "params" with their "lr"; `decay` is lr times weight decay, the same for all of them."""
     # SGD multiplies its weight decay by the lr: dividing here keeps the lr out of it.
-    decayed = [group | {"weight_decay": decay / group["lr"]} for group in groups]
-    return SGD(decayed, momentum=recipe.momentum, nesterov=True, fused=True)
+    return [group | {"weight_decay": decay / group["lr"]} for group in groups]
+
+
+def _nesterov(recipe: Recipe, groups: list[dict]) -> SGD:
+    return SGD(groups, momentum=recipe.momentum, nesterov=True, fused=True)
 
 
 def lookahead_decays(steps: int) -> list[float]:

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from airbench_core import AIRBENCH94, BASELINE
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, BASELINE
 from airbench_core.network import Network
-from airbench_core.optimizers import Lookahead, lookahead_decays, lr_factors, make_optimizers
+from airbench_core.optimizers import Lookahead, lookahead_decays, lr_factors, make_optimizers, parameter_groups
 
 
 def test_lr_table_of_airbench94():
@@ -41,6 +41,29 @@ def test_parameter_groups_are_decoupled():
     assert len(biases["params"]) == 6
     trained = {id(p) for p in network.parameters() if p.requires_grad}
     assert {id(p) for group in (biases, others) for p in group["params"]} == trained
+
+
+def test_groups_of_one_s_own_are_sgd_s_alone():
+    network, asked = Network(AIRBENCH94), []
+
+    def own(network, recipe):
+        asked.append(recipe)
+        return [{"params": [network.head.weight], "lr": 0.5, "weight_decay": 0.25}]
+
+    (sgd,) = make_optimizers(network, AIRBENCH94, groups=own)
+    (group,) = sgd.param_groups
+    assert [group[name] for name in ("lr", "weight_decay", "momentum", "nesterov")] == [0.5, 0.25, 0.85, True]
+    assert group["params"][0] is network.head.weight
+    make_optimizers(Network(AIRBENCH94_MUON), AIRBENCH94_MUON, groups=own)
+    assert asked == [AIRBENCH94]
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 256}, {"momentum": 0.5}, {"bias_scale": 1}, {"lr": 1}])
+def test_the_decay_is_stated_per_1024_examples_whatever_batch_momentum_rate_and_scale(changes):
+    recipe = replace(AIRBENCH94, **changes)
+    for group in parameter_groups(Network(recipe), recipe):
+        share = recipe.batch_size / (1024 * (1 + 1 / (1 - recipe.momentum)))
+        assert group["lr"] * group["weight_decay"] == pytest.approx(0.0153 * share)
 
 
 def test_weight_decay_is_per_1024_examples_and_lr_is_not_moved_by_the_batch_size():

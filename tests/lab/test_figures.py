@@ -90,6 +90,16 @@ def _singular(made, trained):
     return figures.singular_values({"before": values, "after 1 step": values**0.5, "after 3 steps": values**0.1})
 
 
+def _depths(made, trained):
+    maps = np.random.default_rng(0).random((2, 7, 31, 31))
+    return figures.depths(dict(zip(("random", "identity"), maps, strict=True)))
+
+
+def _by_layer(made, trained):
+    lines = {"random": [0.2, 0.1, 0.15, 0.2, 0.3, 0.2], "identity": [0.5, 0.1, 0.1, 0.2, 0.1, 0.1]}
+    return figures.by_layer({"norm of the gradient": lines, "agreement of 8 batches (cosine)": lines}, "convolution")
+
+
 _DRAW = {
     "ladder": _ladder,
     "ladder epochs": _ladder_epochs,
@@ -103,6 +113,8 @@ _DRAW = {
     "flips": _flips,
     "views": lambda made, trained: figures.views(np.random.default_rng(0).random((3, 32, 32))),
     "singular values": _singular,
+    "depths": _depths,
+    "by layer": _by_layer,
 }
 
 
@@ -217,7 +229,7 @@ def test_no_two_series_share_dashes_or_a_marker():
 
 
 def test_the_lines_of_a_figure_are_drawn_so(made, trained):
-    for name in "curves", "live", "singular values", "flips":
+    for name in "curves", "live", "singular values", "flips", "by layer":
         for axes in _DRAW[name](made, trained).findobj(matplotlib.axes.Axes):
             series = [line for line in axes.lines if len(line.get_xdata()) > 1 and line.get_linestyle() != "None"]
             series = [line for line in series if line.get_marker() != "None"]

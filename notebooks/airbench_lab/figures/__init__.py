@@ -6,7 +6,7 @@
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`.
+`singular_values`, `depths`, `by_layer`.
 """
 
 from airbench_lab.figures.additivity import add_remove
@@ -16,6 +16,7 @@ from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
 from airbench_lab.figures.ladder import ladder
+from airbench_lab.figures.layers import by_layer, depths
 
 __all__ = [
     "STYLES",
@@ -23,8 +24,10 @@ __all__ = [
     "Line",
     "LiveCurves",
     "add_remove",
+    "by_layer",
     "covariances",
     "curves",
+    "depths",
     "filters",
     "flip_calendar",
     "flops_against_error",
