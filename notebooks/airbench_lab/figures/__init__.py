@@ -17,6 +17,7 @@ from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths
+from airbench_lab.figures.lookahead import descents, lookahead_round
 
 __all__ = [
     "STYLES",
@@ -28,11 +29,13 @@ __all__ = [
     "covariances",
     "curves",
     "depths",
+    "descents",
     "filters",
     "flip_calendar",
     "flops_against_error",
     "ladder",
     "lines",
+    "lookahead_round",
     "png",
     "singular_values",
     "table_html",
