@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from airbench_core import UsageError
 from airbench_lab.exercises.checking import Checked, Exercise, checked
+from airbench_lab.exercises.flip import FLIP
 from airbench_lab.exercises.whitening import WHITENING
 
-EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING,)}
+EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING, FLIP)}
 
 
 def check(name: str, solution: Callable) -> Checked:

@@ -5,8 +5,8 @@
     png(figure)                             # the picture alone, for a widget
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
-`lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`.
+`lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `sides`,
+`views`, `singular_values`.
 """
 
 from airbench_lab.figures.additivity import add_remove
@@ -16,6 +16,7 @@ from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
 from airbench_lab.figures.ladder import ladder
+from airbench_lab.figures.sides import sides
 
 __all__ = [
     "STYLES",
@@ -31,6 +32,7 @@ __all__ = [
     "ladder",
     "lines",
     "png",
+    "sides",
     "singular_values",
     "table_html",
     "views",
