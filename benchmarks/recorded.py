@@ -59,7 +59,7 @@ FILES = {
     "unflipped": ("airbench94 without any flip", ["airbench94 --set flip=none --set epochs=9.9,20 --seeds 5"]),
     "muon": (
         "Muon, and with a single Newton-Schulz step, at two learning rates",
-        ["airbench94_muon --seeds 5", "airbench94_muon --set newton_schulz_steps=1 --set lr=0.5 --seeds 5"],
+        ["airbench94_muon --seeds 5", "airbench94_muon --set newton_schulz_steps=1 --set lr=0.24,0.5 --seeds 5"],
     ),
 }
 
