@@ -56,6 +56,11 @@ FILES = {
     ),
     "rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
     "flip": ("random against alternating flip", ["flip --seeds 5"]),
+    "unflipped": ("airbench94 without any flip", ["airbench94 --set flip=none --set epochs=9.9,20 --seeds 5"]),
+    "muon": (
+        "Muon, and with a single Newton-Schulz step, at two learning rates",
+        ["airbench94_muon --seeds 5", "airbench94_muon --set newton_schulz_steps=1 --set lr=0.24,0.5 --seeds 5"],
+    ),
 }
 
 Record = Mapping[str, Any]

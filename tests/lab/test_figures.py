@@ -85,6 +85,12 @@ def _flips(made, trained):
     )
 
 
+def _sides(made, trained):
+    images = torch.linspace(0, 255, 5 * 3 * 32 * 32).to(torch.uint8).reshape(5, 3, 32, 32)
+    masks = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(0)) < 0.5
+    return figures.sides(images, {"random": masks[0], "alternating": masks[1]})
+
+
 def _singular(made, trained):
     values = np.geomspace(0.5, 0.01, 64)
     return figures.singular_values({"before": values, "after 1 step": values**0.5, "after 3 steps": values**0.1})
@@ -111,6 +117,7 @@ _DRAW = {
     "filters": _filters,
     "covariances": _covariances,
     "flips": _flips,
+    "sides": _sides,
     "views": lambda made, trained: figures.views(np.random.default_rng(0).random((3, 32, 32))),
     "singular values": _singular,
     "depths": _depths,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from airbench_lab.figures import covariances, filters, flip_calendar, singular_values, views
+from airbench_lab.figures import covariances, filters, flip_calendar, sides, singular_values, views
 
 from airbench_core import UsageError
 from airbench_core.augmentation import flip_mask
@@ -146,3 +146,34 @@ def test_what_makes_no_calendar_is_refused():
     for epochs in 1, 17:
         with pytest.raises(UsageError, match="2 to 16"):
             flip_calendar(_masks(4, epochs))
+
+
+def test_the_sides_are_those_of_the_masks_and_framed_where_they_come_again():
+    images = RNG.integers(0, 255, (4, 3, 8, 8), dtype=np.uint8)  # white is left to the gaps
+    masks = _masks(4, 3)
+    drawing = sides(torch.tensor(images), masks)
+    for axes, (name, mask) in zip(drawing.axes, masks.items(), strict=True):
+        (canvas,) = (np.asarray(image.get_array()) for image in axes.get_images())
+        for epoch, image in np.ndindex(3, 4):
+            own = images[image].transpose(1, 2, 0)
+            shown = canvas[10 * epoch + 1 : 10 * epoch + 9, 10 * image + 1 : 10 * image + 9]
+            np.testing.assert_array_equal(shown, own[:, ::-1] if mask[epoch, image] else own)
+        again = [
+            (epoch, image) for epoch in (1, 2) for image in range(4) if mask[epoch, image] == mask[epoch - 1, image]
+        ]
+        framed = [tuple(round((at + 0.0) / 10) for at in frame.get_xy()[::-1]) for frame in axes.patches]
+        assert framed == again
+        assert axes.get_title() == f"{name}: {len(again)} shown twice in a row"
+        rows = drawing.table[drawing.table["flip"] == name].set_index("epoch")
+        told = rows["same side as in the epoch before"]
+        assert told[1] == "none"
+        assert told[2] == (", ".join(str(image + 1) for epoch, image in again if epoch == 1) or "none")
+    assert "alternating 0." in drawing.alt
+    for wrong in (
+        (images[0], masks),
+        (images[:3], masks),
+        (images, {"random": masks["random"]}),
+        (images, _masks(4, 5)),
+    ):
+        with pytest.raises(UsageError, match=r"legal|needed"):
+            sides(*wrong)

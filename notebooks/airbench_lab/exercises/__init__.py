@@ -4,15 +4,19 @@ from collections.abc import Callable
 
 from airbench_core import UsageError
 from airbench_lab.exercises.checking import Checked, Exercise, checked
+from airbench_lab.exercises.flip import FLIP
 from airbench_lab.exercises.identity import IDENTITY
 from airbench_lab.exercises.lookahead import LOOKAHEAD
+from airbench_lab.exercises.newton_schulz import NEWTON_SCHULZ
 from airbench_lab.exercises.whitening import WHITENING
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
     for exercise in (
+        FLIP,
         IDENTITY,
         LOOKAHEAD,
+        NEWTON_SCHULZ,
         WHITENING,
     )
 }

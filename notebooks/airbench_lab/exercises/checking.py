@@ -41,8 +41,9 @@ class Exercise:
     """A function to be written.
 
     call: what is compared of a function and its arguments: by default what it returns, for one that works in place what
-    it left there. form: brings answers that are equally right to one form. part: the field of `Parts` whose place a
-    solution can take in a real training. otherwise: the hint where no usual mistake fits.
+    it left there. form: brings answers that are equally right to one form. tolerance: how far an entry may be off,
+    relative to the largest. part: the field of `Parts` whose place a solution can take in a real training. otherwise:
+    the hint where no usual mistake fits.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Exercise:
     part: str | None = None
     call: Callable[..., Any] = lambda function, *arguments: function(*arguments)
     form: Callable[[Any], Any] = lambda answer: answer
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,10 @@ def checked(exercise: Exercise, solution: Callable) -> Checked:
     return Checked(exercise, solution, results, hint)
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
     """Whether two answers are the same up to rounding; of other shapes or kinds they are not."""
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if a is None or b is None:
         return a is b
     try:
@@ -133,7 +135,7 @@ def same(a: Any, b: Any) -> bool:
         return False
     x, y = x.double(), y.double()
     scale = float(y.abs().max()) if y.numel() else 0.0
-    return bool(torch.isfinite(x).all()) and bool(((x - y).abs() <= TOLERANCE * scale + 1e-12).all())
+    return bool(torch.isfinite(x).all()) and bool(((x - y).abs() <= tolerance * scale + 1e-12).all())
 
 
 def _answer(exercise: Exercise, function: Callable, case: Case) -> Any:
@@ -153,7 +155,7 @@ def _fault(exercise: Exercise, case: Case, answer: Any) -> str:
         if answer.is_floating_point() and not torch.isfinite(answer).all():
             return "some of the numbers are not finite: is something divided by 0, or a root taken of less than 0?"
     try:
-        right = same(exercise.form(answer), exercise.form(wanted))
+        right = same(exercise.form(answer), exercise.form(wanted), exercise.tolerance)
     except Exception:  # an answer of some other kind altogether
         right = False
     return "" if right else exercise.otherwise
@@ -177,9 +179,9 @@ def _usual(exercise: Exercise, solution: Callable, answer: Any, number: int) -> 
 def _alike(exercise: Exercise, a: Any, b: Any) -> bool:
     """In one form; or, where an answer has none, as they are."""
     try:
-        return same(exercise.form(a), exercise.form(b))
+        return same(exercise.form(a), exercise.form(b), exercise.tolerance)
     except Exception:
-        return same(a, b)
+        return same(a, b, exercise.tolerance)
 
 
 def _raised(error: Exception, solution: Callable) -> str:

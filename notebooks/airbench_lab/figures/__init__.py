@@ -18,6 +18,7 @@ from airbench_lab.figures.inside import covariances, filters, singular_values, v
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths
 from airbench_lab.figures.lookahead import descents, lookahead_round
+from airbench_lab.figures.sides import sides
 
 __all__ = [
     "STYLES",
@@ -37,6 +38,7 @@ __all__ = [
     "lines",
     "lookahead_round",
     "png",
+    "sides",
     "singular_values",
     "table_html",
     "views",

@@ -1,6 +1,7 @@
 """Each exercise: the reference passes, the stub fails on the check, each usual mistake gets the hint that names it."""
 
 import pytest
+import torch
 from airbench_lab.exercises import EXERCISES, check
 from airbench_lab.exercises.checking import same
 
@@ -72,3 +73,25 @@ def test_answers_are_compared_up_to_rounding():
     assert not same([float("nan")], [1.0])
     assert not same([True], [1])
     assert not same([1.0], [[1.0]])
+
+
+def test_what_is_computed_more_exactly_than_the_reference_is_as_right():
+    def in_float32(matrices, steps):
+        x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+        for _ in range(steps):
+            x = 3.4445 * x - 4.7750 * x @ x.mT @ x + 2.0315 * x @ x.mT @ x @ x.mT @ x
+        return x
+
+    result = check("newton_schulz", in_float32)
+    assert result.passed, str(result)
+
+
+@pytest.mark.parametrize("toss", [torch.bernoulli, lambda share, generator: torch.rand(len(share)) < share])
+def test_a_flip_may_toss_its_coins_in_its_own_way_but_from_the_generator(toss):
+    def mine(flip, epoch, first, generator):
+        half = torch.full(first.shape, 0.5 if flip == "random" else 0.0)
+        return first ^ (epoch % 2 == 1) if flip == "alternating" else toss(half, generator=generator).bool()
+
+    result = check("flip", mine)
+    assert result.passed == (toss is torch.bernoulli), str(result)
+    assert ("do not come from `generator`" in result.hint) == (toss is not torch.bernoulli)
