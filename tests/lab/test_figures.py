@@ -90,6 +90,12 @@ def _singular(made, trained):
     return figures.singular_values({"before": values, "after 1 step": values**0.5, "after 3 steps": values**0.1})
 
 
+def _sums(made, trained):
+    names = ("whiten + identity_init + bias_scale", "all five", "lookahead + flip")
+    effects = {name: ({0: -6.0, 1: -7.0 - i}, {0: -3.0, 1: -1.0}) for i, name in enumerate(names)}
+    return figures.sums(effects, where=f"Recorded at the laptop scale on CIFAR-10, {HARDWARE}")
+
+
 _DRAW = {
     "ladder": _ladder,
     "ladder epochs": _ladder_epochs,
@@ -103,6 +109,7 @@ _DRAW = {
     "flips": _flips,
     "views": lambda made, trained: figures.views(np.random.default_rng(0).random((3, 32, 32))),
     "singular values": _singular,
+    "sums": _sums,
 }
 
 

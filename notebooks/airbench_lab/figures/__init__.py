@@ -6,7 +6,7 @@
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`.
+`singular_values`, `sums`.
 """
 
 from airbench_lab.figures.additivity import add_remove
@@ -16,6 +16,7 @@ from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
 from airbench_lab.figures.ladder import ladder
+from airbench_lab.figures.sums import sums
 
 __all__ = [
     "STYLES",
@@ -32,6 +33,7 @@ __all__ = [
     "lines",
     "png",
     "singular_values",
+    "sums",
     "table_html",
     "views",
 ]
