@@ -5,9 +5,13 @@ from collections.abc import Callable
 from airbench_core import UsageError
 from airbench_lab.exercises.checking import Checked, Exercise, checked
 from airbench_lab.exercises.paired import PAIRED_DIFFERENCE
+from airbench_lab.exercises.square import CUTOUT
+from airbench_lab.exercises.target import PASSES
 from airbench_lab.exercises.whitening import WHITENING
 
-EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING, PAIRED_DIFFERENCE)}
+EXERCISES: dict[str, Exercise] = {
+    exercise.name: exercise for exercise in (WHITENING, PAIRED_DIFFERENCE, PASSES, CUTOUT)
+}
 
 
 def check(name: str, solution: Callable) -> Checked:

@@ -6,16 +6,19 @@
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`, `sums`.
+`singular_values`, `sums`, `board`, `passing`,
+`pictures`.
 """
 
 from airbench_lab.figures.additivity import add_remove
+from airbench_lab.figures.board import board, passing
 from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
 from airbench_lab.figures.ladder import ladder
+from airbench_lab.figures.pictures import pictures
 from airbench_lab.figures.sums import sums
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "Line",
     "LiveCurves",
     "add_remove",
+    "board",
     "covariances",
     "curves",
     "filters",
@@ -31,6 +35,8 @@ __all__ = [
     "flops_against_error",
     "ladder",
     "lines",
+    "passing",
+    "pictures",
     "png",
     "singular_values",
     "sums",
