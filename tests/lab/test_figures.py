@@ -15,6 +15,7 @@ import torch
 from airbench_lab import figures
 from airbench_lab.figures import STYLES, Drawing, Line, LiveCurves, png, table_html
 from airbench_lab.figures.curves import EARLIER, RECORDED
+from airbench_lab.speedrun import chance_to_pass
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -106,6 +107,20 @@ def _by_layer(made, trained):
     return figures.by_layer({"norm of the gradient": lines, "agreement of 8 batches (cosine)": lines}, "convolution")
 
 
+def _sums(made, trained):
+    names = ("whiten + identity_init + bias_scale", "all five", "lookahead + flip")
+    effects = {name: ({0: -6.0, 1: -7.0 - i}, {0: -3.0, 1: -1.0}) for i, name in enumerate(names)}
+    return figures.sums(effects, where=f"Recorded at the laptop scale on CIFAR-10, {HARDWARE}")
+
+
+def _board(made, trained):
+    row = {"rank": "1", "entry": "airbench94_muon with 6 epochs", "seconds": 10.0, "seconds, low": 9.5}
+    row |= {"seconds, high": 11.0, "sure": 0.9375, "accuracy, %": 71.0, "accuracy, low": 70.4, "accuracy, high": 71.6}
+    low = row | {"rank": "fails", "entry": "too short a training", "accuracy, %": 67.0, "accuracy, low": 66.0}
+    rows = [row | {"n": 5}, row | {"rank": "2", "seconds": 10.5, "n": 5}, low | {"accuracy, high": 68.0, "n": 25}]
+    return figures.board(rows, target=70.5, where="scale laptop, cifar10")
+
+
 _DRAW = {
     "ladder": _ladder,
     "ladder epochs": _ladder_epochs,
@@ -122,6 +137,14 @@ _DRAW = {
     "singular values": _singular,
     "depths": _depths,
     "by layer": _by_layer,
+    "sums": _sums,
+    "pictures": lambda made, trained: figures.pictures(
+        {name: np.random.default_rng(0).random((8, 3, 32, 32)) for name in ("as stored", "dropped: the easiest")},
+        {"as stored": ["automobile"] * 8},
+    ),
+    "board": _board,
+    "board, nothing yet": lambda made, trained: figures.board([], target=70.5, where="scale laptop, cifar10"),
+    "passing": lambda made, trained: figures.passing(chance_to_pass, 0.78, (5, 10, 25, 100)),
 }
 
 

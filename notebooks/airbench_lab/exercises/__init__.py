@@ -8,15 +8,21 @@ from airbench_lab.exercises.flip import FLIP
 from airbench_lab.exercises.identity import IDENTITY
 from airbench_lab.exercises.lookahead import LOOKAHEAD
 from airbench_lab.exercises.newton_schulz import NEWTON_SCHULZ
+from airbench_lab.exercises.paired import PAIRED_DIFFERENCE
+from airbench_lab.exercises.square import CUTOUT
+from airbench_lab.exercises.target import PASSES
 from airbench_lab.exercises.whitening import WHITENING
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
     for exercise in (
+        CUTOUT,
         FLIP,
         IDENTITY,
         LOOKAHEAD,
         NEWTON_SCHULZ,
+        PAIRED_DIFFERENCE,
+        PASSES,
         WHITENING,
     )
 }

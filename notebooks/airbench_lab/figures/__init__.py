@@ -10,6 +10,7 @@ Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`
 """
 
 from airbench_lab.figures.additivity import add_remove
+from airbench_lab.figures.board import board, passing
 from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar
@@ -18,7 +19,9 @@ from airbench_lab.figures.inside import covariances, filters, singular_values, v
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths
 from airbench_lab.figures.lookahead import descents, lookahead_round
+from airbench_lab.figures.pictures import pictures
 from airbench_lab.figures.sides import sides
+from airbench_lab.figures.sums import sums
 
 __all__ = [
     "STYLES",
@@ -26,6 +29,7 @@ __all__ = [
     "Line",
     "LiveCurves",
     "add_remove",
+    "board",
     "by_layer",
     "covariances",
     "curves",
@@ -37,9 +41,12 @@ __all__ = [
     "ladder",
     "lines",
     "lookahead_round",
+    "passing",
+    "pictures",
     "png",
     "sides",
     "singular_values",
+    "sums",
     "table_html",
     "views",
 ]

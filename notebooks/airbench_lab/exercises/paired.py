@@ -1,0 +1,133 @@
+"""Lesson 09: the difference of two recipes, paired by seed, with its interval."""
+
+import math
+import statistics
+from collections.abc import Mapping
+
+from scipy import stats
+
+from airbench_core.study.statistics import difference
+from airbench_lab.exercises.checking import Case, Exercise, Mistake
+
+Runs = Mapping[int, float]
+
+BASE = {0: 72.3, 1: 72.1, 2: 71.6, 3: 71.3, 4: 70.3}
+OTHER = {3: 68.2, 0: 69.4, 4: 68.1, 2: 68.9, 1: 70.0}  # the same seeds, in another order
+THREE = {0: 70.2, 1: 69.5, 2: 70.6}, {0: 70.6, 1: 70.1, 2: 70.5}
+TWO = {7: 81.0, 8: 82.0}, {7: 80.0, 8: 80.5}
+
+
+def paired_difference(a: Runs, b: Runs) -> tuple[float, float, float]:
+    """The mean of `b` minus that of `a`, paired by seed, and its 95 % interval: (mean, low, high)."""
+    found = difference(a, b)
+    return found.difference, found.low, found.high
+
+
+def _variant(
+    *,
+    pairs=lambda a, b: [b[seed] - a[seed] for seed in a],
+    spread=statistics.stdev,
+    times=lambda n: float(stats.t.ppf(0.975, n - 1)),
+    error=lambda spread, n: spread / math.sqrt(n),
+):
+    """`paired_difference` with something done otherwise."""
+
+    def wrong(a: Runs, b: Runs) -> tuple[float, float, float]:
+        differences = pairs(a, b)
+        mean, n = statistics.mean(differences), len(differences)
+        half = times(n) * error(spread(differences), n)
+        return mean, mean - half, mean + half
+
+    return wrong
+
+
+def _unpaired(a: Runs, b: Runs) -> tuple[float, float, float]:
+    found = difference(list(a.values()), list(b.values()))
+    return found.difference, found.low, found.high
+
+
+def _pooled(a: Runs, b: Runs) -> tuple[float, float, float]:
+    """The two-sample t test of textbooks: equal variances, n_a + n_b - 2 degrees of freedom."""
+    n, apart = len(a), statistics.mean(b.values()) - statistics.mean(a.values())
+    variance = (statistics.variance(a.values()) + statistics.variance(b.values())) / 2
+    half = float(stats.t.ppf(0.975, 2 * n - 2)) * math.sqrt(2 * variance / n)
+    return apart, apart - half, apart + half
+
+
+def _half_width(a: Runs, b: Runs) -> tuple[float, float, float]:
+    mean, low, high = paired_difference(a, b)
+    return mean, (high - low) / 2, (high - low) / 2
+
+
+PAIRED_DIFFERENCE = Exercise(
+    name="paired_difference",
+    reference=paired_difference,
+    cases=(
+        Case("the difference of three pairs", lambda: THREE),
+        Case("of five pairs, whose seeds stand in another order on each side", lambda: (BASE, OTHER)),
+        Case("of two pairs, which is as few as have an interval", lambda: TWO),
+    ),
+    mistakes=(
+        Mistake(
+            _variant(pairs=lambda a, b: [a[seed] - b[seed] for seed in a]),
+            "the sign is the wrong way round: what changes is b, so take b minus a.",
+        ),
+        Mistake(
+            _variant(pairs=lambda a, b: [y - x for x, y in zip(a.values(), b.values(), strict=True)]),
+            "you paired the values in the order in which they stand: b may list its seeds in another order than a. "
+            "Look each one up by its seed, b[seed] - a[seed].",
+        ),
+        Mistake(
+            _unpaired,
+            "this is the interval of two independent groups (Welch). Take the difference of each seed first: what a "
+            "seed does to both sides then cancels.",
+        ),
+        Mistake(
+            _pooled,
+            "this is the two-sample t test. The runs come in pairs: take the difference of each seed first, then treat "
+            "those n differences as one sample.",
+        ),
+        Mistake(
+            _variant(spread=statistics.pstdev),
+            "the standard deviation was taken with n: of a sample it is taken with n - 1, as statistics.stdev or "
+            "numpy's std(ddof=1) do.",
+        ),
+        Mistake(
+            _variant(times=lambda n: 1.96),
+            "1.96 is for a standard deviation that is known. With few runs it is estimated from them, and Student's t "
+            "takes its place: stats.t.ppf(0.975, n - 1).",
+        ),
+        Mistake(
+            _variant(spread=statistics.pstdev, times=lambda n: 1.96),
+            "two things make this interval too narrow: 1.96 where Student's t belongs, and a standard deviation with n "
+            "instead of n - 1.",
+        ),
+        Mistake(
+            _variant(error=lambda spread, n: spread),
+            "this is where single differences lie. A mean of n is steadier: divide the standard deviation by sqrt(n).",
+        ),
+        Mistake(
+            _variant(error=lambda spread, n: spread / n),
+            "the standard deviation is divided by n: the standard error is std / sqrt(n).",
+        ),
+        Mistake(
+            _variant(times=lambda n: 1.0),
+            "this is the mean plus and minus one standard error: multiply by Student's t for 95 %.",
+        ),
+        Mistake(
+            _variant(times=lambda n: float(stats.t.ppf(0.95, n - 1))),
+            "the quantile 0.95 leaves 5 % on each side: for 95 % in the middle take 0.975.",
+        ),
+        Mistake(
+            _variant(times=lambda n: float(stats.t.ppf(0.975, n))),
+            "one degree of freedom too many: of n differences one is spent on the mean, so n - 1.",
+        ),
+        Mistake(
+            _half_width, "low and high are the ends of the interval, mean - half and mean + half, not its half width."
+        ),
+    ),
+    otherwise=(
+        "not yet. The steps: for each seed b[seed] - a[seed]; their mean; their standard deviation with n - 1, over "
+        "sqrt(n); that times Student's t at 0.975 with n - 1 degrees of freedom; the mean minus and plus it."
+    ),
+)

@@ -1,0 +1,72 @@
+"""Which pictures a proxy network keeps of a batch, while it learns, and whether another network finds them hard too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from airbench_core import Dataset, Recipe, Runtime, Trainer, UsageError
+from airbench_core.augmentation import Augmentation, normalize, plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a proxy network chose of the batch of step `step`, counted from 0.
+
+    images: (B, 3, H, W) as the networks see them. labels: (B,). losses: (B,), the proxy's before it learns from the
+    batch. kept: bool (B,).
+    """
+
+    step: int
+    images: Tensor
+    labels: Tensor
+    losses: Tensor
+    kept: Tensor
+
+
+def watch_proxy(
+    recipe: Recipe, data: Dataset, *, scale: str, runtime: Runtime, at: Sequence[int], seed: int = 0
+) -> list[Choice]:
+    """Train the proxy network of `recipe` as a training does, and note what it chooses in the steps `at`.
+
+    recipe: not scaled. The main network is not trained: it does not act upon the proxy. Raises UsageError for a recipe
+    without a proxy, and for steps that its training does not have.
+    """
+    if recipe.proxy_keep is None:
+        raise UsageError("this recipe has no proxy network: take airbench96_faster, or set proxy_keep")
+    trainer = Trainer(recipe, data, scale=scale, runtime=runtime)
+    if not at or not all(0 <= step < trainer.steps for step in at):
+        raise UsageError(f"steps {list(at)} are not legal: 0 to {trainer.steps - 1}")
+    proxy, images = trainer.proxy, trainer.data
+    found = []
+    with runtime.active():
+        trainer.reset(seed)
+        proxy.begin()
+        generator = torch.Generator(runtime.device).manual_seed(seed)
+        normalized = normalize(images.train_images, images.mean, images.std, runtime.dtype)
+        augmentation = Augmentation(normalized, trainer.recipe, generator)
+        for step, rows in zip(range(max(at) + 1), plan(augmentation), strict=False):
+            batch, labels = augmentation.batch(rows), images.train_labels[rows[:, 0]]
+            if step in at:
+                with torch.no_grad():
+                    losses = proxy.losses(batch, labels).float()
+            chosen = proxy.step(batch, labels, step)
+            if step in at:
+                kept = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
+                kept[chosen] = True
+                found.append(Choice(step=step, images=batch, labels=labels, losses=losses, kept=kept))
+    return found
+
+
+def agreement(choice: Choice, judge: nn.Module) -> float:
+    """Which share of the pictures that were kept are among as many that are hardest for the network `judge`.
+
+    A choice by lot would agree in the share of the batch that is kept.
+    """
+    with torch.no_grad():
+        dtype = next(judge.parameters()).dtype
+        losses = F.cross_entropy(judge.eval()(choice.images.to(dtype)).float(), choice.labels, reduction="none")
+    hardest = losses.topk(int(choice.kept.sum())).indices
+    return float(choice.kept[hardest].float().mean())

@@ -1,0 +1,226 @@
+"""A speedrun of one's own: the rules, an entry checked by them, and a leaderboard that is kept in a file.
+
+    best = entry("fewer epochs", panel.run(wait=True), RULES["laptop"])
+    submit(best, "leaderboard.jsonl")
+    standings("leaderboard.jsonl", RULES["laptop"], also=[reference(RULES["laptop"])])
+
+Whether an accuracy passes is decided as by `airbench verify`: by `study.statistics.against_target`.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from scipy import stats
+
+from airbench_core import AIRBENCH94, RunResult, UsageError
+from airbench_core.cli.verify import FEWEST
+from airbench_core.study import lines, runlog
+from airbench_core.study.groups import recipe_name
+from airbench_core.study.statistics import ALPHA, Mean, TargetTest, against_target, mean_interval
+from airbench_lab.figures.board import board
+from airbench_lab.figures.drawing import Drawing
+from airbench_lab.replay import hardware, lookup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What an entry has to do: reach a mean accuracy of `target` (0..1) at `scale` in at least `fewest` runs."""
+
+    scale: str
+    target: float
+    fewest: int = FEWEST
+    data: str = "cifar10"
+
+    def __str__(self) -> str:
+        return (
+            f"scale {self.scale}, {self.data}: {self.fewest} runs or more in race mode, seeds in a row, nothing "
+            f"against a mean accuracy of {self.target:.1%} (one-sided t test, {ALPHA:.0%}); ranked by median seconds"
+        )
+
+
+# 94 % is what the paper's recipe reaches, and it holds at full scale alone. At the laptop scale airbench94 reaches
+# 71.5 % (n=5, 70.6 to 72.5, airbench_lab/recorded); its target lies one point below. What passes at the smoke scale
+# says nothing: it only lets the machinery run.
+RULES = {
+    "full": Rules(scale="full", target=0.94),
+    "laptop": Rules(scale="laptop", target=0.705),
+    "smoke": Rules(scale="smoke", target=0.15),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Runs of one recipe on one machine, in the order of their seeds; accuracies in 0..1.
+
+    recipe: its name, as reports say it. fields: of the recipe as scaled, all of them, so that it can be run again.
+    parts: functions of one's own that took part. started: when the first run was, ISO 8601, UTC.
+    """
+
+    name: str
+    recipe: str
+    fields: dict
+    parts: tuple[str, ...]
+    scale: str
+    data: str
+    digest: str
+    hardware: str
+    seeds: tuple[int, ...]
+    accuracies: tuple[float, ...]
+    seconds: tuple[float, ...]
+    started: str
+    target: float
+
+    @cached_property
+    def test(self) -> TargetTest:
+        return against_target(self.accuracies, self.target)
+
+    @property
+    def passed(self) -> bool:
+        return not self.test.failed
+
+    @property
+    def accuracy(self) -> Mean:
+        return mean_interval(self.accuracies)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        accuracy, (low, high, sure) = self.accuracy, median_interval(self.seconds)
+        verdict = "passes: nothing speaks against it" if self.passed else "FAILS: the mean is below it"
+        return (
+            f"{self.name}: {self.recipe}, n={len(self.seeds)} on {self.hardware}\n"
+            f"  accuracy {accuracy.mean:.2%}, 95 % interval {accuracy.low:.2%} to {accuracy.high:.2%}; target "
+            f"{self.target:.1%}: {verdict} (p={self.test.p:.2g})\n"
+            f"  seconds: median {self.median:.2f}, {sure:.1%} interval {low:.2f} to {high:.2f}"
+        )
+
+
+def entry(name: str, results: Sequence[RunResult], rules: Rules) -> Entry:
+    """The entry that `results` are, if they keep the rules; whether they reach the target is another question.
+
+    Raises UsageError with the rule that is broken, and with what to do.
+    """
+    records = [runlog.record(result) for result in sorted(results, key=lambda result: result.seed)]
+    if len(records) < rules.fewest:
+        raise UsageError(
+            f"{len(records)} run(s) are not enough: at least {rules.fewest}, panel.set(seeds={rules.fewest})"
+        )
+    for what, values in {
+        "recipes": [(record["recipe"], record.get("parts")) for record in records],
+        "data sets": [record["data"] for record in records],
+        "machines": [record["runtime"] for record in records],
+    }.items():
+        if any(value != values[0] for value in values):
+            raise UsageError(f"these runs mix {what}: an entry is one recipe on one machine")
+    first = records[0]
+    if first["scale"] != rules.scale:
+        raise UsageError(f"these runs are of scale {first['scale']}, and the rules are for scale {rules.scale}")
+    if first["data"]["name"] != rules.data:
+        raise UsageError(f"these runs are on {first['data']['name']}, and the rules are for {rules.data}")
+    seeds = [record["seed"] for record in records]
+    if seeds != list(range(seeds[0], seeds[0] + len(seeds))):
+        raise UsageError(f"seeds {', '.join(map(str, seeds))}: enter each of a row once, so that none is left out")
+    if any(epoch["accuracy"] is not None for record in records for epoch in record["epochs"]):
+        raise UsageError("these runs were watched: make them in race mode, panel.set(race=True)")
+    return _entry(name, records, rules)
+
+
+def reference(rules: Rules) -> Entry | None:
+    """The recorded runs of airbench94 that have seconds, as an entry to start from; None where there are none."""
+    records = [one for one in lookup(AIRBENCH94, rules.scale, rules.data).records if one["seconds"] is not None]
+    return _entry("airbench94, recorded", records, rules) if len(records) >= rules.fewest else None
+
+
+def submit(new: Entry, path: str | Path) -> None:
+    """Append an entry to the leaderboard at `path`. Raises AirbenchError if it cannot be written."""
+    lines.append(Path(path), asdict(new), f"entry {new.name}")
+
+
+def entries(path: str | Path, rules: Rules) -> list[tuple[Entry, int]]:
+    """The entries under these rules, of each name the newest, with how often something was entered under it."""
+    found: dict[str, list[Entry]] = {}
+    for values in lines.load(Path(path)) if Path(path).exists() else ():
+        one = Entry(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        if (one.scale, one.data, one.target) == (rules.scale, rules.data, rules.target):
+            found.setdefault(one.name, []).append(one)
+    return [(of[-1], len(of)) for of in found.values()]
+
+
+def standings(path: str | Path, rules: Rules, also: Iterable[Entry | None] = ()) -> Drawing:
+    """The leaderboard: what passes first, by median seconds, the fastest on top; then what does not pass.
+
+    also: entries that are not in the file, such as the `reference`. Seconds of other machines are not comparable:
+    the machine of each entry stands in the table.
+    """
+    listed = [*entries(path, rules), *((one, 1) for one in also if one is not None)]
+    ranked = sorted(listed, key=lambda one: (not one[0].passed, one[0].median))
+    rows = []
+    for place, (one, times) in enumerate(ranked, 1):
+        accuracy, (low, high, sure) = one.accuracy, median_interval(one.seconds)
+        rows.append(
+            {
+                "rank": str(place) if one.passed else "fails",
+                "entry": one.name,
+                "seconds": one.median,
+                "seconds, low": low,
+                "seconds, high": high,
+                "sure": sure,
+                "accuracy, %": 100 * accuracy.mean,
+                "accuracy, low": 100 * accuracy.low,
+                "accuracy, high": 100 * accuracy.high,
+                "p": one.test.p,
+                "n": len(one.seeds),
+                "entered": times,
+                "recipe": one.recipe,
+                "machine": one.hardware,
+            }
+        )
+    return board(rows, target=100 * rules.target, where=f"scale {rules.scale}, {rules.data}")
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """An interval of the median between two of the values, and how surely it holds it: (low, high, probability).
+
+    The narrowest pair, equally far from both ends, that holds it with 95 % or more; of fewer than 6 values all there
+    are, with less. It follows from counting alone: each value lies below the median with probability 1/2, whatever the
+    distribution. Raises UsageError for fewer than 2 values.
+    """
+    ordered, n = sorted(values), len(values)
+    if n < 2:
+        raise UsageError(f"{n} run(s) have no interval: at least 2 are needed")
+    sure = [1 - 2 * float(stats.binom.cdf(left_out, n, 0.5)) for left_out in range(n // 2)]
+    left_out = max([index for index, value in enumerate(sure) if value >= 1 - ALPHA], default=0)
+    return ordered[left_out], ordered[n - 1 - left_out], sure[left_out]
+
+
+def chance_to_pass(above: float, std: float, n: int) -> float:
+    """How probable it is that n runs pass whose true mean lies `above` the target (below: negative).
+
+    above, std: in one unit; std is that of single runs, which are taken as normal. By the noncentral t distribution.
+    """
+    bound = float(stats.t.ppf(ALPHA, n - 1))
+    return float(stats.nct.sf(bound, n - 1, above / std * n**0.5))
+
+
+def _entry(name: str, records: Sequence[dict], rules: Rules) -> Entry:
+    first = records[0]
+    return Entry(
+        name=name,
+        recipe=recipe_name(first),
+        fields=dict(first["recipe"]),
+        parts=tuple(first.get("parts", ())),
+        scale=first["scale"],
+        data=first["data"]["name"],
+        digest=first["data"]["digest"],
+        hardware=hardware(first["runtime"]),
+        seeds=tuple(record["seed"] for record in records),
+        accuracies=tuple(record["accuracy"] for record in records),
+        seconds=tuple(record["seconds"] for record in records),
+        started=first["started"],
+        target=rules.target,
+    )

@@ -1,0 +1,148 @@
+"""The speedrun: what may be entered, what passes, in which order it stands on the board."""
+
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from airbench_lab import speedrun
+from airbench_lab.speedrun import RULES, Entry, chance_to_pass, entries, entry, median_interval, standings, submit
+
+from airbench_core import AIRBENCH94, SCALES, EpochRecord, RunResult, Runtime, UsageError
+from airbench_core.study.statistics import against_target
+
+RULE = RULES["laptop"]
+CPU = Runtime(device=torch.device("cpu"), dtype=torch.bfloat16, threads=1)
+
+
+def run(seed=0, accuracy=0.71, seconds=10.0, *, recipe=AIRBENCH94, watched=False, **other) -> RunResult:
+    epoch = EpochRecord(
+        epoch=1, epochs=1.0, train_loss=1.0, accuracy=accuracy if watched else None, seconds=seconds / 2
+    )
+    values = {"scale": "laptop", "data_name": "cifar10", "data_digest": "d", "parts": (), "runtime": CPU} | other
+    return RunResult(
+        recipe=SCALES[values["scale"]].recipe(recipe),
+        seed=seed,
+        accuracy=accuracy,
+        accuracies={"mirror+translate": accuracy},
+        predictions={},
+        seconds=seconds,
+        epochs=(epoch,),
+        started=0.0,
+        graphs=False,
+        network=None,
+        **values,
+    )
+
+
+def five(accuracies=(0.705, 0.71, 0.715, 0.712, 0.708), seconds=(10.0, 12.0, 11.0, 10.5, 30.0), **other):
+    return [
+        run(seed, accuracy, second, **other)
+        for seed, (accuracy, second) in enumerate(zip(accuracies, seconds, strict=True))
+    ]
+
+
+def test_an_entry_holds_the_runs_in_the_order_of_their_seeds():
+    made = entry("mine", five()[::-1], RULE)
+    assert made.seeds == (0, 1, 2, 3, 4)
+    assert made.accuracies[0] == 0.705
+    assert made.median == 11.0
+    assert made.recipe == "airbench94"
+    assert made.fields["epochs"] == SCALES["laptop"].recipe(AIRBENCH94).epochs
+    assert made.test == against_target(made.accuracies, 0.705)
+    assert made.passed
+    assert "passes: nothing speaks against it" in str(made)
+    assert "93.8% interval 10.00 to 30.00" in str(made)
+
+
+def test_what_lies_clearly_below_the_target_fails_and_what_lies_a_little_below_does_not():
+    assert not entry("low", five([0.69, 0.692, 0.688, 0.691, 0.689]), RULE).passed
+    assert entry("nearly", five([0.702, 0.71, 0.698, 0.704, 0.707]), RULE).passed
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (five()[:4], r"4 run\(s\) are not enough: at least 5, panel.set\(seeds=5\)"),
+        ([*five()[:4], run(5)], "seeds 0, 1, 2, 3, 5: enter each of a row once"),
+        ([*five()[:4], run(3)], "seeds 0, 1, 2, 3, 3: enter each of a row once"),
+        ([*five()[:4], run(4, recipe=replace(AIRBENCH94, epochs=9))], "mix recipes"),
+        ([*five()[:4], run(4, parts=("whiten",))], "mix recipes"),
+        ([*five()[:4], run(4, data_digest="e")], "mix data sets"),
+        ([*five()[:4], run(4, runtime=replace(CPU, threads=2))], "mix machines"),
+        ([*five()[:4], run(4, watched=True)], r"were watched: make them in race mode, panel.set\(race=True\)"),
+        (five(data_name="svhn"), "are on svhn, and the rules are for cifar10"),
+        (five(scale="full"), "of scale full, and the rules are for scale laptop"),
+    ],
+)
+def test_a_broken_rule_is_told(results, said):
+    with pytest.raises(UsageError, match=said):
+        entry("mine", results, RULE)
+
+
+def test_the_board_ranks_what_passes_by_its_median_seconds(tmp_path):
+    log = tmp_path / "leaderboard.jsonl"
+    submit(entry("slow", five(seconds=(14, 15, 14, 14, 13)), RULE), log)
+    submit(entry("outlier", five(seconds=(10, 10, 10, 10, 90)), RULE), log)
+    submit(entry("too low", five([0.6, 0.61, 0.6, 0.62, 0.6], seconds=(1, 1, 2, 1, 1)), RULE), log)
+    board = standings(log, RULE)
+    assert board.table["entry"].tolist() == ["outlier", "slow", "too low"]
+    assert board.table["rank"].tolist() == ["1", "2", "fails"]
+    assert board.table["seconds"].tolist() == [10, 14, 1]
+    row = board.table.iloc[0]
+    assert (row["seconds, low"], row["seconds, high"], row["sure"]) == (10, 90, 0.9375)
+    assert row["p"] == against_target([run.accuracy for run in five()], 0.705).p
+    assert row["machine"].endswith("bfloat16, 1 thread")
+
+
+def test_several_entries_are_kept_and_each_attempt_is_counted(tmp_path):
+    log = tmp_path / "leaderboard.jsonl"
+    assert entries(log, RULE) == []
+    first, second = (entry("mine", five(seconds=[s] * 5), RULE) for s in (10.0, 9.0))
+    for one in first, entry("other", five(), RULE), second:
+        submit(one, log)
+    kept = entries(log, RULE)
+    assert [(one.name, times) for one, times in kept] == [("mine", 2), ("other", 1)]
+    assert kept[0][0].seconds == second.seconds
+    assert isinstance(kept[0][0], Entry)
+    assert len(log.read_text().splitlines()) == 3
+
+
+def test_entries_under_other_rules_are_on_other_boards(tmp_path):
+    log = tmp_path / "leaderboard.jsonl"
+    submit(entry("mine", five(), RULE), log)
+    other = replace(RULE, data="svhn")
+    submit(entry("digits", five(data_name="svhn"), other), log)
+    assert [one.name for one, _ in entries(log, RULE)] == ["mine"]
+    assert [one.name for one, _ in entries(log, other)] == ["digits"]
+    assert entries(log, replace(RULE, target=0.8)) == []
+
+
+def test_the_recorded_reference_passes_the_target_that_was_set_by_it():
+    made = speedrun.reference(RULE)
+    assert (made.name, len(made.seeds)) == ("airbench94, recorded", 5)
+    assert made.passed
+    assert made.accuracy.low > RULE.target
+    assert speedrun.reference(RULES["full"]) is None
+    assert standings("nowhere.jsonl", RULE, also=[made, None]).table["entry"].tolist() == ["airbench94, recorded"]
+
+
+def test_the_interval_of_a_median_is_as_sure_as_it_says():
+    """By simulation, of a skewed distribution whose median is ln 2."""
+    draws = np.random.default_rng(0).exponential(size=(4000, 25))
+    for n in (5, 8, 25):
+        found = [median_interval(row[:n]) for row in draws]
+        held = np.mean([low <= np.log(2) <= high for low, high, _ in found])
+        assert held == pytest.approx(found[0][2], abs=0.015)
+    assert median_interval(range(1, 26))[:2] == (8, 18)
+    assert median_interval([3, 1, 2]) == (1, 3, 0.75)
+    with pytest.raises(UsageError, match="1 run"):
+        median_interval([1.0])
+
+
+@pytest.mark.parametrize(("above", "n"), [(-0.5, 5), (0.0, 10), (0.3, 5), (-0.3, 25)])
+def test_the_chance_to_pass_is_that_of_the_test(above, n):
+    generator = np.random.default_rng(1)
+    passed = [not against_target(row, 0.0).failed for row in generator.normal(above, 0.78, (1500, n))]
+    assert chance_to_pass(above, 0.78, n) == pytest.approx(statistics.mean(passed), abs=0.04)
