@@ -22,7 +22,7 @@ from airbench_core.network import (
     make_network,
     whitening_filters,
 )
-from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, make_optimizers
+from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, lr_factors, make_optimizers
 from airbench_core.recipes import Recipe
 
 
@@ -33,6 +33,7 @@ class Parts:
     whiten: Callable = whitening_filters
     identity_init: Callable = identity_init_
     flip: Callable = flip_mask
+    lr_factors: Callable = lr_factors
     lookahead: Callable = lookahead_update_
     newton_schulz: Callable = newton_schulz
     tta_views: Callable = tta_views
@@ -56,7 +57,9 @@ class Learner:
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32
                 module.to(runtime.weights_dtype)
         self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz)
-        self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step)
+        self.learning_rates = learning_rates(
+            self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors
+        )
         on_cpu = runtime.device.type == "cpu"
         update = fast_update_ if parts.lookahead is lookahead_update_ and not on_cpu else parts.lookahead
         self.lookahead = Lookahead(self.network, self.steps, update) if recipe.lookahead else None
