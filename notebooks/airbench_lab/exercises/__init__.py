@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from airbench_core import UsageError
 from airbench_lab.exercises.checking import Checked, Exercise, checked
+from airbench_lab.exercises.schedule import SCHEDULE
+from airbench_lab.exercises.timing import TIMING
 from airbench_lab.exercises.whitening import WHITENING
 
-EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING,)}
+EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (SCHEDULE, WHITENING, TIMING)}
 
 
 def check(name: str, solution: Callable) -> Checked:

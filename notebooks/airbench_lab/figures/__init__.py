@@ -6,16 +6,18 @@
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`.
+`singular_values`, `schedules`, `smoothed_losses`, `epochs_to`, `pictures`; of seconds, `seconds` and `break_even`.
 """
 
 from airbench_lab.figures.additivity import add_remove
+from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
 from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
-from airbench_lab.figures.inside import covariances, filters, singular_values, views
+from airbench_lab.figures.inside import covariances, filters, pictures, singular_values, views
 from airbench_lab.figures.ladder import ladder
+from airbench_lab.figures.timing import break_even, seconds
 
 __all__ = [
     "STYLES",
@@ -23,15 +25,21 @@ __all__ = [
     "Line",
     "LiveCurves",
     "add_remove",
+    "break_even",
     "covariances",
     "curves",
+    "epochs_to",
     "filters",
     "flip_calendar",
     "flops_against_error",
     "ladder",
     "lines",
+    "pictures",
     "png",
+    "schedules",
+    "seconds",
     "singular_values",
+    "smoothed_losses",
     "table_html",
     "views",
 ]
