@@ -132,6 +132,8 @@ _DRAW = {
     "seconds": _seconds,
     "break even": lambda made, trained: figures.break_even(1.2, 30, 0.9),
     "break even, never": lambda made, trained: figures.break_even(0.9, 30, 1.2),
+    "launches": lambda made, trained: figures.launches(5, [3] * 12),
+    "launches, long work": lambda made, trained: figures.launches(5, [400] * 12),
     "pictures": _pictures,
 }
 

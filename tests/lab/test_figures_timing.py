@@ -1,7 +1,7 @@
 """Figures of seconds."""
 
 import pytest
-from airbench_lab.figures import break_even, seconds
+from airbench_lab.figures import break_even, launches, seconds
 
 from airbench_core import UsageError
 
@@ -41,3 +41,18 @@ def test_what_costs_nothing_pays_at_once():
     for wrong in (0, 1, 1), (1, -1, 1), (1, 1, float("nan")), (float("inf"), 1, 1):
         with pytest.raises(UsageError, match="are not legal: above 0"):
             break_even(*wrong)
+
+
+def test_a_device_with_little_work_waits_for_its_launches():
+    drawing = launches(5, [3, 3, 3])
+    single, one = drawing.table.to_dict("records")
+    assert (single["launches"], single["all is done after"], single["device waits"]) == (3, 18, 9)
+    assert (one["launches"], one["all is done after"], one["device waits"]) == (1, 14, 5)
+
+
+def test_a_device_with_much_work_waits_for_the_first_launch_alone():
+    drawing = launches(5, [20, 20, 20])
+    assert drawing.table["all is done after"].tolist() == [65, 65]
+    for wrong in (5, []), (5, [1] * 41), (0, [1]), (5, [0]), (5, [float("nan")]):
+        with pytest.raises(UsageError, match="1 to 40 pieces"):
+            launches(*wrong)

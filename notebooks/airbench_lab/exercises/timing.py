@@ -124,7 +124,7 @@ TIMING = Exercise(
     ),
     mistakes=(
         Mistake(
-            _variant(all=True),
+            _variant(early=True),
             "the clock starts before the warm-up, so the 30 s of compiling are in it: start it after the warm-up.",
         ),
         Mistake(

@@ -6,7 +6,8 @@
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`, `schedules`, `smoothed_losses`, `epochs_to`, `pictures`; of seconds, `seconds` and `break_even`.
+`singular_values`, `schedules`, `smoothed_losses`, `epochs_to`, `pictures`; of seconds, `seconds`,
+`launches` and `break_even`.
 """
 
 from airbench_lab.figures.additivity import add_remove
@@ -17,7 +18,7 @@ from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, pictures, singular_values, views
 from airbench_lab.figures.ladder import ladder
-from airbench_lab.figures.timing import break_even, seconds
+from airbench_lab.figures.timing import break_even, launches, seconds
 
 __all__ = [
     "STYLES",
@@ -33,6 +34,7 @@ __all__ = [
     "flip_calendar",
     "flops_against_error",
     "ladder",
+    "launches",
     "lines",
     "pictures",
     "png",

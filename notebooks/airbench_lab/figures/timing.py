@@ -1,7 +1,7 @@
-"""Seconds: where those of a run go, and after how many runs what was paid once has paid for itself."""
+"""Seconds: where those of a run go, when a device waits for its host, and when what was paid once has paid."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -46,8 +46,7 @@ def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] 
     if not (0 < plain < math.inf and 0 < quicker < math.inf and 0 <= once < math.inf):
         raise UsageError(f"seconds of {plain:g}, {once:g} and {quicker:g} are not legal: above 0, and finite")
     runs = once / (plain - quicker) if quicker < plain else math.inf
-    last = 2.2 * runs if 0 < runs < math.inf else 10.0
-    last = max(last, 5.0)
+    last = max(2.2 * runs, 5.0) if runs < math.inf else 10.0
     counts = np.linspace(0, last, 9)
     ways = {what[0]: plain * counts, what[1]: once + quicker * counts}
     table = pd.DataFrame({"runs": counts, **{f"{name}, seconds in all": of for name, of in ways.items()}})
@@ -63,5 +62,47 @@ def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] 
             axes.axvline(runs, color=GREY, linewidth=1, linestyle=":")
         axes.set(xlabel="runs", ylabel="seconds in all", xlim=(0, last), ylim=(0, None), title=end)
         axes.grid(alpha=0.3)
+        drawing.legend(loc="outside upper right", ncols=2)
+    return drawing
+
+
+def launches(launch: float, works: Sequence[float]) -> Drawing:
+    """A host that gives work to a device, piece by piece or all by a single launch, and the device that does it.
+
+    launch: microseconds of the host for each launch. works: microseconds of the device for each piece, 1 to 40 of them.
+    A piece starts when it was launched and the one before is done. Raises UsageError for what is not positive.
+    """
+    if not (1 <= len(works) <= 40 and 0 < launch < math.inf and all(0 < work < math.inf for work in works)):
+        raise UsageError("1 to 40 pieces of work are needed, and microseconds above 0")
+    ways = {}
+    for name, ready in (
+        ("piece by piece", [launch * (i + 1) for i in range(len(works))]),
+        ("one launch for all", [launch] * len(works)),
+    ):
+        done, bars = 0.0, []
+        for at, work in zip(ready, works, strict=True):
+            start = max(at, done)
+            done = start + work
+            bars.append((start, work))
+        ways[name] = (sorted(set(ready)), bars, done)
+    rows = [
+        {"way": name, "launches": len(host), "device works": float(sum(works)), "all is done after": float(done)}
+        | {"device waits": float(done - sum(works))}
+        for name, (host, _, done) in ways.items()
+    ]
+    said = "; ".join(f"{row['way']} {row['all is done after']:.3g}, waiting {row['device waits']:.3g}" for row in rows)
+    with look():
+        drawing = Drawing(pd.DataFrame(rows), f"Microseconds until all pieces are done: {said}.", height=2.9)
+        axes = drawing.subplots()
+        labels = []
+        for way, (name, (host, bars, done)) in enumerate(ways.items()):
+            how = {"edgecolor": "white", "linewidth": 1}
+            given = [(end - launch, launch) for end in host]
+            axes.broken_barh(given, (2.4 * way - 0.4, 0.8), color=STYLES[2].colour, **how, label=("launch", None)[way])
+            axes.broken_barh(bars, (2.4 * way + 0.6, 0.8), color=STYLES[1].colour, **how, label=("work", None)[way])
+            axes.axvline(done, color=GREY, linewidth=1, linestyle=(":", "--")[way])
+            labels += [f"{name}: host", f"device, {done:.3g} µs"]
+        axes.set_yticks([0, 1, 2.4, 3.4], labels)
+        axes.set(ylim=(4, -0.6), xlim=(0, 1.02 * max(done for *_, done in ways.values())), xlabel="microseconds")
         drawing.legend(loc="outside upper right", ncols=2)
     return drawing
