@@ -56,6 +56,14 @@ FILES = {
     ),
     "rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
     "flip": ("random against alternating flip", ["flip --seeds 5"]),
+    "baseline": (
+        "the baseline's own choices, one changed",
+        [
+            "baseline --set epochs=9.9 --set label_smoothing=0.2,0 --seeds 5",
+            "baseline --set epochs=9.9 --set momentum=0.5 --seeds 5",
+            "baseline --set epochs=9.9 --set lr_start=1 --set lr_peak_at=0 --set lr_end=1 --seeds 5",
+        ],
+    ),
 }
 
 Record = Mapping[str, Any]
