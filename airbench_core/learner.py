@@ -23,6 +23,7 @@ from airbench_core.network import (
     whitening_filters,
 )
 from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, make_optimizers, parameter_groups
+from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, lr_factors, make_optimizers
 from airbench_core.recipes import Recipe
 
 
@@ -34,6 +35,7 @@ class Parts:
     identity_init: Callable = identity_init_
     parameter_groups: Callable = parameter_groups
     flip: Callable = flip_mask
+    lr_factors: Callable = lr_factors
     lookahead: Callable = lookahead_update_
     newton_schulz: Callable = newton_schulz
     tta_views: Callable = tta_views
@@ -58,6 +60,8 @@ class Learner:
                 module.to(runtime.weights_dtype)
         self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
         self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step)
+        self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz)
+        self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors)
         on_cpu = runtime.device.type == "cpu"
         update = fast_update_ if parts.lookahead is lookahead_update_ and not on_cpu else parts.lookahead
         self.lookahead = Lookahead(self.network, self.steps, update) if recipe.lookahead else None

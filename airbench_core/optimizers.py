@@ -60,10 +60,14 @@ def make_optimizers(
 
 
 def learning_rates(
-    optimizers: list[torch.optim.Optimizer], recipe: Recipe, steps: int, freeze_step: int | None
+    optimizers: list[torch.optim.Optimizer],
+    recipe: Recipe,
+    steps: int,
+    freeze_step: int | None,
+    schedule: Callable = lr_factors,
 ) -> list[tuple[dict, list[float]]]:
-    """Each group of the optimizers with its learning rate at every step."""
-    factors = lr_factors(recipe, steps)
+    """Each group of the optimizers with its learning rate at every step. schedule: a function like `lr_factors`."""
+    factors = [float(factor) for factor in schedule(recipe, steps)]
     # Muon's whitening bias has a line of its own, down to 0 where it is frozen.
     down = [max(0.0, 1 - step / freeze_step) for step in range(steps)] if freeze_step else factors
     return [

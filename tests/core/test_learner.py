@@ -185,6 +185,30 @@ def test_only_a_recipe_that_keeps_fewer_has_a_proxy(noise, tiny, float32):
     assert Trainer(AIRBENCH94, noise, scale=tiny, runtime=float32).proxy is None
 
 
+def rates_used(learner) -> list[float]:
+    """A list that fills with the learning rate of the learner's convolutions at each step."""
+    used, compute = [], learner.compute
+
+    def recorded(*arguments):
+        used.append(learner.optimizers[0].param_groups[1]["lr"])
+        return compute(*arguments)
+
+    learner.compute = recorded
+    return used
+
+
+def test_a_schedule_of_one_s_own_sets_the_rates_of_main_network_and_proxy(noise, tiny, float32):
+    def falling(recipe, steps):
+        return [1 - step / steps for step in range(steps)]
+
+    t = Trainer(SHORT, noise, scale=tiny, runtime=float32, parts=Parts(lr_factors=falling))
+    both = [rates_used(learner) for learner in (t.main, t.proxy)]
+    assert t.run(0).parts == ("lr_factors",)
+    peak = 9 / (1024 * (1 + 1 / 0.15))
+    for used in both:
+        assert used == pytest.approx([peak * (1 - step / t.steps) for step in range(t.steps)])
+
+
 def test_parts_know_which_of_them_were_replaced():
     assert Parts().replaced == Parts(whiten=Parts().whiten).replaced == ()
     assert Parts(whiten=abs, flip=abs).replaced == ("flip", "whiten")

@@ -6,6 +6,7 @@ import torch
 from airbench_core import AIRBENCH94, AIRBENCH94_MUON, BASELINE
 from airbench_core.network import Network
 from airbench_core.optimizers import Lookahead, lookahead_decays, lr_factors, make_optimizers, parameter_groups
+from airbench_core.optimizers import Lookahead, learning_rates, lookahead_decays, lr_factors, make_optimizers
 
 
 def test_lr_table_of_airbench94():
@@ -71,6 +72,28 @@ def test_weight_decay_is_per_1024_examples_and_lr_is_not_moved_by_the_batch_size
     whole_group, half_group = (make_optimizers(Network(r), r)[0].param_groups[1] for r in (AIRBENCH94, half))
     assert half_group["lr"] == whole_group["lr"]
     assert half_group["weight_decay"] == pytest.approx(whole_group["weight_decay"] / 2)
+
+
+def test_each_group_has_its_own_rate_times_the_factor_of_each_step():
+    optimizers = make_optimizers(Network(AIRBENCH94), AIRBENCH94)
+    (biases, own), (others, rates) = learning_rates(optimizers, AIRBENCH94, 20, 6)
+    factors = lr_factors(AIRBENCH94, 20)
+    assert own == [biases["lr"] * factor for factor in factors]
+    assert rates == [others["lr"] * factor for factor in factors]
+
+
+def test_a_schedule_of_one_s_own_takes_the_place_of_the_triangle():
+    def halves(recipe, steps):
+        return torch.full((steps,), 0.5) * recipe.lr_start
+
+    optimizers = make_optimizers(Network(AIRBENCH94), AIRBENCH94)
+    for group, rates in learning_rates(optimizers, AIRBENCH94, 20, 6, halves):
+        assert rates == pytest.approx([0.1 * group["lr"]] * 20)
+        assert all(type(rate) is float for rate in rates)
+    # Muon's whitening bias keeps its line to 0.
+    optimizers = make_optimizers(Network(AIRBENCH94_MUON), AIRBENCH94_MUON)
+    *_, (bias, down) = learning_rates(optimizers, AIRBENCH94_MUON, 20, 4, halves)
+    assert down == pytest.approx([bias["lr"] * left for left in (1, 0.75, 0.5, 0.25)] + [0] * 16)
 
 
 def test_the_trained_first_layer_is_optimized():

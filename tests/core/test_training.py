@@ -30,6 +30,7 @@ from airbench_core.evaluation import accuracy, predict, tta_views
 from airbench_core.muon import newton_schulz
 from airbench_core.network import identity_init_, whitening_filters
 from airbench_core.optimizers import lookahead_update_, parameter_groups
+from airbench_core.optimizers import lookahead_update_, lr_factors
 
 SHORT = replace(AIRBENCH94, epochs=2.5, whiten_bias_epochs=1)  # 8 steps of 64 on `noise` at the tiny scale
 
@@ -290,6 +291,14 @@ def test_a_student_s_parts_train_the_network(noise, tiny, float32):
         assert set(called) == {function.__name__ for function in [*stock, own]}
         assert result.parts == tuple(sorted(names))
         assert same(result, train(recipe, noise, scale=tiny, runtime=float32))
+    stock = [whitening_filters, identity_init_, flip_mask, lr_factors, lookahead_update_, tta_views, newton_schulz]
+    names = ["whiten", "identity_init", "flip", "lr_factors", "lookahead", "tta_views", "newton_schulz"]
+    mine = Parts(**{name: recorded(function) for name, function in zip(names, stock, strict=True)})
+    recipe = replace(SHORT_MUON, lookahead=True)  # which has all of them
+    result = train(recipe, noise, scale=tiny, runtime=float32, parts=mine)
+    assert set(called) == {function.__name__ for function in stock}
+    assert result.parts == tuple(sorted(names))
+    assert same(result, train(recipe, noise, scale=tiny, runtime=float32))
 
 
 @pytest.mark.parametrize(
@@ -298,6 +307,7 @@ def test_a_student_s_parts_train_the_network(noise, tiny, float32):
         Parts(whiten=lambda images, eps: torch.ones(24, 3, 2, 2)),
         Parts(identity_init=lambda weight: weight.zero_()),
         Parts(flip=lambda flip, epoch, first, generator: torch.ones_like(first)),
+        Parts(lr_factors=lambda recipe, steps: [1.0] * steps),
         Parts(lookahead=lambda slow, fast, decay: None),
         Parts(parameter_groups=lambda network, recipe: parameter_groups(network, replace(recipe, bias_scale=1))),
     ],

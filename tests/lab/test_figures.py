@@ -121,6 +121,29 @@ def _board(made, trained):
     return figures.board(rows, target=70.5, where="scale laptop, cifar10")
 
 
+def _schedules(made, trained):
+    names = ("triangle: up to 20 %, then down to 0", "no way up", "constant")
+    return figures.schedules(
+        dict(zip(names, (np.linspace(0.2, 1, 40), np.linspace(1, 0, 40), np.ones(40)), strict=True))
+    )
+
+
+def _epochs_to(made, trained):
+    curve = {epochs: {seed: 0.6 + epochs / 100 + seed / 200 for seed in range(5)} for epochs in (2, 4, 8, 18)}
+    later = {epochs: {seed: value - 0.05 for seed, value in of.items()} for epochs, of in curve.items()}
+    return figures.epochs_to({"airbench94": curve, "baseline": later}, 0.65, f"scale laptop, cifar10, {HARDWARE}")
+
+
+def _seconds(made, trained):
+    parts = {"augmentation": 0.1, "forward, backward, optimizer, schedule": 13.2, "inference": 2.0}
+    return figures.seconds(parts, f"Estimated from half a second of each on this machine: {HARDWARE}.")
+
+
+def _pictures(made, trained):
+    titles = [f"epoch {epoch}: mirrored, down 2, right 1" for epoch in range(1, 9)]
+    return figures.pictures(np.random.default_rng(0).random((8, 3, 32, 32)), titles)
+
+
 _DRAW = {
     "ladder": _ladder,
     "ladder epochs": _ladder_epochs,
@@ -145,6 +168,15 @@ _DRAW = {
     "board": _board,
     "board, nothing yet": lambda made, trained: figures.board([], target=70.5, where="scale laptop, cifar10"),
     "passing": lambda made, trained: figures.passing(chance_to_pass, 0.78, (5, 10, 25, 100)),
+    "schedules": _schedules,
+    "smoothed losses": lambda made, trained: figures.smoothed_losses([0, 0.2, 0.5]),
+    "epochs to": _epochs_to,
+    "seconds": _seconds,
+    "break even": lambda made, trained: figures.break_even(1.2, 30, 0.9),
+    "break even, never": lambda made, trained: figures.break_even(0.9, 30, 1.2),
+    "launches": lambda made, trained: figures.launches(5, [3] * 12),
+    "launches, long work": lambda made, trained: figures.launches(5, [400] * 12),
+    "pictures": _pictures,
 }
 
 

@@ -9,8 +9,10 @@ from airbench_lab.exercises.identity import IDENTITY
 from airbench_lab.exercises.lookahead import LOOKAHEAD
 from airbench_lab.exercises.newton_schulz import NEWTON_SCHULZ
 from airbench_lab.exercises.paired import PAIRED_DIFFERENCE
+from airbench_lab.exercises.schedule import SCHEDULE
 from airbench_lab.exercises.square import CUTOUT
 from airbench_lab.exercises.target import PASSES
+from airbench_lab.exercises.timing import TIMING
 from airbench_lab.exercises.whitening import WHITENING
 
 EXERCISES: dict[str, Exercise] = {
@@ -23,6 +25,8 @@ EXERCISES: dict[str, Exercise] = {
         NEWTON_SCHULZ,
         PAIRED_DIFFERENCE,
         PASSES,
+        SCHEDULE,
+        TIMING,
         WHITENING,
     )
 }

@@ -10,18 +10,20 @@ Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`
 """
 
 from airbench_lab.figures.additivity import add_remove
+from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
 from airbench_lab.figures.board import board, passing
 from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
-from airbench_lab.figures.inside import covariances, filters, singular_values, views
+from airbench_lab.figures.inside import covariances, filters, pictures, singular_values, views
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths
 from airbench_lab.figures.lookahead import descents, lookahead_round
 from airbench_lab.figures.pictures import pictures
 from airbench_lab.figures.sides import sides
 from airbench_lab.figures.sums import sums
+from airbench_lab.figures.timing import break_even, launches, seconds
 
 __all__ = [
     "STYLES",
@@ -30,22 +32,28 @@ __all__ = [
     "LiveCurves",
     "add_remove",
     "board",
+    "break_even",
     "by_layer",
     "covariances",
     "curves",
     "depths",
     "descents",
+    "epochs_to",
     "filters",
     "flip_calendar",
     "flops_against_error",
     "ladder",
+    "launches",
     "lines",
     "lookahead_round",
     "passing",
     "pictures",
     "png",
+    "schedules",
+    "seconds",
     "sides",
     "singular_values",
+    "smoothed_losses",
     "sums",
     "table_html",
     "views",

@@ -76,6 +76,30 @@ def covariances(before: ArrayLike, after: ArrayLike) -> Drawing:
     return drawing
 
 
+def pictures(images: ArrayLike, titles: Sequence[str]) -> Drawing:
+    """Images in a row, each below its title.
+
+    images: (N, 3, H, W) of 1 to 10 images, in 0..1; the nearest is drawn for what is outside. Raises UsageError for
+    other shapes, or another number of titles.
+    """
+    pixels = np.asarray(images, float)
+    if pixels.ndim != 4 or pixels.shape[1] != 3 or not 1 <= len(pixels) <= 10 or len(titles) != len(pixels):
+        raise UsageError(f"images of shape {pixels.shape} with {len(titles)} titles: 1 to 10 of (3, H, W) are needed")
+    rows = [
+        {"picture": number, "title": title, "mean red": red, "mean green": green, "mean blue": blue}
+        for number, (title, (red, green, blue)) in enumerate(
+            zip(titles, pixels.mean((2, 3)).tolist(), strict=True), start=1
+        )
+    ]
+    with look():
+        drawing = Drawing(pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.", height=1.9)
+        for axes, picture, title in zip(
+            drawing.subplots(1, len(pixels), squeeze=False)[0], pixels, titles, strict=True
+        ):
+            _picture(axes, picture, wrapped(title, 7.2 / len(pixels)))
+    return drawing
+
+
 def views(image: ArrayLike, tta: str = "mirror+translate") -> Drawing:
     """The views of one image that a level of test-time augmentation shows the network, with their weights.
 

@@ -1,0 +1,143 @@
+"""What lesson 01 draws: schedules of the learning rate, what label smoothing asks for, epochs to a target."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from airbench_core import UsageError
+from airbench_core.study.speedup import epochs_to_target
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.measured import percent
+
+MARGINS = np.linspace(0, 12, 121)
+ROWS = 12  # of a schedule, in its table
+TICKS = (1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 45)  # epochs
+
+
+def schedules(factors: Mapping[str, ArrayLike]) -> Drawing:
+    """Factors on the learning rate against the share of the steps that is done.
+
+    factors: by name, 1 to 7 of them, each one factor a step (steps,). Raises UsageError for other shapes.
+    """
+    arrays = {name: np.asarray(some, float) for name, some in factors.items()}
+    if not 1 <= len(arrays) <= len(STYLES) or any(some.ndim != 1 or not len(some) for some in arrays.values()):
+        raise UsageError(f"schedules need 1 to {len(STYLES)} arrays (steps,)")
+    rows = [
+        {"schedule": name, "step": int(step), "of": len(some), "factor": float(some[step])}
+        for name, some in arrays.items()
+        for step in np.unique(np.linspace(0, len(some) - 1, ROWS).astype(int))
+    ]
+    said = "; ".join(
+        f"{name} from {some[0]:.2g} over {some.max():.2g} at step {some.argmax()} to {some[-1]:.2g} at step "
+        f"{len(some) - 1}, mean {some.mean():.2g}"
+        for name, some in arrays.items()
+    )
+    with look():
+        drawing = Drawing(pd.DataFrame(rows), f"Factor on the learning rate against steps: {said}.", height=3.2)
+        axes = drawing.subplots()
+        for (name, some), style in zip(arrays.items(), STYLES, strict=False):
+            axes.plot(
+                100 * np.arange(len(some)) / len(some),
+                some,
+                color=style.colour,
+                linestyle=style.dashes,
+                marker=style.marker,
+                markevery=max(1, len(some) // 10),
+                label=f"{wrapped(name, 3)} (mean {some.mean():.2f})",
+            )
+        highest = max(some.max() for some in arrays.values())
+        axes.set(xlabel="steps done, %", ylabel="factor on the learning rate", xlim=(0, 101), ylim=(0, 1.08 * highest))
+        axes.grid(alpha=0.3)
+        drawing.legend(loc="outside upper center", ncols=2)
+    return drawing
+
+
+def smoothed_losses(smoothings: list[float], classes: int = 10) -> Drawing:
+    """The loss of one image against its margin: how far the right class's logit lies above all others, these alike.
+
+    smoothings: 1 to 7 values of label smoothing, in 0..1, below 1. A ring marks where a loss is least. Raises
+    UsageError for other values.
+    """
+    if not 1 <= len(smoothings) <= len(STYLES) or not all(0 <= one < 1 for one in smoothings):
+        raise UsageError(f"label smoothing of 1 to {len(STYLES)} values in 0..1, below 1, is needed")
+    rows, lines = [], []
+    for smoothing in smoothings:
+        right, wrong = 1 - smoothing + smoothing / classes, smoothing / classes
+        best = float(np.log(right / wrong)) if smoothing else np.inf
+        losses = _loss(MARGINS, wrong, classes)
+        least = float(_loss(np.array(best), wrong, classes)) if smoothing else 0.0
+        lines.append((losses, best, least))
+        rows.append(
+            {"label smoothing": smoothing, "asked of the right class": right, "of each other": wrong}
+            | {"best margin": best, "least loss": least}
+        )
+    said = "; ".join(
+        f"{row['label smoothing']:g}: least {row['least loss']:.2f} at "
+        + (f"margin {row['best margin']:.2f}" if np.isfinite(row["best margin"]) else "no finite margin")
+        for row in rows
+    )
+    with look():
+        drawing = Drawing(pd.DataFrame(rows), f"Loss against the margin with label smoothing {said}.", height=3.4)
+        axes = drawing.subplots()
+        for row, (losses, best, least), style in zip(rows, lines, STYLES, strict=False):
+            label = f"label smoothing {row['label smoothing']:g}"
+            how = {"color": style.colour, "marker": style.marker, "markevery": 15}
+            axes.plot(MARGINS, losses, linestyle=style.dashes, **how, label=label)
+            if best <= MARGINS[-1]:
+                axes.plot(best, least, "o", color=style.colour, markersize=12, fillstyle="none", markeredgewidth=2)
+        axes.set(xlabel="margin: logit of the right class above the others", ylabel="loss", xlim=(0, 12), ylim=(0, 4))
+        axes.grid(alpha=0.3)
+        drawing.legend(loc="outside upper center", ncols=3)
+    return drawing
+
+
+def _loss(margin: np.ndarray, wrong: float, classes: int) -> np.ndarray:
+    """Cross-entropy to a target that asks `wrong` of each other class, where the other logits are 0."""
+    return np.log(np.exp(margin) + classes - 1) - (1 - (classes - 1) * wrong) * margin
+
+
+def epochs_to(curves: Mapping[str, Mapping[float, Mapping[int, float]]], target: float, where: str) -> Drawing:
+    """Accuracies of recipes trained with several numbers of epochs, and the epochs that each needs to a target.
+
+    curves: by name, {epochs: {seed: accuracy}} as of `replay.curve`, 1 to 7 of them. target: an accuracy in 0..1.
+    where: what was measured on. A recipe that does not come to the target has no epochs in the table.
+    """
+    if not 1 <= len(curves) <= len(STYLES):
+        raise UsageError(f"1 to {len(STYLES)} curves are needed, and these are {len(curves)}")
+    rows, found = [], {}
+    for name, of in curves.items():
+        found[name] = epochs_to_target(of, target)
+        for epochs in sorted(of):
+            mean = percent(of[epochs].values())
+            row = {"recipe": name, "epochs": float(epochs), "accuracy, %": mean.mean, "low": mean.low}
+            rows.append(row | {"high": mean.high, "n": mean.n})
+    said = "; ".join(f"{name} {epochs}" for name, epochs in found.items())
+    with look():
+        alt = f"Accuracy against epochs of training, on {where}. To {100 * target:g} %: {said}."
+        drawing = Drawing(pd.DataFrame(rows), alt, height=4.2)
+        axes = drawing.subplots()
+        ends = [row["epochs"] for row in rows]
+        lowest, highest = min(row["accuracy, %"] for row in rows), max(row["accuracy, %"] for row in rows)
+        axes.set(xscale="log", xlim=(0.85 * min(ends), 1.15 * max(ends)), ylim=(lowest - 4, highest + 3))
+        axes.set(xlabel="epochs that the run is given", ylabel="test accuracy, %")
+        ticks = [tick for tick in TICKS if min(ends) <= tick <= max(ends)]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+        axes.axhline(100 * target, color=GREY, linewidth=1)
+        for (name, epochs), style in zip(found.items(), STYLES, strict=False):
+            own = [row for row in rows if row["recipe"] == name]
+            x, y = [row["epochs"] for row in own], [row["accuracy, %"] for row in own]
+            how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
+            axes.plot(x, y, **how, label=wrapped(f"{name}: {epochs}", 3.7))
+            for row in own:
+                interval(axes, row["epochs"], row["low"], row["high"], style.colour, upright=True)
+            if epochs.epochs is not None:
+                down = [lowest - 4, 100 * target]
+                axes.plot([epochs.epochs] * 2, down, color=style.colour, linewidth=1, dashes=(3, 2))
+        axes.grid(alpha=0.3)
+        drawing.legend(loc="outside upper center", ncols=2)
+        note = f"{where}. Lines with ends: 95 % intervals of the mean. Between the points: interpolated."
+        drawing.supxlabel(wrapped(note, 7.6), fontsize=SMALL)
+    return drawing

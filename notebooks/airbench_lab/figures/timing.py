@@ -1,0 +1,108 @@
+"""Seconds: where those of a run go, when a device waits for its host, and when what was paid once has paid."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from airbench_core import UsageError
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, look, wrapped
+
+ROW = 0.36  # inches
+
+
+def seconds(parts: Mapping[str, float], note: str = "") -> Drawing:
+    """A bar for each part of some seconds, with its share of their sum.
+
+    parts: by name, as they are drawn from above, none negative, not all 0. note: what stands below, such as the
+    hardware. Raises UsageError for other parts.
+    """
+    total = sum(parts.values())
+    if not parts or min(parts.values()) < 0 or not 0 < total < math.inf:
+        raise UsageError("parts of some seconds are needed, each of at least 0, not all of 0")
+    rows = [{"part": name, "seconds": float(some), "share, %": 100 * some / total} for name, some in parts.items()]
+    said = "; ".join(f"{row['part']} {row['seconds']:.3g}, {row['share, %']:.1f} %" for row in rows)
+    with look():
+        drawing = Drawing(pd.DataFrame(rows), f"Seconds of a run by part: {said}.", height=0.95 + ROW * len(rows))
+        axes = drawing.subplots()
+        axes.barh(range(len(rows)), [row["seconds"] for row in rows], height=0.6, color=STYLES[1].colour)
+        for at, row in enumerate(rows):
+            text = f" {row['seconds']:.3g} s, {row['share, %']:.1f} %"
+            axes.text(row["seconds"], at, text, va="center", fontsize=SMALL)
+        axes.set_yticks(range(len(rows)), [wrapped(row["part"], 3) for row in rows])
+        axes.set(xlabel="seconds", xlim=(0, 1.25 * max(parts.values())), ylim=(len(rows) - 0.4, -0.6))
+        if note:
+            drawing.supxlabel(wrapped(note, 7.6), fontsize=SMALL)
+    return drawing
+
+
+def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] = ("eager", "compiled")) -> Drawing:
+    """Seconds in all against the number of runs: as they are, and with what is paid once to make each one quicker.
+
+    plain, quicker: seconds of a run. once: seconds paid before the first quicker run. what: the two ways. Raises
+    UsageError for seconds that are not positive; `once` may be 0.
+    """
+    if not (0 < plain < math.inf and 0 < quicker < math.inf and 0 <= once < math.inf):
+        raise UsageError(f"seconds of {plain:g}, {once:g} and {quicker:g} are not legal: above 0, and finite")
+    runs = once / (plain - quicker) if quicker < plain else math.inf
+    last = max(2.2 * runs, 5.0) if runs < math.inf else 10.0
+    counts = np.linspace(0, last, 9)
+    ways = {what[0]: plain * counts, what[1]: once + quicker * counts}
+    table = pd.DataFrame({"runs": counts, **{f"{name}, seconds in all": of for name, of in ways.items()}})
+    end = f"{what[1]} has paid for itself after {runs:.3g} runs" if runs < math.inf else f"{what[1]} never pays here"
+    alt = f"Seconds in all against runs: {what[0]} {plain:.3g} a run; {what[1]} {once:.3g} once and {quicker:.3g} a run"
+    with look():
+        drawing = Drawing(table, f"{alt}; {end}.", height=3.4)
+        axes = drawing.subplots()
+        for (name, of), style in zip(ways.items(), STYLES, strict=False):
+            how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
+            axes.plot(counts, of, **how, label=name)
+        if runs < math.inf:
+            axes.axvline(runs, color=GREY, linewidth=1, linestyle=":")
+        axes.set(xlabel="runs", ylabel="seconds in all", xlim=(0, last), ylim=(0, None), title=end)
+        axes.grid(alpha=0.3)
+        drawing.legend(loc="outside upper right", ncols=2)
+    return drawing
+
+
+def launches(launch: float, works: Sequence[float]) -> Drawing:
+    """A host that gives work to a device, piece by piece or all by a single launch, and the device that does it.
+
+    launch: microseconds of the host for each launch. works: microseconds of the device for each piece, 1 to 40 of them.
+    A piece starts when it was launched and the one before is done. Raises UsageError for what is not positive.
+    """
+    if not (1 <= len(works) <= 40 and 0 < launch < math.inf and all(0 < work < math.inf for work in works)):
+        raise UsageError("1 to 40 pieces of work are needed, and microseconds above 0")
+    ways = {}
+    for name, ready in (
+        ("piece by piece", [launch * (i + 1) for i in range(len(works))]),
+        ("one launch for all", [launch] * len(works)),
+    ):
+        done, bars = 0.0, []
+        for at, work in zip(ready, works, strict=True):
+            start = max(at, done)
+            done = start + work
+            bars.append((start, work))
+        ways[name] = (sorted(set(ready)), bars, done)
+    rows = [
+        {"way": name, "launches": len(host), "device works": float(sum(works)), "all is done after": float(done)}
+        | {"device waits": float(done - sum(works))}
+        for name, (host, _, done) in ways.items()
+    ]
+    said = "; ".join(f"{row['way']} {row['all is done after']:.3g}, waiting {row['device waits']:.3g}" for row in rows)
+    with look():
+        drawing = Drawing(pd.DataFrame(rows), f"Microseconds until all pieces are done: {said}.", height=2.9)
+        axes = drawing.subplots()
+        labels = []
+        for way, (name, (host, bars, done)) in enumerate(ways.items()):
+            how = {"edgecolor": "white", "linewidth": 1}
+            given = [(end - launch, launch) for end in host]
+            axes.broken_barh(given, (2.4 * way - 0.4, 0.8), color=STYLES[2].colour, **how, label=("launch", None)[way])
+            axes.broken_barh(bars, (2.4 * way + 0.6, 0.8), color=STYLES[1].colour, **how, label=("work", None)[way])
+            axes.axvline(done, color=GREY, linewidth=1, linestyle=(":", "--")[way])
+            labels += [f"{name}: host", f"device, {done:.3g} µs"]
+        axes.set_yticks([0, 1, 2.4, 3.4], labels)
+        axes.set(ylim=(4, -0.6), xlim=(0, 1.02 * max(done for *_, done in ways.values())), xlabel="microseconds")
+        drawing.legend(loc="outside upper right", ncols=2)
+    return drawing
