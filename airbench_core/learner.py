@@ -22,8 +22,14 @@ from airbench_core.network import (
     make_network,
     whitening_filters,
 )
-from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, make_optimizers, parameter_groups
-from airbench_core.optimizers import Lookahead, learning_rates, lookahead_update_, lr_factors, make_optimizers
+from airbench_core.optimizers import (
+    Lookahead,
+    learning_rates,
+    lookahead_update_,
+    lr_factors,
+    make_optimizers,
+    parameter_groups,
+)
 from airbench_core.recipes import Recipe
 
 
@@ -59,8 +65,6 @@ class Learner:
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32
                 module.to(runtime.weights_dtype)
         self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
-        self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step)
-        self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz)
         self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors)
         on_cpu = runtime.device.type == "cpu"
         update = fast_update_ if parts.lookahead is lookahead_update_ and not on_cpu else parts.lookahead

@@ -60,6 +60,7 @@ FILES = {
     "muon": (
         "Muon, and with a single Newton-Schulz step, at two learning rates",
         ["airbench94_muon --seeds 5", "airbench94_muon --set newton_schulz_steps=1 --set lr=0.24,0.5 --seeds 5"],
+    ),
     "baseline": (
         "the baseline's own choices, one changed",
         [

@@ -5,8 +5,14 @@ import torch
 
 from airbench_core import AIRBENCH94, AIRBENCH94_MUON, BASELINE
 from airbench_core.network import Network
-from airbench_core.optimizers import Lookahead, lookahead_decays, lr_factors, make_optimizers, parameter_groups
-from airbench_core.optimizers import Lookahead, learning_rates, lookahead_decays, lr_factors, make_optimizers
+from airbench_core.optimizers import (
+    Lookahead,
+    learning_rates,
+    lookahead_decays,
+    lr_factors,
+    make_optimizers,
+    parameter_groups,
+)
 
 
 def test_lr_table_of_airbench94():

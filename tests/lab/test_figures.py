@@ -139,9 +139,9 @@ def _seconds(made, trained):
     return figures.seconds(parts, f"Estimated from half a second of each on this machine: {HARDWARE}.")
 
 
-def _pictures(made, trained):
+def _titled(made, trained):
     titles = [f"epoch {epoch}: mirrored, down 2, right 1" for epoch in range(1, 9)]
-    return figures.pictures(np.random.default_rng(0).random((8, 3, 32, 32)), titles)
+    return figures.titled(np.random.default_rng(0).random((8, 3, 32, 32)), titles)
 
 
 _DRAW = {
@@ -176,7 +176,7 @@ _DRAW = {
     "break even, never": lambda made, trained: figures.break_even(0.9, 30, 1.2),
     "launches": lambda made, trained: figures.launches(5, [3] * 12),
     "launches, long work": lambda made, trained: figures.launches(5, [400] * 12),
-    "pictures": _pictures,
+    "titled": _titled,
 }
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from airbench_lab.figures import covariances, filters, flip_calendar, sides, singular_values, views
-from airbench_lab.figures import covariances, filters, flip_calendar, pictures, singular_values, views
+from airbench_lab.figures import covariances, filters, flip_calendar, sides, singular_values, titled, views
 
 from airbench_core import UsageError
 from airbench_core.augmentation import flip_mask
@@ -51,14 +50,14 @@ def test_covariances_are_drawn_about_zero_with_their_condition():
 
 def test_pictures_are_drawn_as_they_are_below_their_titles():
     images = RNG.random((3, 3, 8, 8))
-    drawing = pictures(images, ["one", "two", "three"])
+    drawing = titled(images, ["one", "two", "three"])
     for axes, image, title in zip(drawing.axes, images, drawing.table["title"], strict=True):
         np.testing.assert_allclose(axes.get_images()[0].get_array(), image.transpose(1, 2, 0))
         assert axes.get_title() == title
     assert drawing.table["mean green"].tolist() == pytest.approx(images[:, 1].mean((1, 2)).tolist())
     for wrong in (images, ["one"]), (images[0], ["one"]), (images[:0], []):
         with pytest.raises(UsageError, match="titles: 1 to 10"):
-            pictures(*wrong)
+            titled(*wrong)
 
 
 @pytest.mark.parametrize("tta", TTA_WEIGHTS)

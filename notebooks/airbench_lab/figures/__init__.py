@@ -16,7 +16,7 @@ from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar
 from airbench_lab.figures.flops import flops_against_error
-from airbench_lab.figures.inside import covariances, filters, pictures, singular_values, views
+from airbench_lab.figures.inside import covariances, filters, singular_values, titled, views
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths
 from airbench_lab.figures.lookahead import descents, lookahead_round
@@ -56,5 +56,6 @@ __all__ = [
     "smoothed_losses",
     "sums",
     "table_html",
+    "titled",
     "views",
 ]

@@ -76,7 +76,7 @@ def covariances(before: ArrayLike, after: ArrayLike) -> Drawing:
     return drawing
 
 
-def pictures(images: ArrayLike, titles: Sequence[str]) -> Drawing:
+def titled(images: ArrayLike, titles: Sequence[str]) -> Drawing:
     """Images in a row, each below its title.
 
     images: (N, 3, H, W) of 1 to 10 images, in 0..1; the nearest is drawn for what is outside. Raises UsageError for
