@@ -94,7 +94,7 @@ def pictures(images: ArrayLike, titles: Sequence[str]) -> Drawing:
     above = [wrapped(title, 7.2 / len(pixels)) for title in titles]
     height = min(2.5, 7.4 / len(pixels)) + 0.16 * max(title.count("\n") + 1 for title in above) + 0.25
     with look():
-        drawing = Drawing(pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.", height)
+        drawing = Drawing(pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.", round(height, 1))
         row = drawing.subplots(1, len(pixels), squeeze=False)[0]
         for axes, picture, title in zip(row, pixels, above, strict=True):
             _picture(axes, picture, title)
