@@ -91,12 +91,13 @@ def titled(images: ArrayLike, titles: Sequence[str]) -> Drawing:
             zip(titles, pixels.mean((2, 3)).tolist(), strict=True), start=1
         )
     ]
+    above = [wrapped(title, 7.2 / len(pixels)) for title in titles]
+    height = min(2.5, 7.4 / len(pixels)) + 0.16 * max(title.count("\n") + 1 for title in above) + 0.25
     with look():
-        drawing = Drawing(pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.", height=1.9)
-        for axes, picture, title in zip(
-            drawing.subplots(1, len(pixels), squeeze=False)[0], pixels, titles, strict=True
-        ):
-            _picture(axes, picture, wrapped(title, 7.2 / len(pixels)))
+        drawing = Drawing(pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.", round(height, 1))
+        row = drawing.subplots(1, len(pixels), squeeze=False)[0]
+        for axes, picture, title in zip(row, pixels, above, strict=True):
+            _picture(axes, picture, title)
     return drawing
 
 
