@@ -100,6 +100,12 @@ def _by_layer(made, trained):
     return figures.by_layer({"norm of the gradient": lines, "agreement of 8 batches (cosine)": lines}, "convolution")
 
 
+def _trajectories(made, trained):
+    values = np.cumsum(np.random.default_rng(0).normal(size=(80, 64)), axis=0)
+    panels = {"bias scale 1": values / 64, "bias scale 64": values}
+    return figures.trajectories(panels, value="bias of the last BatchNorm", mark=63, marked="whitening bias frozen")
+
+
 _DRAW = {
     "ladder": _ladder,
     "ladder epochs": _ladder_epochs,
@@ -115,6 +121,7 @@ _DRAW = {
     "singular values": _singular,
     "depths": _depths,
     "by layer": _by_layer,
+    "trajectories": _trajectories,
 }
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from airbench_core import UsageError
 from airbench_lab.exercises.checking import Checked, Exercise, checked
+from airbench_lab.exercises.groups import GROUPS
 from airbench_lab.exercises.identity import IDENTITY
 from airbench_lab.exercises.whitening import WHITENING
 
-EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING, IDENTITY)}
+EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING, IDENTITY, GROUPS)}
 
 
 def check(name: str, solution: Callable) -> Checked:

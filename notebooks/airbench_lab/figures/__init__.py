@@ -6,7 +6,7 @@
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`, `depths`, `by_layer`.
+`singular_values`, `depths`, `by_layer`, `trajectories`.
 """
 
 from airbench_lab.figures.additivity import add_remove
@@ -17,6 +17,7 @@ from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths
+from airbench_lab.figures.trajectories import trajectories
 
 __all__ = [
     "STYLES",
@@ -36,5 +37,6 @@ __all__ = [
     "png",
     "singular_values",
     "table_html",
+    "trajectories",
     "views",
 ]
