@@ -144,6 +144,12 @@ def _titled(made, trained):
     return figures.titled(np.random.default_rng(0).random((8, 3, 32, 32)), titles)
 
 
+def _trajectories(made, trained):
+    values = np.cumsum(np.random.default_rng(0).normal(size=(80, 64)), axis=0)
+    panels = {"bias scale 1": values / 64, "bias scale 64": values}
+    return figures.trajectories(panels, value="bias of the last BatchNorm", mark=63, marked="whitening bias frozen")
+
+
 _DRAW = {
     "ladder": _ladder,
     "ladder epochs": _ladder_epochs,
@@ -177,6 +183,7 @@ _DRAW = {
     "launches": lambda made, trained: figures.launches(5, [3] * 12),
     "launches, long work": lambda made, trained: figures.launches(5, [400] * 12),
     "titled": _titled,
+    "trajectories": _trajectories,
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from airbench_core import UsageError
 from airbench_lab.exercises.checking import Checked, Exercise, checked
 from airbench_lab.exercises.flip import FLIP
+from airbench_lab.exercises.groups import GROUPS
 from airbench_lab.exercises.identity import IDENTITY
 from airbench_lab.exercises.lookahead import LOOKAHEAD
 from airbench_lab.exercises.newton_schulz import NEWTON_SCHULZ
@@ -20,6 +21,7 @@ EXERCISES: dict[str, Exercise] = {
     for exercise in (
         CUTOUT,
         FLIP,
+        GROUPS,
         IDENTITY,
         LOOKAHEAD,
         NEWTON_SCHULZ,

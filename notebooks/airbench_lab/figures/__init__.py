@@ -24,6 +24,7 @@ from airbench_lab.figures.pictures import pictures
 from airbench_lab.figures.sides import sides
 from airbench_lab.figures.sums import sums
 from airbench_lab.figures.timing import break_even, launches, seconds
+from airbench_lab.figures.trajectories import trajectories
 
 __all__ = [
     "STYLES",
@@ -57,5 +58,6 @@ __all__ = [
     "sums",
     "table_html",
     "titled",
+    "trajectories",
     "views",
 ]
