@@ -5,9 +5,10 @@ from collections.abc import Callable
 from airbench_core import UsageError
 from airbench_lab.exercises.checking import Checked, Exercise, checked
 from airbench_lab.exercises.lookahead import LOOKAHEAD
+from airbench_lab.exercises.tta_views import TTA_VIEWS
 from airbench_lab.exercises.whitening import WHITENING
 
-EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING, LOOKAHEAD)}
+EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (WHITENING, LOOKAHEAD, TTA_VIEWS)}
 
 
 def check(name: str, solution: Callable) -> Checked:

@@ -6,7 +6,8 @@
 
 Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`, `lookahead_round`, `descents`.
+`singular_values`, `lookahead_round`, `descents`,
+`changed_predictions`, `votes`.
 """
 
 from airbench_lab.figures.additivity import add_remove
@@ -17,6 +18,7 @@ from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, singular_values, views
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.lookahead import descents, lookahead_round
+from airbench_lab.figures.tta import changed_predictions, votes
 
 __all__ = [
     "STYLES",
@@ -24,6 +26,7 @@ __all__ = [
     "Line",
     "LiveCurves",
     "add_remove",
+    "changed_predictions",
     "covariances",
     "curves",
     "descents",
@@ -37,4 +40,5 @@ __all__ = [
     "singular_values",
     "table_html",
     "views",
+    "votes",
 ]
