@@ -14,6 +14,7 @@ from airbench_lab.exercises.schedule import SCHEDULE
 from airbench_lab.exercises.square import CUTOUT
 from airbench_lab.exercises.target import PASSES
 from airbench_lab.exercises.timing import TIMING
+from airbench_lab.exercises.tta_views import TTA_VIEWS
 from airbench_lab.exercises.whitening import WHITENING
 
 EXERCISES: dict[str, Exercise] = {
@@ -29,6 +30,7 @@ EXERCISES: dict[str, Exercise] = {
         PASSES,
         SCHEDULE,
         TIMING,
+        TTA_VIEWS,
         WHITENING,
     )
 }

@@ -25,6 +25,7 @@ from airbench_lab.figures.sides import sides
 from airbench_lab.figures.sums import sums
 from airbench_lab.figures.timing import break_even, launches, seconds
 from airbench_lab.figures.trajectories import trajectories
+from airbench_lab.figures.tta import changed_predictions, votes
 
 __all__ = [
     "STYLES",
@@ -35,6 +36,7 @@ __all__ = [
     "board",
     "break_even",
     "by_layer",
+    "changed_predictions",
     "covariances",
     "curves",
     "depths",
@@ -60,4 +62,5 @@ __all__ = [
     "titled",
     "trajectories",
     "views",
+    "votes",
 ]

@@ -1,0 +1,161 @@
+"""Lesson 06: the views of test-time augmentation, and their weights."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from airbench_core.evaluation import tta_views
+from airbench_lab.exercises.checking import Case, Exercise, Mistake
+
+Views = tuple[list[Tensor], Sequence[float]]
+USUAL = (0.25, 0.25, 0.125, 0.125, 0.125, 0.125)
+
+
+def images() -> Tensor:
+    """Random pictures (3, 3, 8, 8), in which no pixel is like another."""
+    return torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def _crops(images: Tensor, mode: str = "reflect", by: int = 1) -> list[Tensor]:
+    size, padded = images.shape[-1], F.pad(images, (by,) * 4, mode=mode)
+    return [padded[:, :, :size, :size], padded[:, :, 2 * by :, 2 * by :]]
+
+
+def _wrong(
+    *,
+    moved: Callable[[Tensor], list[Tensor]] = _crops,
+    mirror: Callable[[Tensor], Tensor] = lambda view: view.flip(-1),
+    both: Sequence[float] = (0.5, 0.5),
+    six: Sequence[float] = USUAL,
+    order: Sequence[int] = range(6),
+    level: Callable[[str], str] = lambda tta: tta,
+) -> Callable[[Tensor, str], Views]:
+    """`tta_views` with something done otherwise. order: of the views, and how many; the weights keep theirs."""
+
+    def wrong(images: Tensor, tta: str) -> Views:
+        tta = level(tta)
+        if tta == "none":
+            return [images], (1.0,)
+        if tta == "mirror":
+            return [images, mirror(images)], both
+        some = moved(images)
+        views = [images, mirror(images), *some, *map(mirror, some)]
+        return [views[i] for i in order], six
+
+    return wrong
+
+
+def _mirror_first(images: Tensor, tta: str) -> Views:
+    """The mirrored image is moved; not the moved one mirrored."""
+    views, weights = tta_views(images, tta)
+    return (views if tta != "mirror+translate" else [*views[:4], *_crops(images.flip(-1))]), weights
+
+
+def _both_moved_alike(images: Tensor) -> list[Tensor]:
+    return [_crops(images)[0]] * 2
+
+
+def _other_diagonal(images: Tensor) -> list[Tensor]:
+    size, padded = images.shape[-1], F.pad(images, (1,) * 4, mode="reflect")
+    return [padded[:, :, :size, 2:], padded[:, :, 2:, :size]]
+
+
+def _sideways(images: Tensor) -> list[Tensor]:
+    size, padded = images.shape[-1], F.pad(images, (1,) * 4, mode="reflect")
+    return [padded[:, :, 1:-1, :size], padded[:, :, 1:-1, 2:]]
+
+
+def _form(answer: Any) -> list[Tensor]:
+    """Each view with its weight, ordered by what is in them: the order does not matter to a mean."""
+    views, weights = answer
+    key = torch.randn(views[0].numel(), generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    assert len(views) == len(weights)
+    pairs = [(float(weight), view.double().flatten()) for view, weight in zip(views, weights, strict=True)]
+    return [
+        torch.cat([view, view.new_tensor([weight])]) for weight, view in sorted(pairs, key=lambda p: float(key @ p[1]))
+    ]
+
+
+TTA_VIEWS = Exercise(
+    name="tta_views",
+    part="tta_views",
+    reference=tta_views,
+    form=_form,
+    cases=(
+        Case("none: the image alone, with weight 1", lambda: (images(), "none")),
+        Case("mirror: the image and its mirror, half and half", lambda: (images(), "mirror")),
+        Case("mirror+translate: six views with their weights", lambda: (images(), "mirror+translate")),
+    ),
+    mistakes=(
+        Mistake(
+            _wrong(level=lambda tta: "mirror+translate"),
+            "there are six views whatever the level: with tta == 'none' there is one, with 'mirror' there are two.",
+        ),
+        Mistake(
+            _wrong(mirror=lambda view: view.flip(-2)),
+            "the mirror turns the picture upside down: left and right are the last dimension, flip(-1).",
+        ),
+        Mistake(
+            _wrong(mirror=lambda view: view.flip(-1, -2)),
+            "the mirror turns the picture by half a turn: flip the last dimension alone.",
+        ),
+        Mistake(
+            _wrong(both=(1.0, 1.0)),
+            "the weights of the two views add up to 2: for a mean they add up to 1, a half each.",
+        ),
+        Mistake(
+            _wrong(six=(1 / 6,) * 6),
+            "all six have the same weight: the image and its mirror that were not moved count twice as much, 1/4 each.",
+        ),
+        Mistake(
+            _wrong(six=(0.5, 0.5, 0.25, 0.25, 0.25, 0.25)),
+            "the weights of the six views add up to 2: halve them, so that they add up to 1.",
+        ),
+        Mistake(
+            _wrong(order=(0, 2, 3, 1, 4, 5)),
+            "views and weights do not belong together: image and mirror have 1/4 each, the four moved ones 1/8.",
+        ),
+        Mistake(
+            _wrong(order=(0, 1, 2, 3), six=(0.25,) * 4),
+            "the mirrors of the moved copies are missing: there are six views.",
+        ),
+        Mistake(
+            _wrong(moved=lambda images: [images.roll((1, 1), (-2, -1)), images.roll((-1, -1), (-2, -1))]),
+            "what leaves the picture on one side comes in on the other, as with roll: the gap is filled by reflection, "
+            "F.pad(images, (1, 1, 1, 1), mode='reflect').",
+        ),
+        Mistake(
+            _wrong(moved=lambda images: _crops(images, "constant")),
+            "the gap is filled with zeros: pad with mode='reflect'.",
+        ),
+        Mistake(
+            _wrong(moved=lambda images: _crops(images, "replicate")),
+            "the gap is filled with the outermost pixels: mode='reflect' leaves these out and takes those inside.",
+        ),
+        Mistake(
+            _wrong(moved=_both_moved_alike),
+            "both copies are moved the same way: one goes up and left, the other down and right.",
+        ),
+        Mistake(
+            _wrong(moved=_sideways),
+            "the copies are moved along one side only: they go by one pixel in both directions.",
+        ),
+        Mistake(
+            _wrong(moved=_other_diagonal),
+            "the copies are moved along the other diagonal: both directions have the same sign, up and left, "
+            "or down and right.",
+        ),
+        Mistake(
+            _wrong(moved=lambda images: _crops(images, by=2)),
+            "the copies are moved by 2 pixels: one is meant, pad by 1.",
+        ),
+        Mistake(
+            _mirror_first,
+            "you move the mirrored image, and this is the other diagonal: mirror the two moved copies.",
+        ),
+    ),
+    otherwise="these are not the right views with their weights: return a list of views, and a tuple of their weights.",
+)
