@@ -28,6 +28,7 @@ GREY = "#666666"  # of lines that carry no data
 WIDTH = 8.0  # inches, of every figure
 DPI = 100  # a figure is shown one of its pixels to one of the page, so 9 points are 12.5 pixels
 SMALL, NORMAL = 9, 10  # points
+KEPT = 60_000  # bytes of a figure in a notebook that is kept
 LETTERS = 14  # of the SMALL size that an inch holds
 
 LOOK = {
@@ -119,12 +120,14 @@ def png(figure: Figure, sharpness: float = 1) -> bytes:
 
 
 def _fewer_colours(picture: bytes) -> bytes:
-    """The same picture in a third of the bytes, for a notebook that is kept: 255 colours, packed at leisure."""
-    out = io.BytesIO()
+    """The same picture in a third of the bytes, for a notebook that is kept: with as many colours as fit into KEPT."""
     with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-            out, "png", optimize=True
-        )
+        for colours, method in (255, Image.Quantize.MEDIANCUT), (40, Image.Quantize.FASTOCTREE):
+            out = io.BytesIO()
+            few = image.convert("RGB").quantize(colours, method=method, dither=Image.Dither.NONE)
+            few.save(out, "png", optimize=True)
+            if len(out.getvalue()) < KEPT:
+                break
     return out.getvalue()
 
 
