@@ -31,7 +31,10 @@ def differences(recorded: Mapping[str, Pair], live: Mapping[str, Pair], *, where
     names = list(dict.fromkeys(table["change"]))
     notes = [f"Recorded on {where}."] if where else ["Nothing of this is recorded at this scale on these images."]
     if live_where:
-        notes.append(f"Live: {live_where}; a single run each has no interval, and proves nothing.")
+        single = all(row["n"] == 1 for row in rows if row["source"] == "live")
+        notes.append(
+            f"Live: {live_where}" + ("; a single pair has no interval, and proves nothing." if single else ".")
+        )
     with look():
         drawing = Drawing(table, _words(rows), height=1.3 + ROW * max(1, len(names)))
         axes = drawing.subplots()
