@@ -60,13 +60,19 @@ def watch_proxy(
     return found
 
 
-def agreement(choice: Choice, judge: nn.Module) -> float:
-    """Which share of the pictures that were kept are among as many that are hardest for the network `judge`.
-
-    A choice by lot would agree in the share of the batch that is kept.
-    """
+def hardest(choice: Choice, judge: nn.Module) -> Tensor:
+    """Which pictures of a batch the network `judge` would have kept, those of the highest loss, as many: bool (B,)."""
     with torch.no_grad():
         dtype = next(judge.parameters()).dtype
         losses = F.cross_entropy(judge.eval()(choice.images.to(dtype)).float(), choice.labels, reduction="none")
-    hardest = losses.topk(int(choice.kept.sum())).indices
-    return float(choice.kept[hardest].float().mean())
+    hard = torch.zeros_like(choice.kept)
+    hard[losses.topk(int(choice.kept.sum())).indices] = True
+    return hard
+
+
+def agreement(choice: Choice, judge: nn.Module) -> float:
+    """Which share of the pictures that were kept the network `judge` would have kept too.
+
+    A choice by lot would agree in the share of the batch that is kept.
+    """
+    return float((choice.kept & hardest(choice, judge)).sum() / choice.kept.sum())

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from airbench_lab.hard import Choice, agreement, watch_proxy
+from airbench_lab.hard import Choice, agreement, hardest, watch_proxy
 
 from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, Runtime, Trainer, UsageError, load_dataset
 
@@ -62,6 +62,7 @@ def test_agreement_counts_the_kept_among_the_hardest():
         losses=torch.zeros(6),
         kept=torch.tensor([True, True, False, True, False, False]),
     )
+    assert hardest(choice, Judge()).tolist() == [True, True, True, False, False, False]
     assert agreement(choice, Judge()) == pytest.approx(2 / 3)
 
 
