@@ -118,8 +118,8 @@ class View:
         self._set(self.progress, "value", escape(now.progress))
         self._set(self.message, "value", _line(now.message))
         self._set(self.cost, "value", escape(now.cost))
-        if now.still:
-            return on
+        if now.still:  # not looked at either, until a run is over or is to stop: looking takes time from the training
+            return False
         self._set(self.bar, "value", round(STEPS * now.done))
         self._draw(now)
         if self._last is None or now.rows != self._last.rows or now.settings != self._last.settings:
