@@ -1,12 +1,13 @@
 """Runs that nobody made, as frames; and what is drawn of a figure, text by text."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from airbench_lab.figures import Drawing
+from airbench_lab.worker import Worker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -93,3 +94,25 @@ def shown(monkeypatch) -> Callable[[Drawing], list[Shown]]:
         return [Shown(text.get_text(), text.get_window_extent(renderer), text.get_fontsize()) for text in found]
 
     return texts
+
+
+@pytest.fixture
+def check_texts(shown) -> Callable[[Drawing], None]:
+    """Fails for a drawing with a text that is cut off at its edge, or lies on another."""
+
+    def check(drawing: Drawing) -> None:
+        texts = shown(drawing)
+        for text in texts:
+            assert 0 <= text.box.x0 < text.box.x1 <= drawing.bbox.x1, text
+            assert 0 <= text.box.y0 < text.box.y1 <= drawing.bbox.y1, text
+        for i, one in enumerate(texts):
+            assert not any(one.box.overlaps(other.box) for other in texts[:i]), one
+
+    return check
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    one = Worker()
+    yield one
+    one.leave()

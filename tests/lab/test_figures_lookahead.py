@@ -73,15 +73,10 @@ def test_what_makes_no_descents_is_refused():
         descents({"a": A_WAY[:, :1]}, {"a": loss}, [1, 0.2])
 
 
-def test_texts_lie_inside_and_apart(shown):
+def test_texts_lie_inside_and_apart(check_texts):
     losses = {"SGD": np.geomspace(5, 0.3, 41), "with Lookahead": np.geomspace(5, 0.1, 41)}
     for drawing in (
         lookahead_round(PATH, [2, 1], lookahead_decays(100)),
         descents({"SGD": A_WAY, "with Lookahead": A_WAY / 2}, losses, [1, 0.2]),
     ):
-        texts = shown(drawing)
-        for text in texts:
-            assert 0 <= text.box.x0 < text.box.x1 <= drawing.bbox.x1, text
-            assert 0 <= text.box.y0 < text.box.y1 <= drawing.bbox.y1, text
-        for i, one in enumerate(texts):
-            assert not any(one.box.overlaps(other.box) for other in texts[:i]), one
+        check_texts(drawing)

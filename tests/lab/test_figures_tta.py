@@ -77,16 +77,11 @@ def test_votes_of_other_shapes_are_refused():
             votes(*wrong, CLASSES, 0)
 
 
-def test_texts_lie_inside_and_apart(shown):
+def test_texts_lie_inside_and_apart(check_texts):
     labels = np.zeros(12, int)  # the longest name
     longest = dict.fromkeys(LEVELS, labels)
     for drawing in (
         changed_predictions(np.zeros((12, 3, 32, 32)), labels, longest, CLASSES),
         votes(np.zeros((6, 3, 32, 32)), np.eye(6, 4) * 9, WEIGHTS, CLASSES, 0),
     ):
-        texts = shown(drawing)
-        for text in texts:
-            assert 0 <= text.box.x0 < text.box.x1 <= drawing.bbox.x1, text
-            assert 0 <= text.box.y0 < text.box.y1 <= drawing.bbox.y1, text
-        for i, one in enumerate(texts):
-            assert not any(one.box.overlaps(other.box) for other in texts[:i]), one
+        check_texts(drawing)

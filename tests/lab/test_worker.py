@@ -3,7 +3,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from airbench_lab.worker import Foreground, Job, Worker, WorkerDied
@@ -29,13 +29,6 @@ class Gate:
             if self.go.wait(0.01):
                 return "let go"
         raise TimeoutError
-
-
-@pytest.fixture
-def worker() -> Iterator[Worker]:
-    one = Worker()
-    yield one
-    one.leave()
 
 
 def put(worker: Worker | Foreground, work: Callable, **named) -> Job:

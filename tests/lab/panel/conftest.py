@@ -14,7 +14,6 @@ from airbench_lab.panel import snapshot
 from airbench_lab.panel.costs import Prices
 from airbench_lab.panel.experiment import Experiment
 from airbench_lab.panel.settings import Settings, Shelf
-from airbench_lab.worker import Worker
 
 from airbench_core import AIRBENCH94, Dataset, EpochRecord, Parts, RunResult, Runtime
 from airbench_core.augmentation import flip_mask
@@ -47,13 +46,6 @@ def prices(monkeypatch) -> Prices:
     for module in experiments, snapshot:
         monkeypatch.setattr(module, "PRICES", none)
     return none
-
-
-@pytest.fixture
-def worker() -> Iterator[Worker]:
-    one = Worker()
-    yield one
-    one.leave()
 
 
 @pytest.fixture
