@@ -5,8 +5,9 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.flop_counter import flop_registry
 
 from airbench_core.evaluation import TTA_WEIGHTS
 from airbench_core.network import make_network
@@ -46,12 +47,42 @@ def _network(recipe: Recipe) -> nn.Module:
 
 def _count(network: nn.Module, backward: bool) -> int:
     images = 2  # BatchNorm refuses a single one
-    batch = torch.empty(images, 3, 32, 32, device="meta")
-    with FlopCounterMode(display=False) as counter, nullcontext() if backward else torch.no_grad():
+    counts: list[int] = []
+    batch = _Counting(torch.empty(images, 3, 32, 32, device="meta"), counts)
+    with nullcontext() if backward else torch.no_grad():
         logits = network(batch)
         if backward:
-            logits.sum().backward()
-    return counter.get_total_flops() // images
+            torch.autograd.grad(logits.sum(), [p for p in network.parameters() if p.requires_grad])
+    return sum(counts) // images
+
+
+class _Counting(Tensor):
+    """A tensor without memory: what is computed with it, and with the results, adds its FLOPs to `counts`.
+
+    Apart from other threads, where torch.compile may be at work: torch's FlopCounterMode, whose formulas these are,
+    hooks into all modules of the process, which makes a compilation fail; any TorchDispatchMode sets a flag of the
+    process, on which older versions of Dynamo refuse to compile.
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, plain: Tensor, counts: list[int]):
+        about = {"strides": plain.stride(), "dtype": plain.dtype, "device": plain.device}
+        return Tensor._make_wrapper_subclass(cls, plain.shape, **about)
+
+    def __init__(self, plain: Tensor, counts: list[int]):
+        self.plain, self.counts = plain, counts
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        given = args, kwargs or {}
+        counts = next(leaf.counts for leaf in tree_leaves(given) if isinstance(leaf, cls))
+        args, kwargs = tree_map_only(cls, lambda counting: counting.plain, given)
+        result = func(*args, **kwargs)
+        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+            counts.append(formula(*args, **kwargs, out_val=result))
+        return tree_map_only(Tensor, lambda plain: cls(plain, counts), result)
 
 
 def training_flops(recipe: Recipe, train_images: int = CIFAR10_TRAIN, test_images: int = CIFAR10_TEST) -> float:

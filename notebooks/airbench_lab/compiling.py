@@ -14,7 +14,6 @@ from torch import Tensor
 
 from airbench_core.devices import compile_errors
 from airbench_core.errors import AirbenchError
-from airbench_lab.worker import WORKER, Job
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -37,17 +36,10 @@ class Compiled:
 
 
 def compile_first_call(function: Callable, *arguments: Tensor) -> Compiled:
-    """`function` compiled whole, for arguments of just these shapes, by a first call without gradients.
-
-    It waits until no panel trains or measures: beside that it would be slow, and where FLOPs are being counted in
-    another thread, by hooks on all modules of the process, Dynamo refuses to look into a module.
-    """
+    """`function` compiled whole, for arguments of just these shapes, by a first call without gradients."""
     from torch._inductor import metrics  # here: slow to import, and part of what compiling costs in a process
     from torch._inductor.utils import run_and_get_code
 
-    nothing = Job(lambda _: None)
-    WORKER.put(nothing)
-    nothing.wait()
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that a CPU has no CUDA is no news
     before = metrics.generated_kernel_count
     started = time.perf_counter()

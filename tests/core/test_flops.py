@@ -1,8 +1,11 @@
+import threading
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import nn
 
-from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, BASELINE, LADDER, RECIPES
+from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, BASELINE, LADDER, RECIPES, flops
 from airbench_core.flops import training_flops
 
 # The repository's ablation study, in PFLOPs (airbench/ablations of cifar10-zoo), from the whitening rung upwards.
@@ -57,3 +60,44 @@ def test_a_frozen_bias_and_fewer_views_cost_less():
     forward = 2 * (31 * 31 * (24 * 12 + 64 * 24 * 9) + 15 * 15 * (64 * 64 * 9 + 256 * 64 * 9)
                    + 49 * (2 * 256 * 256 * 9) + 9 * 256 * 256 * 9 + 10 * 256)  # fmt: skip
     assert six - one == pytest.approx(5 * per_view * forward)
+
+
+@pytest.mark.parametrize("paused", ["forward", "backward"])
+def test_another_thread_may_compile_meanwhile(paused, monkeypatch):
+    """And what it compiled there still holds afterwards."""
+    there, go_on = threading.Event(), threading.Event()
+
+    def pause(at: str) -> None:
+        if at == paused:
+            there.set()
+            go_on.wait(60)
+
+    class Pausing(nn.Linear):
+        def forward(self, x):
+            result = super().forward(x)
+            pause("forward")
+            if result.requires_grad:
+                result.register_hook(lambda gradient: pause("backward"))
+            return result
+
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(flops, "make_network", lambda recipe: Pausing(32, 32))
+    monkeypatch.setattr(flops, "_counted", {})
+    torch.compiler.reset()
+    network, x = nn.Sequential(nn.Linear(3, 4), nn.GELU()), torch.ones(2, 3)
+    compiled = torch.compile(network, backend=backend, fullgraph=True)
+    counting = threading.Thread(target=training_flops, args=[replace(AIRBENCH94, whiten=False)], daemon=True)
+    counting.start()
+    try:
+        assert there.wait(60)
+        torch.testing.assert_close(compiled(x), network(x))
+    finally:
+        go_on.set()
+        counting.join(60)
+    torch.testing.assert_close(compiled(x), network(x))
+    assert len(graphs) == 1

@@ -2,14 +2,12 @@
 
 import math
 import os
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from airbench_lab import compiling
 from airbench_lab.compiling import CACHE, compile_first_call, nothing_kept
-from airbench_lab.worker import WORKER, Job
 
 
 def test_a_compiled_function_says_what_it_cost():
@@ -21,13 +19,6 @@ def test_a_compiled_function_says_what_it_cost():
     assert made.seconds > 0
     assert made.kernels == 1
     assert len(made.code) > 200
-
-
-def test_it_waits_for_what_a_panel_does():
-    done = []
-    WORKER.put(Job(lambda _: (time.sleep(0.3), done.append(True))))
-    compile_first_call(torch.relu, torch.ones(3))
-    assert done
 
 
 def test_where_nothing_can_be_compiled_the_function_stays_and_the_reason_is_said(monkeypatch):
