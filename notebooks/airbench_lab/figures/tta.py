@@ -38,7 +38,7 @@ def changed_predictions(
         drawing = Drawing(
             table,
             f"{shown} pictures whose class changes. Right of them at each level: {right}.",
-            height=0.4 + 2.3 * rows,
+            height=0.5 + 2.0 * rows,
         )
         grid = drawing.subplots(rows, COLUMNS, squeeze=False).flat
         for i, axes in zip(range(shown), grid, strict=False):
