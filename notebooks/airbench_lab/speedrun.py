@@ -36,8 +36,9 @@ class Rules:
 
     def __str__(self) -> str:
         return (
-            f"scale {self.scale}, {self.data}: {self.fewest} runs or more in race mode, seeds in a row, nothing "
-            f"against a mean accuracy of {self.target:.1%} (one-sided t test, {ALPHA:.0%}); ranked by median seconds"
+            f"{self.scale}, {self.data}: target {self.target:.1%} mean accuracy; {self.fewest} runs or more, "
+            f"seeds in a row, race mode\n  fails if a one-sided t test ({ALPHA:.0%}) finds the mean below the target; "
+            "ranked by median seconds"
         )
 
 

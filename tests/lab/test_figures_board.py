@@ -40,6 +40,16 @@ def test_the_board_shows_seconds_accuracies_and_the_target():
     assert drawing.table["rank"].tolist() == ["1", "fails"]
 
 
+def test_the_board_says_what_hollow_means_and_that_seconds_of_two_machines_do_not_compare():
+    def note(*rows):
+        return board(rows, target=70.5, where="here").get_supxlabel().replace("\n", " ")
+
+    here, there = FIRST | {"machine": "one"}, FIRST | {"machine": "another"}
+    assert note(here, here).endswith("dashed: the target.")
+    assert note(here, LAST | {"machine": "one"}).endswith("Hollow: does not pass.")
+    assert note(here, there).endswith("Not all on one machine: compare no seconds.")
+
+
 def test_an_empty_board_says_so():
     drawing = board([], target=70.5, where="here")
     assert "No entries yet" in drawing.alt

@@ -18,7 +18,7 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
     """A leaderboard: seconds and accuracy of each entry, with their intervals, and the target.
 
     rows: from the first place down, as `airbench_lab.speedrun.standings` makes them: rank, entry, seconds and accuracy
-    with low and high, n. target: in percent. What does not pass is drawn hollow.
+    with low and high, n, perhaps the machine. target: in percent. What does not pass is drawn hollow.
     """
     table = pd.DataFrame(rows)
     words = "; ".join(
@@ -27,9 +27,14 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
     )
     sure = sorted({f"{row['sure']:.0%}".replace("%", " %") for row in rows}) if rows else []
     note = f"{where}. Seconds: median, {' or '.join(sure)} interval; accuracy: mean, 95 % interval; dashed: the target."
+    note += " Hollow: does not pass." if any(row["rank"] == "fails" for row in rows) else ""
+    note += " Not all on one machine: compare no seconds." if len({row.get("machine") for row in rows}) > 1 else ""
+    under = wrapped(note, 7.6)
     with look():
         drawing = Drawing(
-            table, f"Leaderboard, {where}. {words or 'No entries yet'}.", height=1.3 + ROW * max(1, len(rows))
+            table,
+            f"Leaderboard, {where}. {words or 'No entries yet'}.",
+            height=round(1.1 + 0.17 * (under.count("\n") + 1) + ROW * max(1, len(rows)), 2),
         )
         left, right = drawing.subplots(1, 2, sharey=True)
         for axes, name, label in (left, "seconds", "median seconds"), (right, "accuracy, %", "mean accuracy, %"):
@@ -51,7 +56,7 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
         left.set_ylim(max(1, len(rows)) - 0.4, -0.6)
         if not rows:
             left.text(0.5, 0.5, "no entries yet", transform=left.transAxes, ha="center")
-        drawing.supxlabel(wrapped(note, 7.6), fontsize=SMALL)
+        drawing.supxlabel(under, fontsize=SMALL)
     return drawing
 
 
