@@ -45,7 +45,7 @@ def add_remove(runs: pd.DataFrame, target: float) -> Drawing:
         f"Published: {published.HARDWARE}, {published.PAPER}; {published.ZOO}.",
     ]
     with look():
-        drawing = Drawing(table, alt, height=5.6)
+        drawing = Drawing(table, alt, height=5.4)
         left, right = drawing.subplots(1, 2)
         _scatter(left, theirs)
         _scatter(right, known)
