@@ -13,6 +13,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from airbench_lab.badges import for_colab
+
 LESSONS = Path(__file__).parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_SECONDS = 600
@@ -37,8 +39,9 @@ def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Without what does not last, or differs from one machine to the next."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
-    for number, cell in enumerate(notebook.cells):
+    for number, cell in enumerate(cell for cell in notebook.cells if not for_colab(cell)):
         cell["id"] = f"cell-{number:02d}"
+    for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)
