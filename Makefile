@@ -2,6 +2,7 @@
 # make test     run every check that this machine can run
 # make test-all      the same, and all lessons in the browser
 # make notebooks     execute the lessons again, at the laptop scale, and keep what they show
+# make assignments   make the students' and the graders' versions of the assignments
 # make bench         only the speed of training
 # make badges REPOSITORY=owner/name [BRANCH=main]   badges for Colab and Binder in README and the lessons; none: without
 #
@@ -21,7 +22,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Linux without a display has no browser to open: JupyterLab then only prints its address.
 NO_BROWSER := $(if $(filter-out Linux,$(shell uname))$(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
 
-.PHONY: lab test test-all notebooks bench badges
+.PHONY: lab test test-all notebooks assignments bench badges
 
 # On PATH, so that `!airbench ...` in a cell and `airbench ...` in JupyterLab's terminal find the command.
 lab: .venv/.installed-lab
@@ -31,13 +32,16 @@ lab: .venv/.installed-lab
 test: .venv/.installed-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax tests notebooks
+	AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax --ignore=notebooks/assignments tests notebooks
 
 test-all:
 	AIRBENCH_ALL_LESSONS=1 $(MAKE) test
 
 notebooks: .venv/.installed-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m airbench_lab.refresh
+
+assignments: .venv/.installed-course
+	$(BIN)/python -m airbench_lab.grading.generate
 
 bench: .venv/.installed-lab
 	$(BIN)/python -m airbench_core bench

@@ -5,11 +5,15 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import entry_points
+from types import ModuleType
 from typing import NoReturn
 
 from airbench_core.cli import bench, data, diff, doctor, recipes, report, sweep, train, verify
 from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
+
+VERBS = "airbench.verbs"  # the group of entry points; each is a module with `add(verbs)`
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (train, verify, sweep, report, recipes, diff, data, doctor, bench):
         module.add(verbs)
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] not in verbs.choices:  # or help is asked for: the others are slower to import
+        for module in _from_elsewhere():
+            module.add(verbs)
     try:
         args = parser.parse_args(argv)
         with _warnings_in_one_line():
@@ -51,6 +59,13 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print("airbench: error: out of memory: try a smaller batch_size, widths or scale", file=sys.stderr)
         return 1
+
+
+def _from_elsewhere() -> Iterator[ModuleType]:
+    """The modules of verbs that entry points bring, where all that they import is installed."""
+    for entry in sorted(entry_points(group=VERBS), key=lambda entry: entry.name):
+        with suppress(ModuleNotFoundError):
+            yield entry.load()
 
 
 @contextmanager

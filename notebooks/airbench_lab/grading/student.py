@@ -1,0 +1,114 @@
+"""The process in which a student's code runs: cells one by one, then calls of what they defined. See sandbox.py.
+
+Its standard output is the student's; what the grader asks and gets goes through two pipes of its own.
+"""
+
+import ast
+import builtins
+import os
+import sys
+import traceback
+import types
+from typing import Any, BinaryIO
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from airbench_lab.grading import wire
+from airbench_lab.grading.training import Request, answer
+
+LONGEST = 2000  # characters of an error that are kept
+
+
+class _NothingToDo:
+    """In place of otter's `Notebook`, whose checks a grader makes, and of IPython's shell."""
+
+    def __init__(self, *_: object, **__: object):
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+class Student:
+    """The names that the cells define, and what is done with them."""
+
+    def __init__(self) -> None:
+        module = types.ModuleType("__main__")
+        nothing = _NothingToDo()  # magics and shell commands are left out, and nobody looks at what is displayed
+        module.__dict__.update(get_ipython=lambda: nothing, display=lambda *_, **__: None)
+        self.given = set(module.__dict__)
+        sys.modules["__main__"] = module  # so that what the cells define can be pickled
+        otter = types.ModuleType("otter")
+        otter.Notebook = _NothingToDo
+        sys.modules["otter"] = otter
+        self.names = module.__dict__
+        self.transform = TransformerManager()
+
+    def cell(self, source: str, name: str) -> str:
+        """Run a cell; gives what went wrong, or nothing."""
+        try:
+            tree = ast.parse(self.transform.transform_cell(source), name)
+            exec(compile(tree, name, "exec"), self.names)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: a cell that ends takes nothing with it
+            return _said(error, name)
+        return ""
+
+    def kinds(self) -> dict[str, str]:
+        """What there is: each name with "call" for a function, else "value"."""
+        own = {name: value for name, value in self.names.items() if name not in self.given and name[0] != "_"}
+        return {
+            name: "call" if callable(value) else "value"
+            for name, value in own.items()
+            if not isinstance(value, types.ModuleType)
+        }
+
+    def value(self, name: str) -> Any:
+        return wire.plain(self.names[name])
+
+    def call(self, name: str, arguments: tuple, named: dict) -> tuple[Any, Any, Any]:
+        """What a function returns, and what its arguments are afterwards: it may work in place."""
+        result = self.names[name](*arguments, **named)
+        return wire.plain(result), _tensors(arguments), _tensors(named)
+
+    def train(self, request: Request) -> dict:
+        return answer(request, {part: self.names[name] for part, name in request.functions.items()})
+
+
+def _tensors(value: Any) -> Any:
+    """The tensors among arguments, in their places; all else is None."""
+    if isinstance(value, list | tuple):
+        return [_tensors(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _tensors(item) for name, item in value.items()}
+    return wire.plain(value) if type(value).__name__ in ("Tensor", "Parameter") else None
+
+
+def _said(error: BaseException, cell: str) -> str:
+    """An error in a line or two: its kind, its words, and the last line of the student's own."""
+    if isinstance(error, SystemExit):
+        return f"the code called exit() with {error.code!r}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("cell ")]
+    where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{where}"[:LONGEST]
+
+
+def serve(asked: BinaryIO, answered: BinaryIO) -> None:
+    """Answer one request after the other, until the grader has no more."""
+    student = Student()
+    while True:
+        try:
+            what, *arguments = wire.receive(asked)
+        except EOFError:
+            return
+        try:
+            message = {"ok": getattr(student, what)(*arguments)}
+        except BaseException as error:
+            message = {"error": _said(error, what), "kind": type(error).__name__}
+        wire.reply(answered, message)
+
+
+if __name__ == "__main__":
+    # exit() and quit() end a cell, not the process.
+    builtins.exit = builtins.quit = lambda code=None: sys.exit(code)
+    with os.fdopen(int(sys.argv[1]), "rb") as asked, os.fdopen(int(sys.argv[2]), "wb") as answered:
+        serve(asked, answered)
