@@ -27,6 +27,8 @@ def test_what_is_paid_once_pays_where_the_lines_cross():
     assert quicker.get_xydata()[-1] == pytest.approx((22, 42))
     assert axes.get_title() == "compiled has paid for itself after 10 runs"
     assert drawing.table["runs"].iloc[-1] == 22
+    assert break_even(plain=3, once=19, quicker=1).axes[0].get_title().endswith("after 10 runs")  # not after 9.5
+    assert break_even(plain=3, once=2, quicker=1).axes[0].get_title().endswith("after 1 run")
 
 
 @pytest.mark.parametrize("quicker", [3, 4])

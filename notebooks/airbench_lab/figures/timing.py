@@ -50,14 +50,17 @@ def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] 
     counts = np.linspace(0, last, 9)
     ways = {what[0]: plain * counts, what[1]: once + quicker * counts}
     table = pd.DataFrame({"runs": counts, **{f"{name}, seconds in all": of for name, of in ways.items()}})
-    end = f"{what[1]} has paid for itself after {runs:.3g} runs" if runs < math.inf else f"{what[1]} never pays here"
+    end = f"{what[1]} never pays here"
+    if runs < math.inf:
+        whole = math.ceil(runs)
+        end = f"{what[1]} has paid for itself after {whole} run{'s' * (whole != 1)}"
     alt = f"Seconds in all against runs: {what[0]} {plain:.3g} a run; {what[1]} {once:.3g} once and {quicker:.3g} a run"
     with look():
         drawing = Drawing(table, f"{alt}; {end}.", height=3.4)
         axes = drawing.subplots()
         for (name, of), style in zip(ways.items(), STYLES, strict=False):
             how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-            axes.plot(counts, of, **how, label=name)
+            axes.plot(counts, of, **how, label=name, clip_on=False)
         if runs < math.inf:
             axes.axvline(runs, color=GREY, linewidth=1, linestyle=":")
         axes.set(xlabel="runs", ylabel="seconds in all", xlim=(0, last), ylim=(0, None), title=end)
