@@ -3,6 +3,9 @@
     python benchmarks/recorded.py commands               the sweeps to be made, each as a command
     python benchmarks/recorded.py pack LOG... [--timed LOG...]
 
+Both take `--folder epyc` for what was made on another machine: runs of two kinds of machine are never compared, so
+each has a folder of its own with all that its comparisons need.
+
 `pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
 defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Seconds are kept of the
 runs in --timed logs alone, which were made with nothing else going on. It refuses runs of a changed checkout, and says
@@ -32,7 +35,6 @@ from airbench_core.study.keys import recipe_parts
 from airbench_core.study.studies import grid, study_named
 
 SCALE, DATA = "laptop", "cifar10"
-MARK = "<!-- table: benchmarks/recorded.py -->\n"
 
 # What is in each file: sweeps, as one writes them, by what they are for.
 SINGLE = ("whiten=true,false", "identity_init=true,false", "bias_scale=64,1", "lookahead=true,false")
@@ -71,7 +73,27 @@ FILES = {
     ),
 }
 
+# The same of the machines that have a folder of their own, by its name.
+ELSEWHERE = {
+    "epyc": {
+        "lookahead": (
+            "airbench94 with and without Lookahead, with two BatchNorm momenta",
+            ["airbench94 --set lookahead=true,false --set batchnorm_momentum=0.6,0.9 --seeds 5"],
+        ),
+    },
+}
+
+Files = Mapping[str, tuple[str, list[str]]]
 Record = Mapping[str, Any]
+
+
+def files_of(folder: str) -> Files:
+    return ELSEWHERE[folder] if folder else FILES
+
+
+def mark(folder: str) -> str:
+    """What stands above the table of a folder's files."""
+    return f"<!-- table: benchmarks/recorded.py{f' {folder}' if folder else ''} -->\n"
 
 
 def wanted(sweep: str) -> Iterator[tuple[str, str]]:
@@ -112,9 +134,9 @@ def packed(record: Record) -> Record:
     return {**record, "recipe": recipe_parts(record["recipe"]), "epochs": epochs, "seconds": seconds}
 
 
-def select(name: str, runs: Mapping[tuple[str, int], Record]) -> list[Record]:
+def select(name: str, sweeps: Iterable[str], runs: Mapping[tuple[str, int], Record]) -> list[Record]:
     """The runs of a file, each once. Raises AirbenchError for missing ones, and for what should not be published."""
-    needed = dict.fromkeys(one for sweep in FILES[name][1] for one in wanted(sweep))
+    needed = dict.fromkeys(one for sweep in sweeps for one in wanted(sweep))
     if missing := [one for one in needed if one not in runs]:
         raise AirbenchError(f"{name}: {len(missing)} of {len(needed)} runs are missing, such as {missing[0]}")
     records = [runs[one] for one in needed]
@@ -123,16 +145,17 @@ def select(name: str, runs: Mapping[tuple[str, int], Record]) -> list[Record]:
     return records
 
 
-def table(files: Mapping[str, list[Record]]) -> str:
-    """The Markdown table of what is recorded."""
+def table(files: Mapping[str, list[Record]], folder: str = "") -> str:
+    """The Markdown table of what is recorded in a folder."""
     lines = ["| file | what | made by `airbench sweep` | runs | seconds | commit |", "|---|---|---|---|---|---|"]
     for name, records in files.items():
-        what, sweeps = FILES[name]
+        what, sweeps = files_of(folder)[name]
         timed = sum(record["seconds"] is not None for record in records)
         quoted = "yes" if timed == len(records) else f"of {timed}" if timed else "no"
         commits = ", ".join(sorted({f"`{record['versions']['commit'][:7]}`" for record in records}))
         commands = "<br>".join(f"`{sweep}`" for sweep in sweeps)
-        lines.append(f"| {SCALE}-{name}.jsonl | {what} | {commands} | {len(records)} | {quoted} | {commits} |")
+        path = Path(folder, f"{SCALE}-{name}.jsonl")
+        lines.append(f"| {path} | {what} | {commands} | {len(records)} | {quoted} | {commits} |")
     return "\n".join(lines) + "\n"
 
 
@@ -144,9 +167,9 @@ def made_on(records: Iterable[Record]) -> str:
     return kinds.pop()
 
 
-def filled(page: str, files: str) -> str:
+def filled(page: str, files: str, folder: str = "") -> str:
     """The page with the table of the files after its mark, and after each comment with a report what that prints."""
-    page = re.sub(f"({re.escape(MARK)})(\\|.*\n)*", lambda found: found[1] + files, page)
+    page = re.sub(f"({re.escape(mark(folder))})(\\|.*\n)*", lambda found: found[1] + files, page)
     return re.sub(r"(<!-- airbench (report .*) -->\n)(\|.*\n)*", lambda found: found[1] + report(found[2]), page)
 
 
@@ -159,33 +182,36 @@ def report(command: str) -> str:
     return out.getvalue()
 
 
-def pack(logs: list[Path], timed: list[Path]) -> None:
+def pack(logs: list[Path], timed: list[Path], folder: str = "") -> None:
     runs = pool(logs, timed)
-    files = {name: select(name, runs) for name in FILES}
+    files = {name: select(name, sweeps, runs) for name, (_, sweeps) in files_of(folder).items()}
     made = made_on(record for records in files.values() for record in records)
     for name, records in files.items():
         text = "".join(json.dumps(packed(record)) + "\n" for record in records)
-        (FOLDER / f"{SCALE}-{name}.jsonl").write_text(text)
+        path = FOLDER / folder / f"{SCALE}-{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
     readme = FOLDER / "README.md"
-    readme.write_text(filled(readme.read_text(), table(files)))
+    readme.write_text(filled(readme.read_text(), table(files, folder), folder))
     print(f"{sum(map(len, files.values()))} runs in {len(files)} files: {made}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("commands")
-    packing = verbs.add_parser("pack")
+    asking, packing = verbs.add_parser("commands"), verbs.add_parser("pack")
+    for verb in asking, packing:
+        verb.add_argument("--folder", choices=sorted(ELSEWHERE), default="")
     packing.add_argument("logs", type=Path, nargs="+", metavar="LOG")
     packing.add_argument("--timed", type=Path, nargs="*", default=[], metavar="LOG")
     args = parser.parse_args()
     if args.verb == "commands":
-        for _, sweeps in FILES.values():
+        for _, sweeps in files_of(args.folder).values():
             for sweep in sweeps:
                 print(f"airbench sweep {sweep} --scale {SCALE} --data {DATA} --out recorded.jsonl")
         return 0
     try:
-        pack(args.logs, args.timed)
+        pack(args.logs, args.timed, args.folder)
     except AirbenchError as error:
         print(f"recorded.py: error: {error}", file=sys.stderr)
         return error.exit_status

@@ -24,21 +24,30 @@ def recorded():
     return module
 
 
-def logs() -> list[Path]:
-    return sorted(replay.FOLDER.glob("*.jsonl"))
+# "" for the folder itself; the others hold what was made on other machines.
+FOLDERS = ("", *sorted({path.parent.name for path in replay.FOLDER.glob("*/*.jsonl")}))
+in_each_folder = pytest.mark.parametrize("folder", FOLDERS)
 
 
-def test_each_file_holds_its_sweeps_and_nothing_else(recorded):
-    assert {log.stem for log in logs()} == {f"{recorded.SCALE}-{name}" for name in recorded.FILES}
-    for name, (_, sweeps) in recorded.FILES.items():
-        records = runlog.load(replay.FOLDER / f"{recorded.SCALE}-{name}.jsonl")
+def logs(folder: str) -> list[Path]:
+    return sorted((replay.FOLDER / folder).glob("*.jsonl"))
+
+
+@in_each_folder
+def test_each_file_holds_its_sweeps_and_nothing_else(recorded, folder):
+    files = recorded.files_of(folder)
+    assert set(FOLDERS) == {"", *recorded.ELSEWHERE}
+    assert {log.stem for log in logs(folder)} == {f"{recorded.SCALE}-{name}" for name in files}
+    for name, (_, sweeps) in files.items():
+        records = runlog.load(replay.FOLDER / folder / f"{recorded.SCALE}-{name}.jsonl")
         held = [recorded.identity(record["recipe"], record["seed"]) for record in records]
         assert len(held) == len(set(held))
         assert set(held) == {one for sweep in sweeps for one in recorded.wanted(sweep)}
 
 
-def test_all_are_of_one_kind_and_of_clean_checkouts():
-    records = [record for log in logs() for record in runlog.load(log)]
+@in_each_folder
+def test_all_are_of_one_kind_and_of_clean_checkouts(folder):
+    records = [record for log in logs(folder) for record in runlog.load(log)]
     one_setting(records)
     assert {record["data"]["name"] for record in records} == {"cifar10"}
     for record in records:
@@ -46,11 +55,14 @@ def test_all_are_of_one_kind_and_of_clean_checkouts():
         assert all(epoch["accuracy"] is not None for epoch in record["epochs"])  # the curve that a panel draws
 
 
-def test_the_readme_says_what_is_there(recorded):
-    files = {name: runlog.load(replay.FOLDER / f"{recorded.SCALE}-{name}.jsonl") for name in recorded.FILES}
+@in_each_folder
+def test_the_readme_says_what_is_there(recorded, folder):
+    names = recorded.files_of(folder)
+    files = {name: runlog.load(replay.FOLDER / folder / f"{recorded.SCALE}-{name}.jsonl") for name in names}
     page = (replay.FOLDER / "README.md").read_text()
     assert page.count("<!-- airbench report ") > 3
-    assert recorded.filled(page, recorded.table(files)) == page
+    assert page.count(recorded.mark(folder)) == 1
+    assert recorded.filled(page, recorded.table(files, folder), folder) == page
     assert recorded.made_on(record for of in files.values() for record in of) in page
 
 
@@ -58,7 +70,7 @@ def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded
     monkeypatch.setattr(recorded, "FILES", {"few": ("a few", ["airbench94 --seeds 2"])})
     monkeypatch.setattr(recorded, "FOLDER", tmp_path)
     report = "<!-- airbench report laptop-few.jsonl -->\n"
-    (tmp_path / "README.md").write_text(f"# Title\n\n{recorded.MARK}| old |\n\nAfter.\n\n{report}| old |\n\nEnd.\n")
+    (tmp_path / "README.md").write_text(f"# Title\n\n{recorded.mark('')}| old |\n\nAfter.\n\n{report}| old |\n\nEnd.\n")
     epoch = {"epoch": 1, "epochs": 1.0, "train_loss": 2.123456789, "accuracy": 0.1234, "seconds": 3.14159}
     versions = {"airbench": "0", "commit": "abcdef0123", "torch": "2", "cuda": None}
 
