@@ -48,7 +48,8 @@ def lookahead_round(path: ArrayLike, slow: ArrayLike, decays: ArrayLike) -> Draw
         right.set(xlabel="training done, %", ylim=(-0.03, 1.03))
         right.set_title("the schedule of d", loc="left")
         right.grid(alpha=0.3)
-        drawing.legend(loc="outside lower center", ncols=3)
+        right.legend(loc="center left")
+        drawing.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return drawing
 
 
