@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from airbench_lab import replay
 from matplotlib.figure import Figure
 
 from airbench_core import BASELINE, RECIPES, SCALES, Recipe
@@ -17,7 +18,7 @@ from airbench_core.flops import training_flops
 from airbench_core.study import runlog
 from airbench_core.study.statistics import Mean, mean_interval
 
-LOG = Path(__file__).parent / "results" / "laptop-recipes.jsonl"
+LOG = replay.FOLDER / "recipes" / "laptop-recipes.jsonl"
 LAPTOP = SCALES["laptop"]
 SHOWN = {"baseline": BASELINE, "baseline, epochs=9.9": replace(BASELINE, epochs=9.9)} | RECIPES
 

@@ -3,8 +3,9 @@
     python benchmarks/recorded.py commands               the sweeps to be made, each as a command
     python benchmarks/recorded.py pack LOG... [--timed LOG...]
 
-Both take `--folder epyc` for what was made on another machine: runs of two kinds of machine are never compared, so
-each has a folder of its own with all that its comparisons need.
+Both take `--folder NAME` for what was made on another machine, or by another version of the code: the accuracy of a
+seed is not quite the same there, so runs of two kinds are never compared, and each kind has a folder of its own with
+all that its comparisons need.
 
 `pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
 defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Seconds are kept of the
@@ -38,6 +39,7 @@ SCALE, DATA = "laptop", "cifar10"
 
 # What is in each file: sweeps, as one writes them, by what they are for.
 SINGLE = ("whiten=true,false", "identity_init=true,false", "bias_scale=64,1", "lookahead=true,false")
+PUBLISHED = ("airbench94", "airbench94_muon", "airbench95", "airbench96", "airbench96_faster")
 FILES = {
     "switches": (
         "airbench94 with one of its tricks off",
@@ -73,8 +75,19 @@ FILES = {
     ),
 }
 
-# The same of the machines that have a folder of their own, by its name.
+# The same of what has a folder of its own, by its name: another machine, or a version with slower kernels.
 ELSEWHERE = {
+    "recipes": {
+        "recipes": (
+            "every published recipe, and the baseline with airbench94's epochs",
+            [
+                "baseline --seeds 5",
+                "baseline --set epochs=9.9 --seeds 5",
+                *(f"{name} --seeds 5" for name in PUBLISHED),
+                "resnet18 --seeds 2",
+            ],
+        ),
+    },
     "epyc": {
         "lookahead": (
             "airbench94 with and without Lookahead, with two BatchNorm momenta",

@@ -92,9 +92,8 @@ def test_the_ratios_to_the_plain_port_are_those_recorded():
         assert f"{measured['median_ratio']:.2f} times" in README
 
 
-LOGS = [
-    path for name in ("laptop", "full") for path in sorted((ROOT / "benchmarks" / "results").glob(f"{name}-*.jsonl"))
-]
+RESULTS = ROOT / "benchmarks" / "results"
+LOGS = [*sorted(RESULTS.glob("laptop-*.jsonl")), *sorted(RESULTS.glob("full-*.jsonl")), script("recipes_table").LOG]
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.name)

@@ -64,6 +64,12 @@ def test_it_is_small_enough_and_so_are_its_figures(path):
 
 
 @by_name
+def test_it_reads_no_file_that_is_not_installed_with_the_package(path):
+    for cell in code(path):
+        assert "benchmarks" not in cell.source  # on Colab there is no clone, only what was installed
+
+
+@by_name
 def test_it_says_what_it_takes_and_gives(path):
     first = read(path).cells[0].source
     number = path.name[:2]

@@ -12,7 +12,8 @@ from airbench_core.study.speedup import TOO_NARROW, epochs_to_target
 
 FLIP = replace(AIRBENCH94, flip="random")
 FLIPPED = "airbench94 flip=random"
-LAPTOP = Path(__file__).parents[3] / "benchmarks" / "results" / "laptop-recipes.jsonl"
+RECORDED = Path(__file__).parents[3] / "notebooks" / "airbench_lab" / "recorded"
+LAPTOP = RECORDED / "recipes" / "laptop-recipes.jsonl"
 SPREAD = (-0.001, 0.001, 0.0)  # of the seeds 0, 1, 2
 
 
