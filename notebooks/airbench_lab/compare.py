@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import product
+from pathlib import Path
 
 from airbench_core import AIRBENCH94, Dataset, Recipe, RunResult
 from airbench_core.recipes import with_fields
@@ -9,23 +10,48 @@ from airbench_core.scales import scale_named
 from airbench_core.study.studies import SWITCHES
 from airbench_lab.figures.differences import Accuracies, differences
 from airbench_lab.figures.drawing import Drawing
-from airbench_lab.replay import lookup
+from airbench_lab.replay import FOLDER, lookup
+
+# What the tricks of `study.studies.SWITCHES` are called in a row.
+TRICKS = {
+    "whiten": "whitening",
+    "identity_init": "identity init",
+    "bias_scale": "bias scale",
+    "lookahead": "Lookahead",
+    "flip": "alternating flip",
+}
 
 Changes = Mapping[str, tuple[Recipe, Recipe]]  # what each is called: the recipe without it, and with it; not scaled
 
 
-def compare(changes: Changes, *, scale: str, data: Dataset | str, live: Iterable[RunResult] = ()) -> Drawing:
+def compare(
+    changes: Changes, *, scale: str, data: Dataset | str, live: Iterable[RunResult] = (), folder: Path = FOLDER
+) -> Drawing:
     """What each change makes of the accuracy, paired by seed: recorded, and by the `live` results, if there are any.
 
-    Where this machine has no CIFAR-10, the recorded runs on it are shown all the same, if `data` is its name.
+    Where this machine has no CIFAR-10, the recorded runs on it are shown all the same, if `data` is its name. Recorded
+    runs of two kinds of hardware are not paired: the figure says which changes were left out for that. folder: where
+    they are recorded, as for `lookup`.
     """
     live = list(live)
-    found = {name: tuple(lookup(recipe, scale, data) for recipe in pair) for name, pair in changes.items()}
-    recorded = {name: (a.accuracies, b.accuracies) for name, (a, b) in found.items() if a and b}
-    where = next((a.hardware for a, _ in found.values() if a), "")
+    recorded, kinds, mixed = {}, [], []
+    for name, pair in changes.items():
+        a, b = (lookup(recipe, scale, data, folder=folder) for recipe in pair)
+        same = bool(a and b) and a.hardware == b.hardware
+        recorded[name] = (a.accuracies, b.accuracies) if same else ({}, {})
+        if same:
+            kinds.append(a.hardware)
+        elif a and b:
+            mixed.append(name)
     scaled = scale_named(scale)
     own = {name: tuple(_of(live, scaled.recipe(recipe), scale) for recipe in pair) for name, pair in changes.items()}
-    return differences(recorded, own, where=where, live_where=live[0].runtime.device_name if live else "")
+    return differences(
+        recorded,
+        own,
+        where=" and ".join(dict.fromkeys(kinds)),
+        live_where=live[0].runtime.device_name if live else "",
+        mixed=mixed,
+    )
 
 
 def company(field: str, off: object, *, scale: str, data: Dataset | str) -> Drawing:
@@ -37,7 +63,7 @@ def company(field: str, off: object, *, scale: str, data: Dataset | str) -> Draw
     changes = {}
     for values in product(*others.values()):
         these = dict(zip(others, values, strict=True))
-        missing = [name for name, (on, _) in others.items() if these[name] != on]
+        missing = [TRICKS[name] for name, (on, _) in others.items() if these[name] != on]
         name = "with all others" if not missing else f"without {', '.join(missing)}"
         base = with_fields(AIRBENCH94, **these)
         changes[name if len(missing) < len(others) else "with none of the others"] = (

@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import pytest
 from airbench_lab import compare as module
-from airbench_lab.compare import company, compare
+from airbench_lab.compare import TRICKS, company, compare
 from airbench_lab.figures.differences import differences
 
 from airbench_core import AIRBENCH94, Parts, train
 from airbench_core.speed import random_dataset
+from airbench_core.study.studies import SWITCHES
 
 OFF = replace(AIRBENCH94, whiten=False)
 
@@ -22,6 +23,20 @@ def test_a_difference_is_paired_by_seed_with_its_interval_in_points():
     assert (row["low"], row["high"]) == pytest.approx((-2 - 4.3027 / 3**0.5, -2 + 4.3027 / 3**0.5), abs=1e-3)
     assert row["clear of 0"] == "no"
     assert "off, recorded: -2.0 points (n=3)" in drawing.alt
+    assert "Recorded on a CPU, n=3 pairs." in note(drawing)
+    assert not drawing.legends  # one series alone
+
+
+def test_the_rows_stand_as_they_were_given_and_the_note_says_how_many_pairs_they_have():
+    three, five = ({seed: (0.7 + 0.01 * seed) * (1 + side) / 2 for seed in range(n)} for n, side in ((3, 0), (5, 1)))
+    recorded = {"a": (three, five), "b": ({}, {}), "c": (five, five)}
+    live = {"a": ({}, {}), "b": ({0: 0.7}, {0: 0.6}), "c": ({0: 0.7}, {0: 0.6}), "d": ({}, {})}
+    drawing = differences(recorded, live, where="a CPU", live_where="another")
+    assert drawing.table["change"].tolist() == ["a", "b", "c", "c"]
+    assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["a", "b", "c"]
+    assert "Recorded on a CPU, n=3 to 5 pairs." in note(drawing)
+    assert "Live: another, n=1 pair; a single pair has no interval" in note(drawing)
+    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["recorded", "live"]
 
 
 def test_a_single_pair_has_no_interval_and_none_at_all_is_left_out():
@@ -32,20 +47,43 @@ def test_a_single_pair_has_no_interval_and_none_at_all_is_left_out():
     assert row["clear of 0"] == "one pair: not known"
 
 
+def note(drawing):
+    return " ".join(drawing.get_supxlabel().split())
+
+
+class Recorded:
+    def __init__(self, accuracies, hardware="another CPU"):
+        self.accuracies, self.hardware = accuracies, hardware
+
+
+def test_runs_of_two_kinds_of_hardware_are_never_a_pair(monkeypatch):
+    shorter = replace(AIRBENCH94, epochs=5)
+    found = {
+        AIRBENCH94: Recorded({0: 0.7, 1: 0.72}),
+        OFF: Recorded({0: 0.6, 1: 0.63}, "a GPU"),
+        shorter: Recorded({0: 0.5, 1: 0.51}),
+    }
+    folders = []
+    monkeypatch.setattr(module, "lookup", lambda recipe, scale, data, folder: folders.append(folder) or found[recipe])
+    changes = {"off": (AIRBENCH94, OFF), "shorter": (AIRBENCH94, shorter)}
+    drawing = compare(changes, scale="smoke", data="cifar10", folder="somewhere")
+    assert drawing.table["change"].tolist() == ["shorter"]
+    said = "Recorded on another CPU, n=2 pairs. Left out, since the two sides were recorded on different hardware: off."
+    assert note(drawing) == said
+    assert set(folders) == {"somewhere"}
+    drawing = compare({"off": (AIRBENCH94, OFF)}, scale="smoke", data="cifar10")
+    assert "different hardware: off." in drawing.alt
+    assert "Nothing of this is recorded" not in drawing.alt
+
+
 def test_recorded_and_live_runs_are_two_rows_never_one_mean(monkeypatch):
     data = random_dataset(256, 64)
     live = [train(recipe, data, seed=0, scale="smoke") for recipe in (AIRBENCH94, OFF)]
     own = Parts(whiten=lambda images, eps: Parts().whiten(images, eps))
     live.append(train(OFF, data, seed=1, scale="smoke", parts=own))  # another training: not one of these
 
-    class Recorded:
-        hardware = "another CPU"
-
-        def __init__(self, accuracies):
-            self.accuracies = accuracies
-
     found = {AIRBENCH94: Recorded({0: 0.7, 1: 0.72}), OFF: Recorded({0: 0.6, 1: 0.63})}
-    monkeypatch.setattr(module, "lookup", lambda recipe, scale, data: found[recipe])
+    monkeypatch.setattr(module, "lookup", lambda recipe, scale, data, folder: found[recipe])
     drawing = compare({"off": (AIRBENCH94, OFF)}, scale="smoke", data=data, live=live)
     recorded, ours = drawing.table.to_dict("records")
     assert (recorded["source"], recorded["n"]) == ("recorded", 2)
@@ -59,6 +97,8 @@ def test_in_all_company_on_the_recorded_toggles():
     assert set(table["n"]) == {3, 5}
     assert table["change"].iloc[0] == "with all others"
     assert table["change"].iloc[-1] == "with none of the others"
+    assert "without identity init, Lookahead, alternating flip" in set(table["change"])
+    assert TRICKS.keys() == SWITCHES.keys()
     assert table["difference, points"].iloc[0] == pytest.approx(-2.72, abs=0.01)  # as in recorded/README.md
 
 
@@ -66,3 +106,7 @@ def test_where_nothing_is_recorded_it_says_so():
     drawing = compare({"off": (AIRBENCH94, OFF)}, scale="full", data="cifar10")
     assert drawing.table.empty
     assert "none known" in drawing.alt
+    (said,) = (text.get_text() for text in drawing.texts)
+    assert said == "Nothing of this is recorded at this scale on these images."
+    assert said in drawing.alt
+    assert not drawing.axes
