@@ -18,11 +18,11 @@ def test_maps_are_drawn_in_the_order_of_the_layers_with_their_correlation():
         np.testing.assert_array_equal(picture, wanted)
     wanted = [1, 1, -1, 1, np.corrcoef(first.ravel(), other.ravel())[0, 1], 0]
     assert drawing.table["correlation with the first"].tolist() == pytest.approx(wanted)
-    assert [axes.get_xlabel() for axes in drawing.axes] == [f"{value:.2f}" for value in wanted]
+    assert [axes.get_xlabel() for axes in drawing.axes] == [f"{value:.2f}".replace("-", "−") for value in wanted]
     assert [axes.get_title() for axes in drawing.axes[:3]] == ["before", "layer 1", "layer 2"]
     assert [drawing.axes[i].get_ylabel() for i in (0, 3)] == ["kept", "lost"]
     assert drawing.table["passed"].tolist() == [0, 1, 2] * 2
-    assert "kept -1.00, lost 0.00" in drawing.alt
+    assert "kept −1.00, lost 0.00" in drawing.alt
 
 
 @pytest.mark.parametrize(

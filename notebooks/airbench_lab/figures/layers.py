@@ -31,7 +31,8 @@ def depths(rows: Mapping[str, Sequence[ArrayLike]]) -> Drawing:
         for depth, value in enumerate(values)
     )
     last = counts.pop() - 1
-    ends = ", ".join(f"{name} {values[-1]:.2f}" for name, values in found.items())
+    written = {name: [f"{value:.2f}".replace("-", "−") for value in values] for name, values in found.items()}
+    ends = ", ".join(f"{name} {values[-1]}" for name, values in written.items())
     alt = f"One map before and after each of {last} layers. Correlation of the last with the first: {ends}."
     with look():
         drawing = Drawing(table, alt, height=0.6 + 1.25 * len(arrays))
@@ -41,7 +42,7 @@ def depths(rows: Mapping[str, Sequence[ArrayLike]]) -> Drawing:
                 axes.imshow(one, cmap="gray", interpolation="nearest")
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(True)
-                axes.set_xlabel(f"{found[name][depth]:.2f}", fontsize=SMALL)
+                axes.set_xlabel(written[name][depth], fontsize=SMALL)
                 if i == 0:
                     axes.set_title("before" if depth == 0 else f"layer {depth}", fontsize=SMALL)
             line[0].set_ylabel(name)
