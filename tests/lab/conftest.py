@@ -112,6 +112,24 @@ def check_texts(shown) -> Callable[[Drawing], None]:
 
 
 @pytest.fixture
+def check_full() -> Callable[[Drawing], None]:
+    """Fails for a drawing of which a stripe at the top or the bottom is left empty, or a part of what is there cut off.
+
+    As empty counts what is wider than the 0.08 inches that stand around all axes, and 0.06 more.
+    """
+
+    def check(drawing: Drawing) -> None:
+        canvas = FigureCanvasAgg(drawing)
+        canvas.draw()
+        boxes = [axes.get_tightbbox(canvas.get_renderer()) for axes in drawing.axes]
+        top, bottom = drawing.bbox.y1 - max(box.y1 for box in boxes), min(box.y0 for box in boxes)
+        assert 0 <= top < 0.14 * drawing.dpi
+        assert 0 <= bottom < 0.14 * drawing.dpi
+
+    return check
+
+
+@pytest.fixture
 def worker() -> Iterator[Worker]:
     one = Worker()
     yield one

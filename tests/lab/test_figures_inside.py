@@ -40,10 +40,11 @@ def test_covariances_are_drawn_about_zero_with_their_condition():
     np.testing.assert_array_equal(pictures[0].get_array(), before)
     np.testing.assert_array_equal(pictures[1].get_array(), np.eye(12))
     assert [picture.get_clim() for picture in pictures] == [(-400, 400), (-1, 1)]
-    table = drawing.table[drawing.table["covariance"] == "before"].drop(columns=["covariance", "of"])
+    table = drawing.table[drawing.table["second moment"] == "before"].drop(columns=["second moment", "of"])
     np.testing.assert_array_equal(table.to_numpy(float), before)
     assert "condition number 200" in drawing.axes[0].get_title()
     assert "condition number 1" in drawing.axes[1].get_title()
+    assert [axes.get_ylabel() for axes in drawing.axes[2:]] == ["second moment"] * 2  # no mean was taken away
     with pytest.raises(UsageError, match="after of shape"):
         covariances(before, np.eye(24))
 
@@ -60,8 +61,14 @@ def test_pictures_are_drawn_as_they_are_below_their_titles():
             titled(*wrong)
 
 
+@pytest.mark.parametrize("title", ["one", "one of these pictures, as it was stored"])
+@pytest.mark.parametrize("count", [1, 3, 5, 8, 10])
+def test_nothing_is_left_empty_below_a_row_of_pictures(count, title, check_full):
+    check_full(titled(RNG.random((count, 3, 8, 8)), [title] * count))
+
+
 @pytest.mark.parametrize("tta", TTA_WEIGHTS)
-def test_the_views_are_those_of_the_evaluation(tta):
+def test_the_views_are_those_of_the_evaluation(tta, check_full):
     image = RNG.integers(0, 256, (3, 8, 8), dtype=np.uint8)
     drawing = views(image, tta)
     theirs, weights = tta_views(torch.tensor(image)[None] / 255, tta)
@@ -70,7 +77,9 @@ def test_the_views_are_those_of_the_evaluation(tta):
     for picture, view in zip(shown, theirs, strict=True):
         np.testing.assert_allclose(picture, view[0].numpy().transpose(1, 2, 0), atol=1e-6)
     assert tuple(drawing.table["weight"]) == weights
-    titles = [axes.get_title() for axes in drawing.axes if axes.get_images()]
+    assert len(drawing.axes) == len(weights)  # and no empty ones
+    check_full(drawing)
+    titles = [axes.get_title() for axes in drawing.axes]
     assert [float(title.split("weight ")[1]) for title in titles] == list(weights)
 
 

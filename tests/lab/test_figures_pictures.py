@@ -23,6 +23,14 @@ def test_each_picture_is_shown_as_it_is_in_its_row():
     assert drawing.table["mean brightness"].iloc[1] == pytest.approx(SOME[1].mean())
 
 
+@pytest.mark.parametrize("titles", [{}, {"b": ["frog", "two\nlines", "cat", "dog"]}])
+@pytest.mark.parametrize("names", ["b", "ab", "abc"])
+def test_nothing_is_left_empty_about_the_rows(names, titles, check_full):
+    check_full(pictures({name: SOME for name in names}, titles))
+    many = np.concatenate([SOME, SOME])
+    check_full(pictures({"a name of two lines": many}, {name: title * 2 for name, title in titles.items()}))
+
+
 @pytest.mark.parametrize("rows", [{}, {"a": SOME[0]}, {"a": SOME[:, :1]}, {"a": SOME, "b": SOME[:2]}])
 def test_other_shapes_are_refused(rows):
     with pytest.raises(UsageError, match=r"arrays \(N, 3, height, width\) with one N"):

@@ -30,6 +30,7 @@ DPI = 100  # a figure is shown one of its pixels to one of the page, so 9 points
 SMALL, NORMAL = 9, 10  # points
 KEPT = 60_000  # bytes of a figure in a notebook that is kept
 LETTERS = 14  # of the SMALL size that an inch holds
+PAD = 0.16  # inches between two axes that stand side by side or below each other
 
 LOOK = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that nothing is cut off on another machine
@@ -45,8 +46,8 @@ LOOK = {
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "figure.constrained_layout.h_pad": 0.08,
-    "figure.constrained_layout.w_pad": 0.08,
+    "figure.constrained_layout.h_pad": PAD / 2,
+    "figure.constrained_layout.w_pad": PAD / 2,
 }
 
 _LOOKING = threading.RLock()
@@ -163,6 +164,17 @@ def cell(value: object) -> str:
 def wrapped(text: str, inches: float) -> str:
     """`text` in lines of the SMALL size that fit a width; no line begins with a per cent sign."""
     return "\n".join(textwrap.wrap(text.replace(" %", "\N{NO-BREAK SPACE}%"), int(inches * LETTERS)))
+
+
+def side(count: int, most: float, beside: float = 0.0) -> float:
+    """Inches of a square picture of which `count` fill a row, at most `most`; `beside` is taken by a name."""
+    return min(most, (WIDTH - beside) / count - PAD)
+
+
+def row_height(side: float, titles: Sequence[str] = ()) -> float:
+    """Inches that a row of pictures takes: their side, the titles of the SMALL size above them, the space about."""
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
+    return round(side + PAD + (0.03 + 0.165 * lines if lines else 0), 2)
 
 
 def interval(axes: Axes, at: float, low: float, high: float, colour: str, *, upright: bool = False) -> None:

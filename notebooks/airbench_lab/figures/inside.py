@@ -1,6 +1,6 @@
-"""Looking inside, on plain arrays: whitening filters, covariances, the views of TTA, singular values."""
+"""Looking inside, on plain arrays: whitening filters, second moments, the views of TTA, singular values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
 from airbench_core.evaluation import TTA_WEIGHTS, tta_views
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, WIDTH, Drawing, look, row_height, side, wrapped
 
 PIXELS = ("top left", "top right", "bottom left", "bottom right")
 PATCH = tuple(f"{colour} {pixel}" for colour in ("red", "green", "blue") for pixel in PIXELS)  # as F.unfold orders them
@@ -42,28 +42,27 @@ def filters(weights: ArrayLike) -> Drawing:
 
 
 def covariances(before: ArrayLike, after: ArrayLike) -> Drawing:
-    """The covariance of the 12 numbers of a 2 x 2 patch, and that of what the first 12 whitening filters make of it.
+    """The second moment of the 12 numbers of a 2 x 2 patch, and that of what the first 12 whitening filters make of it.
 
-    before, after: (12, 12). Each picture has its own scale, the same on both sides of 0. Raises UsageError for other
+    It is the covariance of numbers whose mean is 0; no mean is taken away here. before, after: (12, 12). Each picture has its own scale, the same on both sides of 0. Raises UsageError for other
     shapes.
     """
     pair = {"before": _array(before, (12, 12), "before"), "after": _array(after, (12, 12), "after")}
     names = {"before": PATCH, "after": tuple(f"filter {i}" for i in range(1, 13))}
     rows = [
-        {"covariance": when, "of": name, **dict(zip(map(str, range(1, 13)), map(float, line), strict=True))}
+        {"second moment": when, "of": name, **dict(zip(map(str, range(1, 13)), map(float, line), strict=True))}
         for when, matrix in pair.items()
         for name, line in zip(names[when], matrix, strict=True)
     ]
     conditions = {when: _condition(matrix) for when, matrix in pair.items()}
-    alt = "Covariance matrices of 2 by 2 patches before and after whitening, 12 by 12. Condition numbers: " + ", ".join(
-        f"{when} {_count(value)}" for when, value in conditions.items()
-    )
+    said = ", ".join(f"{when} {_count(value)}" for when, value in conditions.items())
+    alt = f"Second moments of 2 by 2 patches before and after whitening, 12 by 12. Condition numbers: {said}."
     with look():
-        drawing = Drawing(pd.DataFrame(rows), f"{alt}.", height=4)
+        drawing = Drawing(pd.DataFrame(rows), alt, height=4)
         for axes, (when, matrix) in zip(drawing.subplots(1, 2), pair.items(), strict=True):
             limit = np.abs(matrix).max() or 1
             image = axes.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit)
-            drawing.colorbar(image, ax=axes, shrink=0.75, label="covariance")
+            drawing.colorbar(image, ax=axes, shrink=0.75, label="second moment")
             axes.set_title(f"{when} whitening\ncondition number {_count(conditions[when])}")
             if when == "before":
                 for set_ticks in axes.set_xticks, axes.set_yticks:
@@ -91,14 +90,7 @@ def titled(images: ArrayLike, titles: Sequence[str]) -> Drawing:
             zip(titles, pixels.mean((2, 3)).tolist(), strict=True), start=1
         )
     ]
-    above = [wrapped(title, 7.2 / len(pixels)) for title in titles]
-    height = min(2.5, 7.4 / len(pixels)) + 0.16 * max(title.count("\n") + 1 for title in above) + 0.25
-    with look():
-        drawing = Drawing(pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.", round(height, 1))
-        row = drawing.subplots(1, len(pixels), squeeze=False)[0]
-        for axes, picture, title in zip(row, pixels, above, strict=True):
-            _picture(axes, picture, title)
-    return drawing
+    return _row(pixels, list(titles), pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.")
 
 
 def views(image: ArrayLike, tta: str = "mirror+translate") -> Drawing:
@@ -115,14 +107,8 @@ def views(image: ArrayLike, tta: str = "mirror+translate") -> Drawing:
     pictures, weights = tta_views(torch.tensor(scaled, dtype=torch.float32)[None], tta)
     table = pd.DataFrame({"view": range(1, len(pictures) + 1), "what": VIEWS[: len(pictures)], "weight": weights})
     described = "; ".join(f"{what}, weight {weight:g}" for what, weight in zip(table["what"], weights, strict=True))
-    with look():
-        drawing = Drawing(table, f"The views of an image under test-time augmentation: {described}.", height=2.2)
-        grid = drawing.subplots(1, len(VIEWS))
-        for axes, view, what, weight in zip(grid, pictures, VIEWS, weights, strict=False):
-            _picture(axes, view[0].numpy(), f"{wrapped(what, 1.2)}\nweight {weight:g}")
-        for axes in grid[len(pictures) :]:
-            axes.set_axis_off()
-    return drawing
+    alt = f"The views of an image under test-time augmentation: {described}."
+    return _row([view[0].numpy() for view in pictures], table["what"], table, alt, [f"weight {w:g}" for w in weights])
 
 
 # As `tta_views` orders them: the first copy shows what lies one pixel up and left of each pixel.
@@ -156,11 +142,27 @@ def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
                 label=name,
             )
         axes.axhline(1, color=GREY, linestyle=":", linewidth=1)
-        axes.set(yscale="log", xlabel="rank", ylabel="singular value")
+        axes.set(yscale="log", xlabel="rank, 1 is the largest", ylabel="singular value")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("")
         axes.grid(alpha=0.3)
         drawing.legend(loc="outside upper center", ncols=3)
+    return drawing
+
+
+def _row(
+    pictures: Sequence[np.ndarray], titles: Iterable[str], table: pd.DataFrame, alt: str, below: Sequence[str] = ()
+) -> Drawing:
+    """Pictures (3, H, W) side by side, each below its title, of which a last line is in `below`."""
+    count = len(pictures)
+    above = [wrapped(title, 0.9 * WIDTH / count) for title in titles]
+    if below:
+        above = [f"{title}\n{last}" for title, last in zip(above, below, strict=True)]
+    with look():
+        drawing = Drawing(table, alt, row_height(side(count, 2.5), above))
+        for axes, picture, title in zip(drawing.subplots(1, count, squeeze=False)[0], pictures, above, strict=True):
+            axes.set_anchor("N")  # else the room for the titles is measured from elsewhere
+            _picture(axes, picture, title)
     return drawing
 
 

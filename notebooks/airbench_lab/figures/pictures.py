@@ -7,9 +7,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import SMALL, Drawing, look, wrapped
+from airbench_lab.figures.drawing import LETTERS, SMALL, Drawing, look, row_height, side, wrapped
 
 MOST = 8  # in a row: of more the titles would touch
+LARGEST = 1.0  # inches, of a picture
 
 
 def pictures(rows: Mapping[str, ArrayLike], titles: Mapping[str, Sequence[str]] | None = None) -> Drawing:
@@ -37,16 +38,17 @@ def pictures(rows: Mapping[str, ArrayLike], titles: Mapping[str, Sequence[str]] 
         for number in range(count)
     )
     alt = f"Rows of {count} pictures: {'; '.join(arrays)}."
+    names = [wrapped(name, 1.0) for name in arrays]
+    one = side(count, LARGEST, max(len(line) for name in names for line in name.split("\n")) / LETTERS)
     with look():
-        drawing = Drawing(table, alt, height=0.2 + len(arrays) * (0.95 + 0.25 * bool(given)))
-        for axes_row, (name, some) in zip(
-            drawing.subplots(len(arrays), count, squeeze=False), arrays.items(), strict=True
-        ):
+        drawing = Drawing(table, alt, height=sum(row_height(one, given.get(name, ())) for name in arrays))
+        grid = drawing.subplots(len(arrays), count, squeeze=False)
+        for axes_row, label, (name, some) in zip(grid, names, arrays.items(), strict=True):
             for number, axes in enumerate(axes_row):
                 axes.imshow(some[number].transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
                 if name in given:
                     axes.set_title(given[name][number], fontsize=SMALL)
-            axes_row[0].set_ylabel(wrapped(name, 1.0), rotation=0, ha="right", va="center", fontsize=SMALL)
+            axes_row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=SMALL)
     return drawing
