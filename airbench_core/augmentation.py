@@ -28,9 +28,10 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], d
 def flip_mask(flip: str, epoch: int, first: Tensor, generator: torch.Generator) -> Tensor:
     """Which images are mirrored in `epoch` (counted from 0): bool (N,).
 
-    `first` (N,) is a fair coin tossed for each image before training. "random" tosses anew from `generator` in every
-    epoch; "alternating" takes `first` and then its opposite in turn, so that any two epochs in a row
-    show both sides of every image (Jordan, arXiv:2404.00498, section 3.6).
+    `first` (N,) is a fair coin tossed for each image before training. "random" tosses anew from
+    `generator` in every epoch; "alternating" takes `first` and then its opposite in turn, so
+    that any two epochs in a row show both sides of every image.
+    Source: Jordan, arXiv:2404.00498, section 3.6.
     """
     if flip == "none":
         return torch.zeros_like(first)
@@ -60,7 +61,10 @@ def crop(padded: Tensor, which: Tensor, rows: Tensor, columns: Tensor, size: int
 
 
 def cutout(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
-    """Images (N, C, H, W) with squares of `size` pixels set to 0, their top left corners at (rows, columns), (N,)."""
+    """Images (N, C, H, W) with a square of `size` pixels set to 0 in each.
+
+    rows, columns: (N,), the top left corner of each square.
+    """
     y = torch.arange(images.shape[2], device=images.device)
     x = torch.arange(images.shape[3], device=images.device)
     inside_y = (y >= rows[:, None]) & (y < rows[:, None] + size)  # (N, H)

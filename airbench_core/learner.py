@@ -75,7 +75,10 @@ class Learner:
         self.forward = compiled(self._forward) if runtime.compile else self._forward
 
     def reset(self, seed: int) -> None:
-        """New weights and no momentum, in place: compiled functions and recorded graphs keep their tensors."""
+        """New weights and no momentum.
+
+        In place: compiled functions and recorded graphs keep their tensors.
+        """
         self.network.reset(torch.Generator().manual_seed(seed))
         self.network.zero_grad()
         if self.recipe.identity_init:
@@ -83,7 +86,8 @@ class Learner:
                 self.parts.identity_init(convolution.weight.data)
         for optimizer in self.optimizers:
             for state in optimizer.state.values():
-                if (momentum := state.get("momentum_buffer")) is not None:  # None after a first step that failed
+                # None after a first step that failed.
+                if (momentum := state.get("momentum_buffer")) is not None:
                     momentum.zero_()
 
     def begin(self) -> None:

@@ -13,10 +13,11 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic: as steep at 0 as the
 
 
 def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
-    """Push the singular values of each matrix of (K, M, N) towards 1; its singular vectors stay. bfloat16.
+    """Push the singular values of each matrix of (K, M, N) towards 1, in bfloat16.
 
-    After enough steps (5 for most matrices) the values lie within about 0.7 to 1.2, and not nearer: the
-    coefficients are chosen for speed. Small ones need more steps.
+    Its singular vectors stay. After enough steps (5 for most matrices) the values lie within
+    about 0.7 to 1.2, and not nearer: the coefficients are chosen for speed. Small ones need
+    more steps.
     """
     a, b, c = COEFFICIENTS
     x = matrices.bfloat16()
@@ -64,8 +65,10 @@ class Muon(torch.optim.Optimizer):
             velocity = self.state[bank[0]]["momentum_buffer"]  # (K, out, in * height * width)
             gradient = torch.stack([p.grad.flatten(1) for p in bank]).to(velocity.dtype)
             velocity.mul_(group["momentum"]).add_(gradient)
-            updates = self.orthogonalize(gradient.add_(velocity, alpha=group["momentum"]), group["steps"])
+            ahead = gradient.add_(velocity, alpha=group["momentum"])
+            updates = self.orthogonalize(ahead, group["steps"])
             for p, update in zip(bank, updates.float(), strict=True):
                 if group["rescale"]:
                     p.mul_(len(p) ** 0.5 / p.norm())
-                p.sub_(update.reshape(p.shape) * group["lr"])  # which may be a tensor on the device
+                # The lr may be a tensor on the device.
+                p.sub_(update.reshape(p.shape) * group["lr"])

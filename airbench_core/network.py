@@ -84,7 +84,9 @@ class ConvGroup(nn.Module):
         for convolution, norm in zip(self.convolutions[1:-1], self.norms[1:-1], strict=True):
             x = self.norm_gelu(convolution(x), norm)
         x = self.convolutions[-1](x)
-        return F.gelu(self.norms[-1](x) + first) if self.residual else self.norm_gelu(x, self.norms[-1])
+        if self.residual:
+            return F.gelu(self.norms[-1](x) + first)
+        return self.norm_gelu(x, self.norms[-1])
 
 
 class Network(nn.Module):
@@ -155,13 +157,14 @@ def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module
 def whitening_filters(images: Tensor, eps: float) -> Tensor:
     """Filters (24, 3, 2, 2) that whiten the 2x2 patches of normalized `images` (N, 3, H, W).
 
-    Row i of the first twelve is the eigenvector of the patches' uncentred second moment with the i-th largest
-    eigenvalue, divided by sqrt(eigenvalue + eps); the other twelve are their negatives, since the GELU
-    that follows would lose one sign.
+    Row i of the first twelve is the eigenvector of the patches' uncentred second moment with
+    the i-th largest eigenvalue, divided by sqrt(eigenvalue + eps); the other twelve are their
+    negatives, since the GELU that follows would lose one sign.
     """
     patches = F.unfold(images.float(), kernel_size=2)  # (N, 12, positions)
     moment = (patches @ patches.mT).sum(0) / (patches.shape[0] * patches.shape[2])
-    # 12 x 12 in double precision on the CPU: exact enough on every device, and cheaper than a GPU's solver.
+    # 12 x 12 in double precision on the CPU: exact enough on every device, and cheaper than a
+    # GPU's solver.
     eigenvalues, eigenvectors = torch.linalg.eigh(moment.cpu().double())
     filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0)
     return torch.cat([filters, -filters]).reshape(24, 3, 2, 2).to(images)
@@ -169,9 +172,9 @@ def whitening_filters(images: Tensor, eps: float) -> Tensor:
 
 @torch.no_grad()
 def identity_init_(weight: Tensor) -> None:
-    """Let a convolution (out, in, k, k) pass on its input: its first min(in, out) filters become Dirac deltas.
+    """Let a convolution (out, in, k, k) pass on its input.
 
-    The remaining filters keep their values.
+    Its first min(in, out) filters become Dirac deltas. The remaining filters keep their values.
     """
     n = min(weight.shape[:2])
     channels = torch.arange(n, device=weight.device)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
 
 from airbench_core.muon import Muon, newton_schulz
 from airbench_core.recipes import Recipe
@@ -26,22 +26,31 @@ LOOKAHEAD_EVERY = 5  # steps between two updates of the slow weights
 
 
 def lr_factors(recipe: Recipe, steps: int) -> list[float]:
-    """The factor on each group's learning rate at every step: a triangle from `lr_start` over 1 towards `lr_end`."""
+    """The factor on each group's learning rate at every step: a triangle.
+
+    It goes from `lr_start` over 1 towards `lr_end`.
+    """
     peak = int(recipe.lr_peak_at * steps)
-    points = [(0, recipe.lr_start), (peak, 1), (steps, recipe.lr_end)][peak == 0 :]  # a peak at once has no way up
+    # A peak at once has no way up.
+    points = [(0, recipe.lr_start), (peak, 1), (steps, recipe.lr_end)][peak == 0 :]
     return np.interp(np.arange(steps), *zip(*points, strict=True)).tolist()
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
-    """The groups of sgd: what is trained of `network`, with its "lr" at the peak of the schedule and "weight_decay".
+    """The groups of sgd: what is trained of `network`, with its "lr" and "weight_decay".
 
-    The biases of the BatchNorms learn `bias_scale` times as fast as all else, and decay as all else.
+    The "lr" is that at the peak of the schedule. The biases of the BatchNorms learn
+    `bias_scale` times as fast as all else, and decay as all else.
     """
     k = 1024 * (1 + 1 / (1 - recipe.momentum))
     lr = recipe.lr / k
     decay = recipe.weight_decay * recipe.batch_size / k
     norms, others = _norm_biases_and_others(network)
-    return _decayed(decay, {"params": norms, "lr": lr * recipe.bias_scale}, {"params": others, "lr": lr})
+    return _decayed(
+        decay,
+        {"params": norms, "lr": lr * recipe.bias_scale},
+        {"params": others, "lr": lr},
+    )
 
 
 def make_optimizers(
@@ -49,7 +58,7 @@ def make_optimizers(
     recipe: Recipe,
     orthogonalize: Callable = newton_schulz,
     groups: Callable[[nn.Module, Recipe], list[dict]] = parameter_groups,
-) -> list[torch.optim.Optimizer]:
+) -> list[Optimizer]:
     """The optimizers of `recipe`, their groups' "lr" at the peak of the schedule.
 
     orthogonalize: Muon's. groups: sgd's, a function like `parameter_groups`.
@@ -60,21 +69,26 @@ def make_optimizers(
 
 
 def learning_rates(
-    optimizers: list[torch.optim.Optimizer],
+    optimizers: list[Optimizer],
     recipe: Recipe,
     steps: int,
     freeze_step: int | None,
     schedule: Callable = lr_factors,
 ) -> list[tuple[dict, list[float]]]:
-    """Each group of the optimizers with its learning rate at every step. schedule: a function like `lr_factors`."""
+    """Each group of the optimizers with its learning rate at every step.
+
+    schedule: a function like `lr_factors`.
+    """
     factors = [float(factor) for factor in schedule(recipe, steps)]
     # Muon's whitening bias has a line of its own, down to 0 where it is frozen.
-    down = [max(0.0, 1 - step / freeze_step) for step in range(steps)] if freeze_step else factors
-    return [
-        (group, [group["lr"] * factor for factor in (down if group.get("until_frozen") else factors)])
-        for optimizer in optimizers
-        for group in optimizer.param_groups
-    ]
+    down = factors
+    if freeze_step:
+        down = [max(0.0, 1 - step / freeze_step) for step in range(steps)]
+    rates = []
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        line = down if group.get("until_frozen") else factors
+        rates.append((group, [group["lr"] * factor for factor in line]))
+    return rates
 
 
 def _torch_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
@@ -83,7 +97,7 @@ def _torch_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
     return _decayed(recipe.lr * recipe.weight_decay, {"params": trained, "lr": lr})
 
 
-def _muon(network: nn.Module, recipe: Recipe, orthogonalize: Callable) -> list[torch.optim.Optimizer]:
+def _muon(network: nn.Module, recipe: Recipe, orthogonalize: Callable) -> list[Optimizer]:
     norms, others = _norm_biases_and_others(network)
     filters, head, first_bias = ([p for p in others if p.ndim == n] for n in (4, 2, 1))
     groups = _decayed(
@@ -92,7 +106,8 @@ def _muon(network: nn.Module, recipe: Recipe, orthogonalize: Callable) -> list[t
         {"params": head, "lr": recipe.head_lr},
         {"params": first_bias, "lr": recipe.bias_lr, "until_frozen": recipe.whiten},
     )
-    muon = Muon(filters, recipe.lr, recipe.muon_momentum, recipe.newton_schulz_steps, orthogonalize=orthogonalize)
+    steps = recipe.newton_schulz_steps
+    muon = Muon(filters, recipe.lr, recipe.muon_momentum, steps, orthogonalize=orthogonalize)
     return [muon, _nesterov(recipe, groups)]
 
 
@@ -103,7 +118,7 @@ def _norm_biases_and_others(network: nn.Module) -> tuple[list[Tensor], list[Tens
 
 
 def _decayed(decay: float, *groups: dict) -> list[dict]:
-    """Groups of "params" with their "lr"; `decay` is lr times weight decay, the same for all of them."""
+    """Groups of "params" with their "lr"; `decay` is lr times weight decay, one for all."""
     # SGD multiplies its weight decay by the lr: dividing here keeps the lr out of it.
     return [group | {"weight_decay": decay / group["lr"]} for group in groups]
 
@@ -113,7 +128,10 @@ def _nesterov(recipe: Recipe, groups: list[dict]) -> SGD:
 
 
 def lookahead_decays(steps: int) -> list[float]:
-    """How much of the slow weights is kept when they are updated after step s = 0..`steps`: 0.95^5 (s / steps)^3."""
+    """How much of the slow weights is kept when they are updated after step s = 0..`steps`.
+
+    It is 0.95^5 (s / steps)^3.
+    """
     return (0.95**5 * (np.arange(steps + 1) / steps) ** 3).tolist()
 
 

@@ -39,7 +39,10 @@ class Mean:
 
 
 def mean_interval(values: Sequence[float]) -> Mean:
-    """The mean of `values` with Student's interval. Raises UsageError for fewer than two values, or one not finite."""
+    """The mean of `values` with Student's interval.
+
+    Raises UsageError for fewer than two values, or one not finite.
+    """
     n, mean, std = _described(values)
     half = _t(n - 1) * std / math.sqrt(n)
     return Mean(n=n, mean=mean, std=std, low=mean - half, high=mean + half)
@@ -98,10 +101,11 @@ class Difference:
 def difference(a: Runs, b: Runs) -> Difference:
     """The mean of `b` minus the mean of the baseline `a`.
 
-    Two mappings from seed to value are compared in pairs, by Student's t of the differences: what a seed does to both
-    cancels. Two sequences are taken as independent, with Welch's t (Welch, Biometrika 34, 1947), which assumes no
-    equal variances. Raises UsageError for a missing or empty side, fewer than two values, one that is not finite, a
-    mapping beside a sequence, and seeds that are not the same.
+    Two mappings from seed to value are compared in pairs, by Student's t of the differences:
+    what a seed does to both cancels. Two sequences are taken as independent, with Welch's t
+    (Welch, Biometrika 34, 1947), which assumes no equal variances. Raises UsageError for a
+    missing or empty side, fewer than two values, one that is not finite, a mapping beside a
+    sequence, and seeds that are not the same.
     """
     if a is None or not len(a):
         raise UsageError("the baseline has no runs: there is nothing to compare with")
@@ -164,7 +168,8 @@ def against_target(values: Sequence[float], target: float) -> TargetTest:
     if not math.isfinite(target):
         raise UsageError(f"target={target} is not legal: a finite number, such as 0.94")
     error = std / math.sqrt(n)
-    t = (mean - target) / error if error else math.copysign(math.inf, mean - target)  # runs that are all the same
+    # Runs that are all the same have no error.
+    t = (mean - target) / error if error else math.copysign(math.inf, mean - target)
     critical = target + float(stats.t.ppf(ALPHA, n - 1)) * error
     return TargetTest(n=n, target=target, p=float(stats.t.cdf(t, n - 1)), critical=critical)
 

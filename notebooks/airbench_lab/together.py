@@ -34,20 +34,29 @@ def live_grid(results: Iterable[RunResult]) -> Grid:
     return found
 
 
-def sum_and_joint(grid: Grid, tricks: Iterable[str], others_off: Iterable[str] = ()) -> tuple[BySeed, BySeed]:
-    """What `tricks` cost one by one, added up, and what they cost when all are removed; where `others_off` are off.
+def sum_and_joint(
+    grid: Grid,
+    tricks: Iterable[str],
+    others_off: Iterable[str] = (),
+) -> tuple[BySeed, BySeed]:
+    """What `tricks` cost one by one, added up, and what they cost when all are removed.
 
-    Both in points of accuracy, of each seed that all of these combinations were run with. Raises UsageError where one
-    of them was not run.
+    Both where `others_off` are off, and in points of accuracy, of each seed that all of these
+    combinations were run with. Raises UsageError where one of them was not run.
     """
     tricks, base = frozenset(tricks), frozenset(others_off)
     needed = [base, base | tricks, *(base | {trick} for trick in tricks)]
     for off in needed:
         if off not in grid:
-            raise UsageError(f"there are no runs of airbench94 without {', '.join(sorted(off)) or 'anything'}")
+            without = ", ".join(sorted(off)) or "anything"
+            raise UsageError(f"there are no runs of airbench94 without {without}")
     seeds = sorted(set.intersection(*(set(grid[off]) for off in needed)))
-    summed = {seed: sum(100 * (grid[base | {one}][seed] - grid[base][seed]) for one in tricks) for seed in seeds}
-    joint = {seed: 100 * (grid[base | tricks][seed] - grid[base][seed]) for seed in seeds}
+
+    def cost(removed: frozenset[str], seed: int) -> float:
+        return 100 * (grid[base | removed][seed] - grid[base][seed])
+
+    summed = {seed: sum(cost(frozenset({one}), seed) for one in tricks) for seed in seeds}
+    joint = {seed: cost(tricks, seed) for seed in seeds}
     return summed, joint
 
 
