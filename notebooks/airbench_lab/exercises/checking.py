@@ -6,6 +6,7 @@ gets its hint. So each hint is tested by giving its own function as a solution.
 
 import copy
 import html
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -91,8 +92,8 @@ class Checked:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{MARKS[how]} {html.escape(title)}</li>" for title, how in self.results)
-        return f'<ul style="list-style: none; padding-left: 0">{lines}</ul><p><b>{html.escape(self._end())}</b></p>'
+        lines = "".join(f"<li>{MARKS[how]} {_marked_up(title)}</li>" for title, how in self.results)
+        return f'<ul style="list-style: none; padding-left: 0">{lines}</ul><p><b>{_marked_up(self._end())}</b></p>'
 
     def _end(self) -> str:
         return f"Hint: {self.hint}" if self.hint else "All checks passed."
@@ -103,14 +104,15 @@ def checked(exercise: Exercise, solution: Callable) -> Checked:
     answers: list[Any] = []
     wrong, hint = len(exercise.cases), ""
     for number, case in enumerate(exercise.cases):
+        watched = _Watched(solution)
         try:
-            answers.append(_answer(exercise, solution, case))
+            answers.append(_answer(exercise, watched, case))
         except NotImplementedError:
             hint = "not written yet: put your own lines in place of `raise NotImplementedError`."
         except Exception as error:
             hint = _raised(error, solution)
         else:
-            hint = _fault(exercise, case, answers[-1])
+            hint = _fault(exercise, case, answers[-1], watched.silent)
         if hint:
             wrong = number
             break
@@ -138,14 +140,31 @@ def same(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
     return bool(torch.isfinite(x).all()) and bool(((x - y).abs() <= tolerance * scale + 1e-12).all())
 
 
+class _Watched:
+    """A function, and whether all that it has returned is None, whatever an exercise's `call` makes of that."""
+
+    def __init__(self, function: Callable):
+        self.function = function
+        self.silent = True
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        answer = self.function(*arguments, **options)
+        self.silent = self.silent and answer is None
+        return answer
+
+
 def _answer(exercise: Exercise, function: Callable, case: Case) -> Any:
     return exercise.call(function, *copy.deepcopy(case.arguments()))
 
 
-def _fault(exercise: Exercise, case: Case, answer: Any) -> str:
-    """What is wrong with an answer, as far as it can be said without knowing why; nothing if it is right."""
-    wanted = _answer(exercise, exercise.reference, case)
-    if answer is None and wanted is not None:
+def _fault(exercise: Exercise, case: Case, answer: Any, silent: bool = False) -> str:
+    """What is wrong with an answer, as far as it can be said without knowing why; nothing if it is right.
+
+    silent: the function returned None, though the answer may hold more than that.
+    """
+    reference = _Watched(exercise.reference)
+    wanted = _answer(exercise, reference, case)
+    if (silent or answer is None) and not reference.silent:
         return "your function returns None: is there a `return`?"
     if isinstance(wanted, Tensor):
         if not isinstance(answer, Tensor):
@@ -182,6 +201,11 @@ def _alike(exercise: Exercise, a: Any, b: Any) -> bool:
         return same(exercise.form(a), exercise.form(b), exercise.tolerance)
     except Exception:
         return same(a, b, exercise.tolerance)
+
+
+def _marked_up(text: str) -> str:
+    """As HTML, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _raised(error: Exception, solution: Callable) -> str:

@@ -57,10 +57,6 @@ def _whole_batch(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Te
     return out
 
 
-def _nothing_returned(*_) -> None:
-    """What a function does that has no `return`, and worked on a copy."""
-
-
 def _nothing_returned_in_place(*arguments) -> None:
     _variant(in_place=True)(*arguments)
 
@@ -75,7 +71,6 @@ CUTOUT = Exercise(
         Case("of 0 pixels, which changes nothing", lambda: arguments(3, 16, 16, 0, 2)),
     ),
     mistakes=(
-        Mistake(_nothing_returned, "your function returns None: is there a `return`?"),
         Mistake(
             _nothing_returned_in_place,
             "your function returns None and changes the pictures that it was given: work on a copy, such as "

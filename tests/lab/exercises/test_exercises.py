@@ -7,6 +7,7 @@ from airbench_lab.exercises.checking import same
 
 from airbench_core import UsageError
 
+IN_PLACE = ("identity", "lookahead")  # these exercises return nothing
 MISTAKES = [(name, mistake) for name, exercise in EXERCISES.items() for mistake in exercise.mistakes]
 
 
@@ -60,6 +61,32 @@ def test_what_a_solution_raises_is_told_with_its_line(name):
         return arguments[17]  # there are not so many
 
     assert "your function raised IndexError in the line `return arguments[17]" in check(name, mine).hint
+
+
+@pytest.mark.parametrize("name", [name for name in EXERCISES if name not in IN_PLACE])
+def test_a_function_without_a_return_is_told_so_whatever_is_compared_of_it(name):
+    def mine(*arguments):
+        EXERCISES[name].reference(*arguments)
+
+    assert check(name, mine).hint == "your function returns None: is there a `return`?"
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_a_function_that_works_in_place_needs_no_return(name):
+    def mine(*arguments):
+        EXERCISES[name].reference(*arguments)
+
+    assert check(name, mine).passed
+
+
+def test_in_html_code_is_code_and_nothing_else_is_markup():
+    def mine(*arguments):
+        return arguments[17] if len(arguments) < 17 else "<b>"
+
+    shown = check("whitening", mine)._repr_html_()
+    assert "in the line <code>return arguments[17] if len(arguments) &lt; 17 else &quot;&lt;b&gt;&quot;</code>" in shown
+    assert "`" not in check("whitening", stub)._repr_html_()
+    assert "<code>raise NotImplementedError</code>" in check("whitening", stub)._repr_html_()
 
 
 def test_an_unknown_exercise_is_refused():
