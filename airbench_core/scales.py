@@ -1,12 +1,14 @@
 """Scales shrink a recipe and its data by a stated rule, for machines on which the published one takes too long."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from airbench_core.datasets import Dataset
+from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES
 from airbench_core.recipes import Recipe
@@ -131,3 +133,8 @@ def scale_named(name: str) -> Scale:
     if name not in SCALES:
         raise UsageError(f"scale={name} is not legal: {', '.join(SCALES)}")
     return SCALES[name]
+
+
+def default_scale(runtime: Runtime) -> str:
+    """The name of the scale that lessons run at: what AIRBENCH_SCALE says; else full on a GPU, laptop without one."""
+    return os.environ.get("AIRBENCH_SCALE") or ("full" if runtime.device.type == "cuda" else "laptop")

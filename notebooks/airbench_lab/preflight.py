@@ -10,7 +10,7 @@ from contextlib import redirect_stderr
 from io import StringIO
 
 from airbench_core import SCALES, Runtime, load_dataset
-from airbench_lab.panel.environment import default_scale
+from airbench_core.scales import default_scale
 
 runtime = Runtime.detect()
 scale = default_scale(runtime)

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime
+from airbench_core.scales import default_scale
 from airbench_lab.figures import LiveCurves
 from airbench_lab.panel import environment, tables
 from airbench_lab.panel.experiment import FOLDER, Experiment
@@ -62,7 +63,7 @@ class Panel:
         shelf = Shelf(data)
         settings = Settings(
             recipe=recipe,
-            scale=environment.default_scale(runtime) if scale == "auto" else scale,
+            scale=default_scale(runtime) if scale == "auto" else scale,
             data=shelf.first,
             compile=runtime.compile,
             seeds=seeds,

@@ -1,12 +1,9 @@
 """Where the panel runs: what can be shown there, and which cell is being executed."""
 
 import hashlib
-import os
 import sys
 from importlib.util import find_spec
 from typing import Any, NamedTuple
-
-from airbench_core import Runtime
 
 
 class Cell(NamedTuple):
@@ -38,11 +35,6 @@ def cell() -> Cell | None:
     text = request.get("content", {}).get("code", "")
     place = request.get("metadata", {}).get("cellId") or hashlib.sha256(text.encode()).hexdigest()
     return Cell(place, request.get("header", {}).get("msg_id", ""))
-
-
-def default_scale(runtime: Runtime) -> str:
-    """What AIRBENCH_SCALE says; else full on a GPU, laptop without one."""
-    return os.environ.get("AIRBENCH_SCALE") or ("full" if runtime.device.type == "cuda" else "laptop")
 
 
 def _ipython() -> Any:

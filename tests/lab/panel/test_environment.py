@@ -7,6 +7,7 @@ import torch
 from airbench_lab.panel import Panel, environment
 
 from airbench_core import UsageError
+from airbench_core.scales import default_scale
 
 
 @pytest.fixture
@@ -67,8 +68,8 @@ def test_where_cells_have_no_identity_they_are_known_by_their_text(shell):
 
 def test_the_scale_is_what_the_machine_is_fit_for_or_what_is_asked(monkeypatch, cpu, noise):
     monkeypatch.delenv("AIRBENCH_SCALE", raising=False)
-    assert environment.default_scale(cpu) == "laptop"
-    assert environment.default_scale(replace(cpu, device=torch.device("cuda"))) == "full"
+    assert default_scale(cpu) == "laptop"
+    assert default_scale(replace(cpu, device=torch.device("cuda"))) == "full"
     monkeypatch.setenv("AIRBENCH_SCALE", "smoke")
     assert "; scale smoke, noise; chosen: airbench94; idle" in str(Panel(data=noise, runtime=cpu))
     monkeypatch.setenv("AIRBENCH_SCALE", "tiny")
