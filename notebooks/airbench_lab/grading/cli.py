@@ -1,22 +1,37 @@
-"""`airbench grade`: a folder of submissions. An entry point of `airbench.verbs` (pyproject.toml) brings it in."""
+"""`airbench grade` and `airbench leaderboard`: folders of submissions.
+
+An entry point of the group `airbench.verbs` (pyproject.toml) brings them into the command line.
+"""
 
 import argparse
 import os
 import sys
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from airbench_core import SCALES, UsageError
+from airbench_core.cli.options import seeds_from
+from airbench_core.cli.verify import FEWEST
+from airbench_core.study import layout
 from airbench_lab.grading.folder import GRADED, grade
+from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
 from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.marking import assignments_in
 from airbench_lab.grading.sandbox import Limits
-from airbench_lab.grading.submissions import find, read_roster
+from airbench_lab.grading.submissions import Submission, find, read_roster
+from airbench_lab.speedrun import RULES
 
 GENERATED = Path(__file__).parents[2] / "assignments" / "generated"
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
+    _add_grade(verbs)
+    _add_leaderboard(verbs)
+
+
+def _add_grade(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "grade",
         help="grade a folder of submissions",
@@ -25,19 +40,38 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that holds the submissions")
     parser.add_argument("--out", type=Path, default=Path("grades.csv"), metavar="FILE.csv", help="default grades.csv")
-    add_grading(parser)
-    parser.set_defaults(run=run)
-
-
-def add_grading(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that runs submissions."""
-    limits = Limits()
     parser.add_argument(
         "--assignments", type=Path, default=GENERATED, metavar="FOLDER", help="what `make assignments` wrote"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="submissions at a time (default 1)")
+    _add_grading(parser)
+    parser.set_defaults(run=run_grade)
+
+
+def _add_leaderboard(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser(
+        "leaderboard",
+        help="run the speedrun entries in a folder of submissions, and rank them",
+        description="Runs the recipe and parts of every speedrun submission in FOLDER, in turns and one at a time, "
+        "tests each mean accuracy as `airbench verify` does, and ranks what passes by median seconds. Started again it "
+        "goes on where it was.",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that holds the submissions")
+    parser.add_argument(
+        "--out", type=Path, default=Path("leaderboard.md"), metavar="FILE.md", help="default leaderboard.md; also .csv"
+    )
+    parser.add_argument("--runs", type=int, default=FEWEST, help=f"of each entry (default {FEWEST})")
+    parser.add_argument("--seed", type=int, default=1000, help="of the first run; better one that nobody knows (1000)")
+    parser.add_argument("--target", type=float, help="mean accuracy in 0..1 (default: that of lesson 12 for the scale)")
+    _add_grading(parser)
+    parser.set_defaults(run=run_leaderboard)
+
+
+def _add_grading(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that runs submissions."""
+    limits = Limits()
     parser.add_argument("--roster", type=Path, metavar="FILE.csv", help="the students' ids, in the first column")
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="of the trainings (default laptop)")
-    parser.add_argument("--jobs", type=int, default=1, help="submissions at a time (default 1)")
     parser.add_argument(
         "--seconds", type=float, default=limits.seconds, help=f"for a call of a function (default {limits.seconds:g})"
     )
@@ -55,20 +89,13 @@ def add_grading(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def limits_from(args: argparse.Namespace) -> Limits:
-    for name in ("jobs", "seconds", "training_seconds", "total_seconds", "memory"):
-        if not getattr(args, name) > 0:
-            raise UsageError(f"{name}={getattr(args, name)} is not legal: more than 0")
-    return Limits(seconds=args.seconds, training=args.training_seconds, total=args.total_seconds, memory=args.memory)
-
-
-def run(args: argparse.Namespace) -> int:
+def run_grade(args: argparse.Namespace) -> int:
     if args.out.suffix != ".csv":
         raise UsageError(f"--out {args.out}: the table is a .csv file")
-    limits = limits_from(args)
+    limits = _limits(args, "jobs")
     assignments = assignments_in(args.assignments)
-    submissions = find(args.folder, assignments, read_roster(args.roster) if args.roster else None)
-    say_how_safe()
+    submissions = _submissions(args, assignments)
+    _say_how_safe()
     os.environ["AIRBENCH_SCALE"] = args.scale  # for the tests' own part of a training
     rows = grade(submissions, assignments, args.out, scale=args.scale, jobs=args.jobs, limits=limits)
     counted = Counter(row["status"] for row in rows)
@@ -76,7 +103,39 @@ def run(args: argparse.Namespace) -> int:
     return 0 if set(counted) == {GRADED} else 1
 
 
-def say_how_safe() -> None:
+def run_leaderboard(args: argparse.Namespace) -> int:
+    if args.out.suffix != ".md":
+        raise UsageError(f"--out {args.out}: the leaderboard is a .md file")
+    rules = RULES[args.scale]
+    if args.target is not None:
+        if not 0 < args.target < 1:
+            raise UsageError(f"target={args.target:g} is not legal: above 0, below 1, such as 0.94")
+        rules = replace(rules, target=args.target)
+    submissions = _submissions(args, [ASSIGNMENT])
+    seeds = seeds_from(args.seed, args.runs, "runs")
+    _say_how_safe()
+    print(rules)
+    rows = compete(submissions, args.out.with_suffix(".jsonl"), rules, seeds, limits=_limits(args))
+    named = f"# Leaderboard\n\n{rules}\n\n{layout.table(rows, COLUMNS, 'markdown')}\n"
+    args.out.write_text(named, encoding="utf-8")
+    args.out.with_suffix(".csv").write_text(layout.table(rows, COLUMNS, "csv") + "\n", encoding="utf-8")
+    print(layout.table(rows, COLUMNS))
+    print(f"written to {args.out}")
+    return 0
+
+
+def _submissions(args: argparse.Namespace, assignments: Collection[str]) -> list[Submission]:
+    return find(args.folder, assignments, read_roster(args.roster) if args.roster else None)
+
+
+def _limits(args: argparse.Namespace, *others: str) -> Limits:
+    for name in ("seconds", "training_seconds", "total_seconds", "memory", *others):
+        if not getattr(args, name) > 0:
+            raise UsageError(f"{name}={getattr(args, name):g} is not legal: more than 0")
+    return Limits(seconds=args.seconds, training=args.training_seconds, total=args.total_seconds, memory=args.memory)
+
+
+def _say_how_safe() -> None:
     if not landlock_version():
         print(
             "airbench: warning: this system has no Landlock (Linux 5.13 or newer has): submitted code runs with limits "

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from airbench_core import Parts
 from airbench_lab.grading import wire
 from airbench_lab.grading.training import Request, answer
 
@@ -54,24 +55,33 @@ class Student:
         return ""
 
     def kinds(self) -> dict[str, str]:
-        """What there is: each name with "call" for a function, else "value"."""
+        """What there is: each name with "call" for a function, "parts" for `Parts`, else "value"."""
         own = {name: value for name, value in self.names.items() if name not in self.given and name[0] != "_"}
         return {
-            name: "call" if callable(value) else "value"
+            name: "call" if callable(value) else "parts" if isinstance(value, Parts) else "value"
             for name, value in own.items()
             if not isinstance(value, types.ModuleType)
         }
 
     def value(self, name: str) -> Any:
-        return wire.plain(self.names[name])
+        return wire.plain(self._named(name))
+
+    def parts(self, name: str) -> list[str]:
+        """Which of its functions are the student's own."""
+        return list(self._named(name).replaced)
 
     def call(self, name: str, arguments: tuple, named: dict) -> tuple[Any, Any, Any]:
         """What a function returns, and what its arguments are afterwards: it may work in place."""
-        result = self.names[name](*arguments, **named)
+        result = self._named(name)(*arguments, **named)
         return wire.plain(result), _tensors(arguments), _tensors(named)
 
     def train(self, request: Request) -> dict:
-        return answer(request, {part: self.names[name] for part, name in request.functions.items()})
+        return answer(request, {part: self._named(name) for part, name in request.functions.items()})
+
+    def _named(self, name: str) -> Any:
+        """What has a name; "my_parts.whiten" is the function in `Parts`."""
+        first, _, rest = name.partition(".")
+        return getattr(self.names[first], rest) if rest else self.names[first]
 
 
 def _tensors(value: Any) -> Any:

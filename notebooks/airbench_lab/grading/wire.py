@@ -54,12 +54,15 @@ def read_reply(stream: BinaryIO) -> Any:
 
 def plain(value: Any) -> Any:
     """`value` as it can be sent. Raises NotPlain for what has no such form."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True).contiguous()
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.item() if value.ndim == 0 else torch.from_numpy(np.ascontiguousarray(value)))
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float, str):  # also of a class made from one: only its value travels
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True).contiguous()
     if isinstance(value, list | tuple):
         items = [plain(item) for item in value]
         return tuple(items) if isinstance(value, tuple) else items

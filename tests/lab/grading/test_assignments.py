@@ -17,7 +17,8 @@ WRONG = {
 }
 by_name = pytest.mark.parametrize("name", NAMES)
 each_wrong = pytest.mark.parametrize(
-    ("name", "wrong"), [pytest.param(name, one, id=f"{name}: {one['name']}") for name in NAMES for one in WRONG[name]]
+    ("name", "wrong"),
+    [pytest.param(name, one, id=f"{name}: {one['name']}") for name in NAMES for one in WRONG.get(name, [])],
 )
 pytestmark = pytest.mark.timeout(900)  # the first test waits until all are graded
 
@@ -38,7 +39,9 @@ def graded(generated, tmp_path_factory) -> dict[str, marking.Marks]:
         solution = nbformat.read(generated / name / "autograder" / f"{name}.ipynb", as_version=4)
         nbformat.write(solution, handed_in / f"{name}-solution.ipynb")
         student = nbformat.read(generated / name / "student" / f"{name}.ipynb", as_version=4)
-        nbformat.write(changed(student, [['student_id = ""', 'student_id = "empty"']]), handed_in / f"{name}-empty.ipynb")
+        nbformat.write(
+            changed(student, [['student_id = ""', 'student_id = "empty"']]), handed_in / f"{name}-empty.ipynb"
+        )
         for number, one in enumerate(WRONG[name]):
             here = [['student_id = "solution"', f'student_id = "wrong {number}"'], *one["change"]]
             nbformat.write(changed(solution, here), handed_in / f"{name}-wrong-{number}.ipynb")

@@ -1,0 +1,182 @@
+"""The leaderboard of the speedrun project: the recipes and parts that students handed in, run and ranked.
+
+Each entry is run with the same seeds, which the teacher names and no student has seen; all entries with the first seed,
+then all with the second, so that a machine that wavers wavers for all. Accuracies are those of the weights, which the
+grader evaluates; whether they pass is decided as by `airbench verify`. The seconds are the run's own clock's, in the
+student's process; the grader looks at its watch, and does not rank a clock that shows less than half of what passed.
+"""
+
+import hashlib
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from airbench_core import Parts, Recipe, Runtime, UsageError
+from airbench_core.scales import scale_named
+from airbench_core.study import layout, lines
+from airbench_core.study.groups import recipe_name
+from airbench_core.study.layout import Column
+from airbench_core.study.statistics import against_target, mean_interval
+from airbench_lab.grading.sandbox import Limits, Sandbox, StudentError
+from airbench_lab.grading.submissions import Submission
+from airbench_lab.grading.training import DRY, Request, data_name, evaluated
+from airbench_lab.speedrun import Rules, median_interval
+
+ASSIGNMENT, RECIPE, PARTS = "speedrun", "my_recipe", "my_parts"  # the assignment, and the names it asks for
+LEAST = 0.5  # of the seconds that passed, which a clock has to show
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An entry. rank: its place, or "fails", "clock" (which disagrees with the grader's) or "refused".
+
+    Accuracies in 0..1, their interval a 95 % one; that of the median as `median_interval` gives it.
+    """
+
+    rank: str
+    student: str
+    recipe: str = ""
+    n: int = 0
+    seconds: float | None = None
+    seconds_interval: tuple[float, float] | None = None
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    p: float | None = None
+    note: str = ""
+
+
+COLUMNS = (
+    Column("rank", lambda row: row.rank, words=True),
+    Column("student", lambda row: row.student, words=True),
+    Column("seconds, median", lambda row: layout.number(row.seconds, ".2f")),
+    Column("interval of the median", lambda row: layout.bounds(row.seconds_interval, ".2f"), words=True),
+    Column("accuracy, %", lambda row: layout.percent(row.accuracy)),
+    Column("95 % interval", lambda row: layout.percents(row.accuracy_interval) if row.n else "", words=True),
+    Column("p", lambda row: layout.number(row.p, ".2g")),
+    Column("n", lambda row: str(row.n)),
+    Column("recipe", lambda row: row.recipe, words=True),
+    Column("note", lambda row: row.note, words=True),
+)
+
+
+def compete(
+    submissions: Sequence[Submission],
+    log: Path,
+    rules: Rules,
+    seeds: Sequence[int],
+    *,
+    limits: Limits | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Row]:
+    """Make the runs that are not in `log` yet, in turns, and rank all entries.
+
+    Raises UsageError for fewer seeds than the rules ask for, for other data, and if there is no entry.
+    """
+    if len(seeds) < rules.fewest:
+        raise UsageError(f"runs={len(seeds)} is not legal: {rules.fewest} or more")
+    if data_name() != rules.data:
+        raise UsageError(f"this is {data_name()} and not {rules.data}: `airbench data {rules.data}` fetches that")
+    entries = [one for one in submissions if one.can_be_graded and one.assignment == ASSIGNMENT]
+    if not entries:
+        raise UsageError(f"none of the {len(submissions)} files is a submission of the assignment {ASSIGNMENT}")
+    lines.check_writable(log)
+    runs = {one["key"]: one for one in (lines.load(log) if log.stat().st_size else [])}
+    keys = {(one.file, seed): _key(one, rules, seed) for one in entries for seed in seeds}
+    refused = dict.fromkeys((one.file for one in entries), "")
+    for seed in seeds:
+        for one in entries:
+            key = keys[one.file, seed]
+            if key not in runs and not refused[one.file]:
+                try:
+                    run = _run(one, rules, seed, limits or Limits())
+                except (StudentError, UsageError, ValueError) as error:
+                    refused[one.file] = str(error)
+                    say(f"seed {seed}, {one.student} ({one.file}): {error}")
+                    continue
+                runs[key] = {"key": key, "student": one.student, "file": one.file, "seed": seed} | run
+                lines.append(log, runs[key], f"seed {seed} of {one.file} is run")
+                say(f"seed {seed}, {one.student}: {run['accuracy']:.2%} in {run['seconds']:.2f} s")
+    made = {one.file: [runs[key] for seed in seeds if (key := keys[one.file, seed]) in runs] for one in entries}
+    return ranked([(one, made[one.file], refused[one.file]) for one in entries], rules)
+
+
+def ranked(entries: Sequence[tuple[Submission, Sequence[Mapping[str, Any]], str]], rules: Rules) -> list[Row]:
+    """Submissions with their runs and why they were refused: what passes first, the fastest on top."""
+    rows = [_row(*entry, rules) for entry in entries]
+    order = {"": 0, "fails": 1}
+    rows.sort(key=lambda row: (order.get(row.rank, 2), row.seconds if row.seconds is not None else 0))
+    places = iter(range(1, len(rows) + 1))
+    return [replace(row, rank=row.rank or str(next(places))) for row in rows]
+
+
+def _row(submission: Submission, runs: Sequence[Mapping[str, Any]], refused: str, rules: Rules) -> Row:
+    note = "; ".join(part for part in (submission.note, refused) if part)
+    if refused or len(runs) < rules.fewest:
+        return Row(rank="refused", student=submission.student, note=note or f"only {len(runs)} runs were made")
+    accuracies, seconds = [run["accuracy"] for run in runs], [run["seconds"] for run in runs]
+    mean, test = mean_interval(accuracies), against_target(accuracies, rules.target)
+    low, high, _ = median_interval(seconds)
+    late = [run for run in runs if run["seconds"] < LEAST * run["passed"]]
+    if late:
+        worst = min(late, key=lambda run: run["seconds"] / run["passed"])
+        clock = f"its clock shows {worst['seconds']:.1f} s of {worst['passed']:.1f} s that passed: not ranked"
+        note = "; ".join(part for part in (note, clock) if part)
+    return Row(
+        rank="clock" if late else "fails" if test.failed else "",
+        student=submission.student,
+        recipe=runs[0]["recipe"],
+        n=len(runs),
+        seconds=statistics.median(seconds),
+        seconds_interval=(low, high),
+        accuracy=mean.mean,
+        accuracy_interval=(mean.low, mean.high),
+        p=test.p,
+        note=note,
+    )
+
+
+def _run(submission: Submission, rules: Rules, seed: int, limits: Limits) -> dict[str, Any]:
+    """One run of an entry, in a process of its own."""
+    environment = {"AIRBENCH_SCALE": rules.scale, DRY: "1"}
+    with Sandbox(submission.cells, limits, environment=environment) as sandbox:
+        names = sandbox.names()
+        recipe, parts = names.get(RECIPE), names.get(PARTS, Parts())
+        if not isinstance(recipe, Recipe):
+            raise StudentError(f"{RECIPE} is no recipe")
+        if not isinstance(parts, Parts):
+            raise StudentError(f"{PARTS} is no Parts(...)")
+        functions = {part: getattr(parts, part) for part in parts.replaced}
+        request = Request({part: function.__name__ for part, function in functions.items()}, recipe, seed, rules.scale)
+        sandbox.train(_short(request))  # imports, data, kernels: not on anybody's watch
+        before = time.perf_counter()
+        result = sandbox.train(request)
+        passed = time.perf_counter() - before
+        accuracy = evaluated(request, functions, result["weights"])
+    seconds = float(result["seconds"])
+    if not 0 < seconds < float("inf"):
+        raise StudentError("its clock shows no time")
+    record = {
+        "recipe": asdict(scale_named(rules.scale).recipe(recipe)),
+        "scale": rules.scale,
+        "parts": list(parts.replaced),
+    }
+    return {
+        "recipe": recipe_name(record),
+        "accuracy": accuracy,
+        "seconds": seconds,
+        "passed": passed,
+        "hardware": Runtime.detect().device_name,
+    }
+
+
+def _short(request: Request) -> Request:
+    """A training that takes no time worth speaking of."""
+    return Request(request.functions, request.recipe, request.seed, "smoke")
+
+
+def _key(submission: Submission, rules: Rules, seed: int) -> str:
+    made_of = [submission.digest, submission.file, rules.scale, rules.data, str(seed)]
+    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:24]

@@ -1,0 +1,61 @@
+"""`airbench grade` and `airbench leaderboard`, as a teacher calls them."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+from airbench_lab.grading import cli as grading
+
+from airbench_core import cli
+
+
+def test_grade_writes_the_table_and_says_by_its_status_whether_all_is_well(hand_in, assignments, tmp_path, capsys):
+    folder = hand_in("a.ipynb", "def add(a, b):\n    return a + b")
+    out = tmp_path / "grades.csv"
+    arguments = ["grade", str(folder), "--out", str(out), "--assignments", str(assignments), "--scale", "smoke"]
+    assert cli.main(arguments) == 0
+    assert "1 a.ipynb: 3 of 3" in capsys.readouterr().out
+    (folder / "b.ipynb").write_text("{")
+    assert cli.main(arguments) == 1
+    assert "1 graded, 1 corrupt notebook; written to" in capsys.readouterr().out
+    assert out.read_text(encoding="utf-8").count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["grade", "nowhere"], "nowhere is not a folder"),
+        (["grade", ".", "--assignments", "nowhere"], "run `make assignments`"),
+        (["grade", ".", "--out", "grades.xlsx"], "the table is a .csv file"),
+        (["grade", ".", "--jobs", "0"], "jobs=0 is not legal"),
+        (["leaderboard", ".", "--target", "94"], "target=94 is not legal"),
+        (["leaderboard", ".", "--out", "board.csv"], "the leaderboard is a .md file"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_told_in_a_line(arguments, error, assignments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    known = ["--assignments", str(assignments)] if arguments[0] == "grade" and "--assignments" not in arguments else []
+    assert cli.main([*arguments, *known]) == 2
+    said = capsys.readouterr().err
+    assert error in said
+    assert said.count("\n") == 1
+
+
+def test_a_system_that_cannot_confine_submissions_is_warned_of(monkeypatch, hand_in, assignments, tmp_path, capsys):
+    folder = hand_in("a.ipynb", student="")
+    monkeypatch.setattr(grading, "landlock_version", lambda: 0)
+    out = tmp_path / "grades.csv"
+    cli.main(["grade", str(folder), "--out", str(out), "--assignments", str(assignments), "--scale", "smoke"])
+    assert "no Landlock" in capsys.readouterr().err
+
+
+def test_without_the_lab_the_verbs_are_absent_and_the_others_work(monkeypatch, capsys):
+    missing = EntryPoint(name="grading", value="airbench_lab.no_such_module", group=cli.VERBS)
+    monkeypatch.setattr(cli, "entry_points", lambda group: [missing])
+    assert cli.main(["grade", "."]) == 2
+    assert "invalid choice: 'grade'" in capsys.readouterr().err
+    assert cli.main(["recipes"]) == 0
+
+
+def test_the_other_verbs_import_nothing_of_the_lab(monkeypatch):
+    monkeypatch.setattr(cli, "entry_points", lambda group: pytest.fail("looked for other verbs"))
+    assert cli.main(["recipes"]) == 0

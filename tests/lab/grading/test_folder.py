@@ -1,0 +1,136 @@
+"""A folder graded: the table, the pages, going on after an interruption, and nobody harming anybody."""
+
+import csv
+
+import pytest
+from airbench_lab.grading import folder
+from airbench_lab.grading.marking import Assignment, assignments_in
+from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.submissions import find
+
+from airbench_core import AirbenchError
+
+RIGHT = "def add(a, b):\n    return a + b"
+LIMITS = Limits(seconds=4, training=8, total=60)
+MISBEHAVING = {
+    "endless loop": ("while True: pass", "not done after 8 s"),
+    "error at import": ("import no_such_module", "ModuleNotFoundError"),
+    "exit": ("exit()", "called exit()"),
+    "hard exit": ("import os; os._exit(0)", "ended its own process"),
+    "huge allocation": ("import torch; torch.ones(10**12)", "memory"),
+    "writes outside": ("open('/usr/harm', 'w')", "PermissionError"),
+    "prints a megabyte": ("print('x' * 1_000_000)", None),
+    "tampers": ("import otter, torch; torch.equal = lambda *a: True; otter.Notebook = None", None),
+}
+
+
+@pytest.fixture
+def grade(assignments, hand_in):
+    """Grades what was handed in; gives the rows, what was said, and the table's path."""
+
+    def run(handed_in, **options):
+        known, said = assignments_in(assignments), []
+        out = handed_in.parent / "grades.csv"
+        options = {"scale": "smoke", "limits": LIMITS, "jobs": 2} | options
+        rows = folder.grade(find(handed_in, known, options.pop("roster", None)), known, out, say=said.append, **options)
+        return {row["file"]: row for row in rows}, said, out
+
+    return run
+
+
+def test_each_that_misbehaves_is_graded_with_a_reason_and_harms_nobody(grade, hand_in):
+    for number, (name, (cell, _)) in enumerate(MISBEHAVING.items()):
+        handed_in = hand_in(f"{name}.ipynb", cell, RIGHT, student=f"s{number}")
+    hand_in("z last.ipynb", RIGHT, student="good")
+    rows, said, out = grade(handed_in)
+    assert {row["points"] for row in rows.values()} == {"3"}  # all but the bad cell is as it should be
+    assert len(said) == len(rows)
+    for name, (_, reason) in MISBEHAVING.items():
+        page = (out.parent / "grades-feedback" / f"{name}.md").read_text(encoding="utf-8")
+        assert "**3 of 3 points**" in page
+        assert (reason or "") in page
+        assert ("Cells that raised an error" in page) == (reason is not None)
+        assert len(page) < 5000
+
+
+def test_the_table_lists_all_with_points_and_reasons(grade, hand_in):
+    handed_in = hand_in("a.ipynb", RIGHT)
+    hand_in("b.ipynb", "def add(a, b):\n    return 5", student="=cd2")
+    hand_in("c.ipynb", student="")
+    (handed_in / "d.ipynb").write_text("{")
+    rows, said, out = grade(handed_in, roster=["ab1"])
+    with out.open(newline="", encoding="utf-8") as file:
+        read = {row["file"]: row for row in csv.DictReader(file)}
+    assert [row["status"] for row in read.values()] == [
+        "graded",
+        "unknown student",
+        "no student id",
+        "corrupt notebook",
+    ]
+    assert [row["points"] for row in read.values()] == ["3", "1", "", ""]
+    assert read["a.ipynb"]["q1"] == "3"
+    assert read["a.ipynb"]["to be read"] == "q2:2"
+    assert read["b.ipynb"]["student"] == "'=cd2"  # a spreadsheet would run it as a formula
+    assert set(rows) == set(read)
+    assert len(said) == 4
+    assert "corrupt" in (out.parent / "grades-feedback" / "d.md").read_text(encoding="utf-8").lower()
+
+
+def test_what_was_graded_is_not_graded_again_but_what_changed_is(grade, hand_in):
+    handed_in = hand_in("a.ipynb", RIGHT)
+    hand_in("b.ipynb", RIGHT, student="cd2")
+    grade(handed_in)
+    hand_in("b.ipynb", "def add(a, b):\n    return 5", student="cd2")
+    rows, said, out = grade(handed_in)
+    assert said[0].startswith("1 of 2 were graded before")
+    assert len(said) == 2
+    assert (rows["a.ipynb"]["points"], rows["b.ipynb"]["points"]) == ("3", "1")
+    assert "1 of 3 points" in (out.parent / "grades-feedback" / "b.md").read_text(encoding="utf-8")
+
+
+def test_a_kill_in_the_middle_loses_nothing_that_was_graded(grade, hand_in, monkeypatch):
+    handed_in = hand_in("a.ipynb", RIGHT)
+    hand_in("b.ipynb", RIGHT, student="cd2")
+    honest = Assignment.mark
+
+    def interrupted(self, submission, *rest):
+        if submission.file == "b.ipynb":
+            raise KeyboardInterrupt
+        return honest(self, submission, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Assignment, "mark", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            grade(handed_in, jobs=1)
+    table = (handed_in.parent / "grades.csv").read_text(encoding="utf-8")
+    assert "not graded yet" in table
+    rows, said, _ = grade(handed_in)
+    assert said[0].startswith("1 of 2 were graded before")
+    assert {row["status"] for row in rows.values()} == {"graded"}
+
+
+def test_a_defect_of_a_test_is_told_and_the_others_are_graded(grade, hand_in, monkeypatch):
+    handed_in = hand_in("a.ipynb", RIGHT)
+    hand_in("b.ipynb", RIGHT, student="cd2")
+    honest = Assignment.mark
+
+    def broken(self, submission, *rest):
+        if submission.file == "a.ipynb":
+            raise RuntimeError("a defect")
+        return honest(self, submission, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Assignment, "mark", broken)
+        rows, _, _ = grade(handed_in)
+    assert rows["a.ipynb"]["status"] == folder.FAILED
+    assert rows["a.ipynb"]["details"] == "RuntimeError: a defect"
+    assert rows["b.ipynb"]["points"] == "3"
+    rows, _, _ = grade(handed_in)  # and it is tried again
+    assert rows["a.ipynb"]["points"] == "3"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_graded(grade, hand_in, assignments):
+    handed_in = hand_in("a.ipynb", RIGHT)
+    known = assignments_in(assignments)
+    with pytest.raises(AirbenchError, match="cannot write"):
+        folder.grade(find(handed_in, known), known, handed_in / "no" / "such" / "grades.csv", scale="smoke")

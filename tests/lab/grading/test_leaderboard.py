@@ -1,0 +1,113 @@
+"""The leaderboard: entries run in turns with the teacher's seeds, tested and ranked."""
+
+from dataclasses import replace
+
+import pytest
+from airbench_lab.grading import leaderboard
+from airbench_lab.grading.leaderboard import COLUMNS, compete, ranked
+from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.submissions import Submission, find
+from airbench_lab.grading.training import data_name
+from airbench_lab.speedrun import RULES, Rules
+
+from airbench_core import UsageError
+from airbench_core.study import layout
+
+RULE = Rules(scale="laptop", target=0.70)
+ENTRY = """
+from dataclasses import replace
+from airbench_core import AIRBENCH94, Parts
+from airbench_lab.grading import trained
+my_recipe = replace(AIRBENCH94, epochs={epochs})
+def my_schedule(recipe, steps):
+    return [1 - step / steps for step in range(steps)]
+my_parts = Parts(lr_factors=my_schedule)
+tried = [trained(my_parts, recipe=my_recipe, seed=seed) for seed in range(50)]  # not run again for the leaderboard
+"""
+
+
+def runs(accuracy, seconds, *, passed=None, n=5):
+    spread = [accuracy + 0.002 * (i - n // 2) for i in range(n)]
+    return [
+        {"accuracy": a, "seconds": seconds + i / 10, "passed": passed or seconds + 1, "recipe": "r"}
+        for i, a in enumerate(spread)
+    ]
+
+
+def entry(student, some, refused="", note=""):
+    return Submission(None, f"{student}.ipynb", student=student, note=note), some, refused
+
+
+def test_what_passes_is_ranked_by_median_seconds_and_the_rest_below():
+    rows = ranked(
+        [
+            entry("slow", runs(0.72, 20.0)),
+            entry("low", runs(0.60, 5.0)),
+            entry("fast", runs(0.71, 10.0)),
+            entry("broken", [], "my_recipe is no recipe"),
+            entry("clock", runs(0.72, 1.0, passed=20.0)),
+            entry("few", runs(0.72, 1.0, n=3)),
+        ],
+        RULE,
+    )
+    assert [(row.rank, row.student) for row in rows[:3]] == [("1", "fast"), ("2", "slow"), ("fails", "low")]
+    assert {row.student: row.rank for row in rows[3:]} == {"broken": "refused", "clock": "clock", "few": "refused"}
+    fast = rows[0]
+    assert fast.seconds == pytest.approx(10.2)
+    assert fast.seconds_interval == pytest.approx((10.0, 10.4))
+    assert fast.accuracy_interval[0] < 0.71 < fast.accuracy_interval[1]
+    assert fast.n == 5
+    assert "its clock shows 1.0 s of 20.0 s" in next(row.note for row in rows if row.student == "clock")
+
+
+def test_a_duplicate_says_so_in_its_line():
+    (row,) = ranked([entry("twice", runs(0.72, 5.0), note="duplicate")], RULE)
+    assert (row.rank, row.note) == ("1", "duplicate")
+
+
+def test_the_table_can_be_written_in_all_forms():
+    rows = ranked([entry("one", runs(0.72, 5.0)), entry("none", [], "it | broke")], RULE)
+    for form in layout.FORMS:
+        assert "one" in layout.table(rows, COLUMNS, form)
+
+
+@pytest.fixture
+def rules():
+    return replace(RULES["smoke"], data=data_name(), target=0.12, fewest=2)
+
+
+def test_entries_are_run_in_turns_with_their_parts_and_never_twice(hand_in, tmp_path, rules):
+    hand_in("short.ipynb", ENTRY.format(epochs=2), student="short", assignment="speedrun")
+    hand_in("long.ipynb", ENTRY.format(epochs=4), student="long", assignment="speedrun")
+    hand_in("other.ipynb", student="other", assignment="whitening")
+    folder = hand_in("broken.ipynb", "my_recipe = 5", student="broken", assignment="speedrun")
+    found, said = find(folder, ["speedrun"]), []
+    log = tmp_path / "log.jsonl"
+    seeds = range(7, 9)
+    rows = compete(found, log, rules, seeds, limits=Limits(training=120), say=said.append)
+    assert {row.student for row in rows} == {"short", "long", "broken"}
+    assert [line.split(":")[0] for line in said[:5]] == [
+        "seed 7, broken (broken.ipynb)",
+        "seed 7, long",
+        "seed 7, short",
+        "seed 8, long",
+        "seed 8, short",
+    ]
+    by_student = {row.student: row for row in rows}
+    assert by_student["short"].recipe == "airbench94 epochs=2 with own lr_factors"
+    assert by_student["broken"].note == "my_recipe is no recipe"
+    again = []
+    assert compete(found, log, rules, seeds, say=again.append) == rows
+    assert again == ["seed 7, broken (broken.ipynb): my_recipe is no recipe"]
+
+
+def test_too_few_seeds_no_entries_and_other_data_are_refused(hand_in, tmp_path, rules):
+    folder = hand_in("one.ipynb", assignment="speedrun")
+    log = tmp_path / "log.jsonl"
+    with pytest.raises(UsageError, match="2 or more"):
+        compete(find(folder, ["speedrun"]), log, rules, range(1))
+    with pytest.raises(UsageError, match="none of the 1 files"):
+        compete(find(hand_in("one.ipynb"), ["adding"]), log, rules, range(5))
+    with pytest.raises(UsageError, match="and not svhn"):
+        compete(find(folder, ["speedrun"]), log, replace(rules, data="svhn"), range(5))
+    assert leaderboard.LEAST < 1

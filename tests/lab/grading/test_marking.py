@@ -1,0 +1,99 @@
+"""Marks: otter's tests on what a submission left, whatever it tries."""
+
+import pytest
+from airbench_lab.grading.marking import Assignment, assignments_in
+from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.submissions import find
+
+from airbench_core import UsageError
+
+LIMITS = Limits(seconds=5, training=10, total=60)
+RIGHT = "def add(a, b):\n    return a + b"
+WRONG = "def add(a, b):\n    return 5"
+TAMPERING = """
+import torch, gc, sys, types
+torch.allclose = torch.equal = lambda *_, **__: True
+class Everything(int):
+    def __eq__(self, other): return True
+    def __hash__(self): return 0
+mine = None
+try:
+    from otter.test_files import ExceptionTestFile
+    ExceptionTestFile.run = lambda self, env: None
+except ImportError:
+    pass
+def add(a, b):
+    return Everything(5)
+"""
+
+
+@pytest.fixture
+def marked(hand_in, adding):
+    """The marks of a submission with these cells."""
+
+    def mark(*cells):
+        folder = hand_in("one.ipynb", *cells)
+        (one,) = find(folder, ["adding"])
+        return adding.mark(one, LIMITS)
+
+    return mark
+
+
+def checks(marks):
+    return {check.name: (check.passed, check.message) for question in marks.questions for check in question.checks}
+
+
+def test_what_is_right_has_all_points_but_those_that_a_teacher_gives(marked):
+    marks = marked(RIGHT)
+    assert (marks.points, marks.possible) == (3, 3)
+    assert [(question.name, question.points, question.possible) for question in marks.questions] == [
+        ("q1", 3, 3),
+        ("q2", None, 2),
+    ]
+    assert checks(marks) == {"q1 - 1": (True, "It adds."), "q1 - 2": (True, "It adds your number.")}
+
+
+def test_a_part_has_its_points_and_the_rest_a_reason(marked):
+    marks = marked(WRONG)
+    assert marks.points == 1
+    assert checks(marks)["q1 - 2"] == (False, "Look at your number. It is another one.")
+
+
+def test_what_is_not_written_says_just_that(marked):
+    marks = marked("def add(a, b):\n    raise NotImplementedError")
+    assert marks.points == 0
+    assert {message for _, message in checks(marks).values()} == {"not written yet"}
+
+
+def test_a_name_that_is_missing_fails_the_test_and_no_more(marked):
+    marks = marked("x = 1")
+    assert marks.points == 0
+    assert all(not passed and message for passed, message in checks(marks).values())
+
+
+def test_tests_that_are_tampered_with_give_nothing(marked):
+    assert marked(TAMPERING).points == 1  # what the function gives for 2 and 3 really is 5
+
+
+def test_a_submission_that_cannot_be_run_has_no_marks_and_a_reason(marked):
+    marks = marked(*["import os\nos._exit(1)"] * 6, RIGHT)
+    assert marks.points == 0
+    assert all("ended or blocked its process" in message for _, message in checks(marks).values())
+
+
+def test_later_changes_of_the_generated_folder_change_nothing(assignments, hand_in):
+    folder = hand_in("one.ipynb", WRONG)
+    (one,) = find(folder, ["adding"])
+    adding = Assignment(assignments / "adding")
+    for path in (assignments / "adding" / "autograder").iterdir():
+        path.unlink()
+    assert adding.mark(one, LIMITS).points == 1
+
+
+def test_assignments_that_were_not_generated_are_asked_for(tmp_path, assignments):
+    assert set(assignments_in(assignments)) == {"adding"}
+    with pytest.raises(UsageError, match="run `make assignments`"):
+        assignments_in(tmp_path)
+    (assignments / "adding" / "autograder" / "adding.zip").write_bytes(b"no archive")
+    with pytest.raises(UsageError, match="run `make assignments`"):
+        assignments_in(assignments)
