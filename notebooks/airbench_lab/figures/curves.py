@@ -33,14 +33,14 @@ class Line:
 
     epochs: (E,), those done at each point, as in EpochRecord. accuracies: (E,) of one run or (runs, E) of several, in
     0..1, without TTA, NaN where a run has none. recorded: the hardware that they were recorded on; empty for runs made
-    here.
+    here. state: that of the newest run; "race": its runs are over, and were not watched.
     Raises UsageError where there are not as many accuracies as epochs.
     """
 
     label: str
     epochs: Sequence[float]
     accuracies: ArrayLike
-    state: Literal["running", "stopped", "failed", "done"] = "done"
+    state: Literal["running", "stopped", "failed", "done", "race"] = "done"
     recorded: str = ""
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Line:
 
     @property
     def described(self) -> str:
-        """What the line is: running, stopped, failed, done, or recorded on some hardware."""
+        """What the line is: running, stopped, failed, done, a race, or recorded on some hardware."""
         return f"recorded on {self.recorded}" if self.recorded else self.state
 
 
@@ -128,6 +128,8 @@ class LiveCurves:
         self._text.set_text(_entry(line))
         self.figure.table = _joined([table.assign(curve=1), self._others])
         _fit(self._axes, self.figure)
+        if line.state == "race":
+            self.figure.alt += f" {_entry(line)}."
 
     def png(self) -> bytes:
         """The same picture as `png(self.figure)`, in a fraction of the time."""
@@ -191,7 +193,7 @@ def _entry(line: Line) -> str:
     """What the legend says of a line."""
     if not line.label:
         return "no run yet"
-    end = "no epoch done"
+    end = "no curve" if line.state == "race" else "no epoch done"
     if len(line.epochs):
         last = line.table.iloc[-1]
         end = f"{last['accuracy, %']:.1f} % after {last['epochs']:.3g} epochs (n={last['n']})"

@@ -23,9 +23,9 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """live: the curve of the newest run, on or over; others: earlier and recorded ones. done: share of a press.
+    """live: the curve of the newest run, on or over, or that it was a race; others: earlier and recorded ones.
 
-    epochs: how many the plot has room for. still: a race is on, and nothing is to be drawn.
+    done: share of a press. epochs: how many the plot has room for. still: a race is on, and nothing is to be drawn.
     """
 
     title: str
@@ -74,9 +74,10 @@ def _title(experiment: "Experiment", settings: Settings) -> str:
 def _live(training: Training, state: str) -> tuple[Line | None, Newest | None]:
     """The curve of the newest run, and which it is if it is over."""
     settings, moment = training.settings, training.moment
-    if settings.race:
-        return None, None
     name = name_of(settings, training.parts)
+    if settings.race:
+        raced = state not in ("running", "stopping") and moment.results
+        return Line(label=name, epochs=[], accuracies=[], state="race") if raced else None, None
     seeded = f"{name}, seed {{}}" if settings.seeds > 1 else name
     if state in ("stopped", "failed") and moment.seed is not None:
         newest = Newest(name, None) if moment.epochs else None

@@ -198,6 +198,15 @@ def test_a_race_is_still_until_it_is_over(experiment, gate):
     gate.go.set()
     one.wait()
     assert not take(one).still
+    assert take(one).live is None  # stopped before one of its runs was over
+
+
+def test_a_race_is_named_when_it_is_over_and_has_no_curve(experiment):
+    one = experiment(race=True, seeds=2)
+    one.start()
+    one.wait()
+    live = take(one).live
+    assert (live.label, live.state, list(live.epochs)) == ("airbench94", "race", [])
 
 
 def test_the_newest_run_is_live_and_the_others_are_beside_it(experiment, started):
@@ -275,7 +284,7 @@ def test_a_race_takes_no_curve_away(experiment):
         one.start()
         one.wait()
     now = take(one)
-    assert now.live is None
+    assert now.live.state == "race"
     assert [(line.label, line.state) for line in now.others] == [("airbench94", "done")]
     assert [(row["n"], row["timed"]) for row in now.rows] == [(1, "race")]
 
