@@ -26,7 +26,7 @@ def test_each_picture_is_shown_as_it_is_in_its_row():
 @pytest.mark.parametrize("titles", [{}, {"b": ["frog", "two\nlines", "cat", "dog"]}])
 @pytest.mark.parametrize("names", ["b", "ab", "abc"])
 def test_nothing_is_left_empty_about_the_rows(names, titles, check_full):
-    check_full(pictures({name: SOME for name in names}, titles))
+    check_full(pictures(dict.fromkeys(names, SOME), titles))
     many = np.concatenate([SOME, SOME])
     check_full(pictures({"a name of two lines": many}, {name: title * 2 for name, title in titles.items()}))
 

@@ -44,8 +44,8 @@ def filters(weights: ArrayLike) -> Drawing:
 def covariances(before: ArrayLike, after: ArrayLike) -> Drawing:
     """The second moment of the 12 numbers of a 2 x 2 patch, and that of what the first 12 whitening filters make of it.
 
-    It is the covariance of numbers whose mean is 0; no mean is taken away here. before, after: (12, 12). Each picture has its own scale, the same on both sides of 0. Raises UsageError for other
-    shapes.
+    It is the covariance of numbers whose mean is 0; no mean is taken away here. before, after: (12, 12). Each picture
+    has its own scale, the same on both sides of 0. Raises UsageError for other shapes.
     """
     pair = {"before": _array(before, (12, 12), "before"), "after": _array(after, (12, 12), "after")}
     names = {"before": PATCH, "after": tuple(f"filter {i}" for i in range(1, 13))}
