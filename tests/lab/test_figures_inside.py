@@ -133,7 +133,7 @@ def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
     }
 
 
-def test_a_calendar_shows_every_flip_and_counts_the_views():
+def test_a_calendar_shows_every_flip_and_counts_the_sides():
     masks = _masks(40, 6)
     drawing = flip_calendar(masks)
     for axes, mask in zip(drawing.axes, masks.values(), strict=False):
@@ -143,15 +143,15 @@ def test_a_calendar_shows_every_flip_and_counts_the_views():
         assert marks[">"] == {cell for cell, mirrored in cells.items() if not mirrored}
     for name, mask in masks.items():
         table = drawing.table[drawing.table["flip"] == name]
-        views = [len({(i, bool(mask[e, i])) for e in range(last + 1) for i in range(40)}) for last in range(6)]
-        assert table["views seen so far, of 80"].tolist() == views
+        seen = [len({(i, bool(mask[e, i])) for e in range(last + 1) for i in range(40)}) for last in range(6)]
+        assert table["sides seen so far, of 80"].tolist() == seen
         assert table["mirrored"].tolist() == mask.sum(1).tolist()
         (line,) = [line for line in drawing.axes[2].lines if line.get_label() == name]
-        np.testing.assert_allclose(line.get_ydata(), np.array(views) / 0.8)
+        np.testing.assert_allclose(line.get_ydata(), np.array(seen) / 0.8)
         first = [image + 1 for image in range(12) if mask[0, image]]
         assert table["mirrored among the first 12"].iloc[0] == ", ".join(map(str, first))
     alternating = drawing.table[drawing.table["flip"] == "alternating"]
-    assert alternating["views seen so far, of 80"].tolist() == [40, 80, 80, 80, 80, 80]
+    assert alternating["sides seen so far, of 80"].tolist() == [40, 80, 80, 80, 80, 80]
     assert "alternating 80" in drawing.alt
 
 
