@@ -10,6 +10,7 @@ from airbench_lab.badges import for_colab
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SOURCE = 96  # characters of a source that a cell prints: what is longer wraps in mid-word
+CODE = 104  # characters of a line of code: what is longer runs out of its cell
 
 
 def code(path: Path) -> list[str]:
@@ -38,3 +39,8 @@ def test_the_sources_that_it_prints_do_not_wrap(path, monkeypatch):
             exec(source, names)
     assert printed
     assert not [line for source in printed for line in source.splitlines() if len(line) > SOURCE]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
+def test_its_code_is_not_cut_off(path):
+    assert not [line for source in code(path) for line in source.splitlines() if len(line) > CODE]
