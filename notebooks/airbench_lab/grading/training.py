@@ -111,7 +111,14 @@ def evaluated(request: Request, functions: Mapping[str, Callable], weights: Mapp
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError("these are not the weights of such a network") from error
     network.eval()
-    views = functions.get("tta_views", tta_views)
+    own = functions.get("tta_views")
+
+    def views(images: Tensor, tta: str) -> tuple[list[Tensor], tuple[float, ...]]:
+        if own is None:
+            return tta_views(images, tta)
+        some, shares = own(images.cpu(), tta)  # it may be far away, where there is no such device
+        return [view.to(images) for view in some], shares
+
     with _ONE_AT_A_TIME, torch.no_grad(), runtime.active():
         logits = combine(*view_logits(network, data, recipe.tta, runtime, views))
     return accuracy(logits, data.test_labels)
