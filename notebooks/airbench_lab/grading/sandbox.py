@@ -37,6 +37,7 @@ from airbench_lab.grading.training import Request
 
 KEPT_OUTPUT = 20_000  # characters of what the code prints
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc", "/opt", "/proc", "/sys", "/dev", "/nix")
+GPUS = ("/dev/kfd", "/dev/dri", *map(str, Path("/dev").glob("nvidia*")))  # their drivers are spoken to by files
 GIGABYTE = 1 << 30
 NOT_WRITTEN = "not written yet"
 
@@ -199,7 +200,7 @@ class Sandbox:
                 "file_size": GIGABYTE // 4,
                 "cpu_seconds": int(self.limits.total * (os.cpu_count() or 1)),
             },
-            "files": {"write": [str(self.folder), "/dev/null"], "read": _readable(), "lists": _listed()},
+            "files": {"write": [str(self.folder), "/dev/null", *GPUS], "read": _readable(), "lists": _listed()},
         }
         command = [sys.executable, "-P", limits_script.__file__, json.dumps(asked)]
         self._process = subprocess.Popen(
