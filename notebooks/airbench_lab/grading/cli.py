@@ -19,7 +19,7 @@ from airbench_lab.grading.folder import GRADED, grade
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
 from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.marking import assignments_in
-from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, find, read_roster
 from airbench_lab.speedrun import RULES
 

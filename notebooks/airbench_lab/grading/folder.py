@@ -19,7 +19,7 @@ from airbench_core import AirbenchError
 from airbench_core.study import lines
 from airbench_lab.grading.feedback import page
 from airbench_lab.grading.marking import Assignment, Marks
-from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission
 
 Say = Callable[[str], None]

@@ -20,7 +20,8 @@ from airbench_core.study import layout, lines
 from airbench_core.study.groups import recipe_name
 from airbench_core.study.layout import Column
 from airbench_core.study.statistics import against_target, mean_interval
-from airbench_lab.grading.sandbox import Limits, Sandbox, StudentError
+from airbench_lab.grading.process import Limits
+from airbench_lab.grading.sandbox import Sandbox, StudentError
 from airbench_lab.grading.submissions import Submission
 from airbench_lab.grading.training import DRY, Request, data_name, evaluated
 from airbench_lab.speedrun import Rules, median_interval

@@ -11,7 +11,8 @@ from typing import Any
 
 from airbench_core import AirbenchError, UsageError
 from airbench_lab.grading.personal import personal
-from airbench_lab.grading.sandbox import NOT_WRITTEN, Limits, Sandbox, StudentError
+from airbench_lab.grading.process import Limits
+from airbench_lab.grading.sandbox import NOT_WRITTEN, Sandbox, StudentError
 from airbench_lab.grading.submissions import Submission
 
 LONGEST = 1500  # characters of a message
@@ -91,7 +92,7 @@ class Assignment:
             questions = [self._question(file, source, names, broken) for file, source in self.tests.items()]
             questions += [Question(name, None, points) for name, points in self.written.items()]
             errors = {number + 1: error for number, error in sorted(sandbox.errors.items())}
-            return Marks(tuple(questions), errors, sandbox.output)
+        return Marks(tuple(questions), errors, sandbox.output)
 
     def _question(self, file: str, source: str, names: dict[str, Any], broken: str) -> Question:
         with _test_file(file, source) as tests:

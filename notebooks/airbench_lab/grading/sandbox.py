@@ -8,52 +8,23 @@ The tests, their numbers and what they compare with never enter that process. A 
 that ends the process, is left out from then on, and the rest goes on in a new process.
 """
 
-import json
 import os
 import shutil
-import signal
-import site
-import subprocess
-import sys
-import sysconfig
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-import airbench_core
-import airbench_lab
 from airbench_core import Parts
-from airbench_core.downloads import cache_folder
-from airbench_lab.grading import limits as limits_script
 from airbench_lab.grading import wire
+from airbench_lab.grading.process import KEPT_OUTPUT, Limits, Process
 from airbench_lab.grading.training import Request
 
-KEPT_OUTPUT = 20_000  # characters of what the code prints
-SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc", "/opt", "/proc", "/sys", "/dev", "/nix")
-GPUS = ("/dev/kfd", "/dev/dri", *map(str, Path("/dev").glob("nvidia*")))  # their drivers are spoken to by files
-GIGABYTE = 1 << 30
 NOT_WRITTEN = "not written yet"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """seconds: of one cell or one call of a function. training: of a training, or of a cell, which may train.
-
-    total: of a whole submission. memory: gigabytes that are the process's own. processes: how often it may be started.
-    """
-
-    seconds: float = 60
-    training: float = 600
-    total: float = 1800
-    memory: float = 8
-    processes: int = 4
 
 
 class StudentError(Exception):
@@ -77,8 +48,7 @@ class Sandbox:
         self._left_out: set[int] = set()
         self._refused: dict[str, str] = {}  # functions that ended a process, and how
         self._started = 0
-        self._process: subprocess.Popen | None = None
-        self._late = threading.Event()
+        self._process: Process | None = None
 
     def __enter__(self) -> "Sandbox":
         self.folder = Path(tempfile.mkdtemp(prefix="airbench-submission-"))
@@ -158,31 +128,25 @@ class Sandbox:
                 self.errors[number] = error
 
     def _exchange(self, message: tuple, seconds: float) -> Any:
-        left = self._deadline - time.monotonic()
-        seconds_here = min(seconds, left)
-        if seconds_here <= 0:
+        now = time.monotonic()
+        deadline = min(now + seconds, self._deadline)
+        if deadline <= now:
             self._end()
             raise Ended(f"the submission took more than {self.limits.total:g} s in all")
-        timer = threading.Timer(seconds_here, self._kill)
-        late = self._late = threading.Event()
-        timer.start()
         try:
-            wire.send(self._to, message)
-            answer = wire.read_reply(self._from)
-        except (EOFError, OSError):
-            how = self._end()
-            if late.is_set():
-                whole = "in all" if seconds_here < seconds else "for a single step"
-                raise Ended(f"not done after {seconds_here:.0f} s {whole}: is there a loop that never ends?") from None
-            raise Ended(f"the code ended its own process ({how})") from None
+            answer = self._process.exchange(message, deadline)
+            if not isinstance(answer, dict) or not ({"ok", "error"} & set(answer)):
+                raise ValueError("neither a result nor an error")
+        except TimeoutError:
+            self._end()
+            whole = "in all" if deadline == self._deadline else "for a single step"
+            loop = "is there a loop that never ends?"
+            raise Ended(f"not done after {deadline - now:.0f} s {whole}: {loop}") from None
+        except (EOFError, BrokenPipeError):
+            raise Ended(f"the code ended its own process ({self._end()})") from None
         except ValueError as error:
             self._end()
             raise Ended(f"the process sent something else than an answer ({error})") from None
-        finally:
-            timer.cancel()
-        if not isinstance(answer, dict) or not ({"ok", "error"} & set(answer)):
-            self._end()
-            raise Ended("the process sent something else than an answer")
         if "error" in answer:
             if answer.get("kind") == "NotImplementedError":
                 raise StudentError(NOT_WRITTEN)
@@ -190,87 +154,19 @@ class Sandbox:
         return answer["ok"]
 
     def _start(self) -> None:
-        self._started += 1
         if os.name != "posix":
             raise Ended("submissions are graded on Linux and macOS")
-        (read_there, write_here), (read_here, write_there) = os.pipe(), os.pipe()
-        asked = {
-            "limits": {
-                "memory": int(self.limits.memory * GIGABYTE),
-                "file_size": GIGABYTE // 4,
-                "cpu_seconds": int(self.limits.total * (os.cpu_count() or 1)),
-            },
-            "files": {"write": [str(self.folder), "/dev/null", *GPUS], "read": _readable(), "lists": _listed()},
-        }
-        command = [sys.executable, "-P", limits_script.__file__, json.dumps(asked)]
-        self._process = subprocess.Popen(
-            [*command, "airbench_lab.grading.student", str(read_there), str(write_there)],
-            cwd=self.folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(read_there, write_there),
-            start_new_session=True,  # so that all that it starts can be ended with it
-        )
-        os.close(read_there)
-        os.close(write_there)
-        self._to, self._from = os.fdopen(write_here, "wb"), os.fdopen(read_here, "rb")
-        self._reader = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
-        self._reader.start()
-
-    def _environment(self) -> dict[str, str]:
-        """Little of the grader's own: nothing that is secret there."""
-        kept = {
-            name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES") if name in os.environ
-        }
-        kept |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
-        if data := os.environ.get("AIRBENCH_DATA"):
-            kept["AIRBENCH_DATA"] = str(Path(data).resolve())
-        here, there = str(self.folder), cache_folder()
-        roots = [str(Path(module.__file__).parents[1]) for module in (airbench_core, airbench_lab)]
-        return (
-            kept
-            | {"HOME": here, "TMPDIR": here, "MPLCONFIGDIR": here, "IPYTHONDIR": here, "MPLBACKEND": "agg"}
-            | {"XDG_CACHE_HOME": str(there.parent), "PYTHONPATH": os.pathsep.join(dict.fromkeys(roots))}
-            | {"PYTHONDONTWRITEBYTECODE": "1"}
-            | self.environment
-        )
-
-    def _listen(self, stream: Any) -> None:
-        """Keep the beginning of what is printed and forget the rest: no amount of it blocks or fills anything."""
-        with stream:
-            while some := stream.read1(1 << 16):
-                if len(self.output) < KEPT_OUTPUT:
-                    self.output += some.decode(errors="replace")[: KEPT_OUTPUT - len(self.output)]
-
-    def _kill(self) -> None:
-        self._late.set()
-        self._kill_all()
-
-    def _kill_all(self) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._started += 1
+        self._process = Process(self.folder, self.limits, self.environment)
 
     def _end(self) -> str:
         """End the process, if there is one; gives how it had ended."""
         process, self._process = self._process, None
         if process is None:
             return "it was not there"
-        with suppress(subprocess.TimeoutExpired):  # it may be just ending by itself
-            process.wait(0.5)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
-        for stream in (self._to, self._from):
-            with suppress(OSError):
-                stream.close()
-        self._reader.join(5)
-        if status >= 0:
-            return f"status {status}"
-        hint = ": out of memory?" if -status == signal.SIGKILL else ""
-        return f"signal {-status}{hint}"
+        how = process.end()
+        self.output = (self.output + process.output)[:KEPT_OUTPUT]
+        return how
 
 
 class Remote:
@@ -300,17 +196,3 @@ def _take_over(here: Any, there: Any) -> None:
     elif isinstance(here, list | tuple) and isinstance(there, list | tuple):
         for one, other in zip(here, there, strict=False):
             _take_over(one, other)
-
-
-def _readable() -> list[str]:
-    """Programs, libraries, the data and this project's code: neither its notebooks nor its tests."""
-    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *site.getsitepackages()]
-    python += [site.getusersitepackages(), str(Path(sys.executable).resolve().parent)]
-    code = [str(Path(module.__file__).parent) for module in (airbench_core, airbench_lab)]
-    data = [str(cache_folder()), *filter(None, [os.environ.get("AIRBENCH_DATA")])]
-    return list(dict.fromkeys([*SYSTEM, *python, *code, *(str(Path(path).resolve()) for path in data)]))
-
-
-def _listed() -> list[str]:
-    """Where Python looks for this project: names alone."""
-    return list(dict.fromkeys(str(Path(module.__file__).parents[1]) for module in (airbench_core, airbench_lab)))

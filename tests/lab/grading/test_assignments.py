@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from airbench_lab.grading import folder, generate, marking, submissions
-from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.process import Limits
 
 SOURCES = generate.sources()
 NAMES = [source.stem for source in SOURCES]

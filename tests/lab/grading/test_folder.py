@@ -5,7 +5,7 @@ import csv
 import pytest
 from airbench_lab.grading import folder
 from airbench_lab.grading.marking import Assignment, assignments_in
-from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import find
 
 from airbench_core import AirbenchError

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from airbench_lab.grading import leaderboard
 from airbench_lab.grading.leaderboard import COLUMNS, compete, ranked
-from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, find
 from airbench_lab.grading.training import data_name
 from airbench_lab.speedrun import RULES, Rules

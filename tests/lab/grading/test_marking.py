@@ -2,7 +2,7 @@
 
 import pytest
 from airbench_lab.grading.marking import Assignment, assignments_in
-from airbench_lab.grading.sandbox import Limits
+from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import find
 
 from airbench_core import UsageError

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from airbench_lab.grading.limits import landlock_version
-from airbench_lab.grading.sandbox import Ended, Limits, Sandbox, StudentError
+from airbench_lab.grading.process import Limits
+from airbench_lab.grading.sandbox import Ended, Sandbox, StudentError
 from airbench_lab.grading.training import trained
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="submissions are graded on Linux and macOS")
@@ -103,8 +104,28 @@ def test_all_that_it_started_ends_with_it(tmp_path):
     cell = "import subprocess\npid = subprocess.Popen(['sleep', '60']).pid"
     with Sandbox([cell], QUICK) as sandbox:
         pid = sandbox.names()["pid"]
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+    wait_until_gone(pid)
+
+
+def test_what_it_leaves_behind_in_a_session_of_its_own_holds_nobody_up():
+    # The child of a fork keeps the pipes open, in which the grader would wait for an answer for ever.
+    cell = (
+        "import os, time\npid = os.fork()\nif pid == 0:\n    os.setsid()\n    time.sleep(60)\n    os._exit(0)\n"
+        "open('pid', 'w').write(str(pid))\nos._exit(1)"
+    )
+    started = time.monotonic()
+    with Sandbox([cell, "good = 1"], SHORT) as sandbox:
+        assert sandbox.names()["good"] == 1
+        pid = int((sandbox.folder / "pid").read_text())
+    assert time.monotonic() - started < 40
+    assert "not done after 6 s" in sandbox.errors[0]
+    wait_until_gone(pid)
+
+
+def wait_until_gone(pid):
+    """Until a process has ended; a zombie has no command line."""
+    deadline, about = time.monotonic() + 5, Path(f"/proc/{pid}/cmdline")
+    while about.exists() and about.read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -121,7 +142,7 @@ def test_a_megabyte_of_print_fills_nothing():
     with Sandbox(["print('x' * 5_000_000)", "import os\nos.write(2, b'y' * 5_000_000)\ngood = 1"], QUICK) as sandbox:
         assert sandbox.names()["good"] == 1
         assert sandbox.errors == {}
-        assert len(sandbox.output) == 20_000
+    assert len(sandbox.output) == 20_000
 
 
 @confined
