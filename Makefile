@@ -32,7 +32,7 @@ lab: .venv/.installed-lab
 test: .venv/.installed-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax --ignore=notebooks/assignments tests notebooks
+	AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax tests notebooks
 
 test-all:
 	AIRBENCH_ALL_LESSONS=1 $(MAKE) test
