@@ -1,12 +1,14 @@
 """Executes the lessons and keeps what they show: `python -m airbench_lab.refresh [NAME ...]`, or `make notebooks`.
 
 At the scale that AIRBENCH_SCALE names, else the laptop scale. What does not last is left out: widgets, which live as
-long as their kernel, and the times of cells. A lesson that fails stays as it was.
+long as their kernel, and the times of cells. Of sliders that move a picture, the picture stays, as they first show it.
+A lesson that fails stays as it was.
 """
 
 import os
 import sys
 import time
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import nbformat
@@ -14,9 +16,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from airbench_lab.badges import for_colab
+from airbench_lab.figures.drawing import fewer_colours
 
 LESSONS = Path(__file__).parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
+MOVE = "what the sliders show first; run the cell to move them"
 CELL_SECONDS = 600
 
 
@@ -28,11 +32,32 @@ def refresh(path: Path) -> None:
         timeout=CELL_SECONDS,
         kernel_name="python3",
         record_timing=False,
-        store_widget_state=False,
+        store_widget_state=True,  # for their pictures; `stripped` takes it out
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
+    _keep_pictures(notebook, client)
     path.write_text(nbformat.writes(stripped(notebook)) + "\n", encoding="utf-8")
+
+
+def _keep_pictures(notebook: nbformat.NotebookNode, client: NotebookClient) -> None:
+    """Put the picture that a widget shows beside it, for pages that show no widgets, such as GitHub's."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if WIDGET in data and (found := _picture(data[WIDGET]["model_id"], client)):
+                small = b64encode(fewer_colours(b64decode(found))).decode()
+                data |= {"image/png": small, "text/plain": MOVE}
+
+
+def _picture(model: str, client: NotebookClient) -> str | None:
+    """The PNG, in base64, of the widget `model` or of the first of its children that has one."""
+    state = client.widget_state.get(model, {})
+    if state.get("_model_name") == "ImageModel" and state.get("format") == "png":
+        buffers = client.widget_buffers.get(model, {}).values()
+        return next((buffer["data"] for buffer in buffers if buffer["path"] == ["value"]), None)
+    children = (child.removeprefix("IPY_MODEL_") for child in state.get("children", []))
+    return next((found for child in children if (found := _picture(child, client))), None)
 
 
 def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

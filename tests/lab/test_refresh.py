@@ -1,5 +1,6 @@
 """A lesson that is executed again is kept without what does not last; one that fails stays as it was."""
 
+import base64
 import json
 
 import nbformat
@@ -33,6 +34,24 @@ def test_outputs_are_made_anew_and_widgets_are_not_kept(lesson, capsys):
     assert [cell["id"] for cell in notebook["cells"]] == ["cell-00", "cell-01"]
     assert not any("execution" in cell["metadata"] for cell in notebook["cells"])
     assert "00_lesson.ipynb" in capsys.readouterr().out
+
+
+def test_sliders_leave_the_picture_that_they_show_first(lesson):
+    cells = [
+        "import io\nimport ipywidgets as widgets\nfrom PIL import Image",
+        "def drawn(width):\n    out = io.BytesIO()\n    Image.new('L', (width, 1)).save(out, 'png')\n"
+        "    return out.getvalue()",
+        "picture = widgets.Image(format='png', value=drawn(3))\nslider = widgets.IntSlider()\n"
+        "slider.observe(lambda change: setattr(picture, 'value', drawn(9)), 'value')\n"
+        "picture.value = drawn(5)\nwidgets.VBox([slider, widgets.HBox([picture])])",
+    ]
+    path = lesson(*cells)
+    assert refresh.main([]) == 0
+    data = json.loads(path.read_text())["cells"][-1]["outputs"][0]["data"]
+    width = int.from_bytes(base64.b64decode("".join(data["image/png"]))[16:20])
+    assert width == 5
+    assert "".join(data["text/plain"]) == refresh.MOVE
+    assert refresh.WIDGET not in data
 
 
 def test_a_lesson_that_fails_stays_as_it_was(lesson, capsys):

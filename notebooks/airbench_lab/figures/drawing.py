@@ -91,7 +91,7 @@ class Drawing(Figure):
 
     def _repr_html_(self) -> str:
         # Twice as many pixels as are shown, for screens that have them.
-        picture = f"data:image/png;base64,{b64encode(_fewer_colours(png(self, sharpness=2))).decode()}"
+        picture = f"data:image/png;base64,{b64encode(fewer_colours(png(self, sharpness=2))).decode()}"
         width, alt = round(WIDTH * DPI), html.escape(self.alt)
         return (
             f'<figure style="margin: 0"><img src="{picture}" alt="{alt}" width="{width}" style="max-width: 100%">'
@@ -120,7 +120,7 @@ def png(figure: Figure, sharpness: float = 1) -> bytes:
     return out.getvalue()
 
 
-def _fewer_colours(picture: bytes) -> bytes:
+def fewer_colours(picture: bytes) -> bytes:
     """The same picture in a third of the bytes, for a notebook that is kept: with as many colours as fit into KEPT."""
     with Image.open(io.BytesIO(picture)) as image:
         for colours, method in (255, Image.Quantize.MEDIANCUT), (40, Image.Quantize.FASTOCTREE):
