@@ -19,7 +19,7 @@ from airbench_lab.grading.folder import GRADED, grade
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
 from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.marking import assignments_in
-from airbench_lab.grading.process import Limits
+from airbench_lab.grading.process import Limits, readable
 from airbench_lab.grading.submissions import Submission, find, read_roster
 from airbench_lab.speedrun import RULES
 
@@ -95,7 +95,7 @@ def run_grade(args: argparse.Namespace) -> int:
     limits = _limits(args, "jobs")
     assignments = assignments_in(args.assignments)
     submissions = _submissions(args, assignments)
-    _say_how_safe()
+    _say_how_safe(args.folder, args.assignments)
     os.environ["AIRBENCH_SCALE"] = args.scale  # for the tests' own part of a training
     rows = grade(submissions, assignments, args.out, scale=args.scale, jobs=args.jobs, limits=limits)
     counted = Counter(row["status"] for row in rows)
@@ -113,7 +113,7 @@ def run_leaderboard(args: argparse.Namespace) -> int:
         rules = replace(rules, target=args.target)
     submissions = _submissions(args, [ASSIGNMENT])
     seeds = seeds_from(args.seed, args.runs, "runs")
-    _say_how_safe()
+    _say_how_safe(args.folder)
     print(rules)
     rows = compete(submissions, args.out.with_suffix(".jsonl"), rules, seeds, limits=_limits(args))
     named = f"# Leaderboard\n\n{rules}\n\n{layout.table(rows, COLUMNS, 'markdown')}\n"
@@ -135,10 +135,19 @@ def _limits(args: argparse.Namespace, *others: str) -> Limits:
     return Limits(seconds=args.seconds, training=args.training_seconds, total=args.total_seconds, memory=args.memory)
 
 
-def _say_how_safe() -> None:
+def _say_how_safe(*private: Path) -> None:
+    """Warn of what submissions can do here that they should not. private: folders that they should not read."""
     if not landlock_version():
-        print(
-            "airbench: warning: this system has no Landlock (Linux 5.13 or newer has): submitted code runs with limits "
-            "of time and memory, but can read and write what you can. Use a machine or an account for it alone.",
-            file=sys.stderr,
+        _warn(
+            "this system has no Landlock (Linux 5.13 or newer has): submitted code runs with limits of time and memory, "
+            "but can read and write what you can. Use a machine or an account for it alone"
         )
+        return
+    open_to_all = [Path(path) for path in readable()]
+    for folder in private:
+        if any(folder.resolve().is_relative_to(path) for path in open_to_all):
+            _warn(f"submitted code can read {folder}, as all programs and libraries there: keep it somewhere else")
+
+
+def _warn(words: str) -> None:
+    print(f"airbench: warning: {words}", file=sys.stderr)

@@ -25,7 +25,7 @@ from airbench_lab.grading import limits as limits_script
 from airbench_lab.grading import wire
 
 KEPT_OUTPUT = 20_000  # characters of what the code prints
-SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc", "/opt", "/proc", "/sys", "/dev", "/nix")
+SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/nix", "/opt/nvidia", "/opt/rocm")
 GPUS = ("/dev/kfd", "/dev/dri", *map(str, Path("/dev").glob("nvidia*")))  # their drivers are spoken to by files
 MARK = "AIRBENCH_SUBMISSION"  # in the environment of all that it starts: what is left over is known by it
 GIGABYTE = 1 << 30
@@ -58,7 +58,7 @@ class Process:
                 "file_size": GIGABYTE // 4,
                 "cpu_seconds": int(limits.total * (os.cpu_count() or 1)),
             },
-            "files": {"write": [str(folder), "/dev/null", *GPUS], "read": _readable(), "lists": _listed()},
+            "files": {"write": [str(folder), "/dev/null", *GPUS], "read": readable(), "lists": _listed()},
         }
         command = [sys.executable, "-P", limits_script.__file__, json.dumps(asked), "airbench_lab.grading.student"]
         self._process = subprocess.Popen(
@@ -161,8 +161,8 @@ def _environment(folder: Path) -> dict[str, str]:
     return kept | own | cache | {"PYTHONPATH": os.pathsep.join(_listed())}
 
 
-def _readable() -> list[str]:
-    """Programs, libraries, the data and this project's code: neither its notebooks nor its tests."""
+def readable() -> list[str]:
+    """What submissions may read: programs, libraries, the data and this project's code, not its notebooks and tests."""
     python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *site.getsitepackages()]
     python += [site.getusersitepackages(), str(Path(sys.executable).resolve().parent)]
     code = [str(Path(module.__file__).parent) for module in (airbench_core, airbench_lab)]

@@ -48,6 +48,18 @@ def test_a_system_that_cannot_confine_submissions_is_warned_of(monkeypatch, hand
     assert "no Landlock" in capsys.readouterr().err
 
 
+def test_folders_that_submissions_could_read_are_warned_of(monkeypatch, hand_in, assignments, tmp_path, capsys):
+    folder = hand_in("a.ipynb", student="")
+    arguments = ["grade", str(folder), "--out", str(tmp_path / "grades.csv"), "--assignments", str(assignments)]
+    monkeypatch.setattr(grading, "landlock_version", lambda: 7)
+    monkeypatch.setattr(grading, "readable", lambda: ["/usr"])
+    cli.main(arguments)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(grading, "readable", lambda: ["/usr", str(assignments)])
+    cli.main(arguments)
+    assert capsys.readouterr().err.count(f"can read {assignments}") == 1
+
+
 def test_without_the_lab_the_verbs_are_absent_and_the_others_work(monkeypatch, capsys):
     missing = EntryPoint(name="grading", value="airbench_lab.no_such_module", group=cli.VERBS)
     monkeypatch.setattr(cli, "entry_points", lambda group: [missing])
