@@ -139,8 +139,8 @@ def _say_how_safe(*private: Path) -> None:
     """Warn of what submissions can do here that they should not. private: folders that they should not read."""
     if not landlock_version():
         _warn(
-            "this system has no Landlock (Linux 5.13 or newer has): submitted code runs with limits of time and memory, "
-            "but can read and write what you can. Use a machine or an account for it alone"
+            "this system has no Landlock (Linux 5.13 or newer has): submitted code runs with limits of time and "
+            "memory, but can read and write what you can. Use a machine or an account for it alone"
         )
         return
     open_to_all = [Path(path) for path in readable()]

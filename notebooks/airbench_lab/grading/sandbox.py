@@ -25,6 +25,7 @@ from airbench_lab.grading.process import KEPT_OUTPUT, Limits, Process
 from airbench_lab.grading.training import Request
 
 NOT_WRITTEN = "not written yet"
+START_SECONDS = 180
 
 
 class StudentError(Exception):
@@ -33,6 +34,10 @@ class StudentError(Exception):
 
 class Ended(StudentError):
     """The process is no more."""
+
+
+class NotStarted(Exception):
+    """The process could not be started, before any of the student's code: a fault of the machine."""
 
 
 class Sandbox:
@@ -158,6 +163,11 @@ class Sandbox:
             raise Ended("submissions are graded on Linux and macOS")
         self._started += 1
         self._process = Process(self.folder, self.limits, self.environment)
+        try:  # to import torch takes seconds, many on a busy machine: they are nobody's
+            self._process.exchange(("ready",), time.monotonic() + START_SECONDS)
+        except (OSError, EOFError, ValueError) as error:
+            how = self._end()
+            raise NotStarted(f"the process for a submission did not start ({how}): {self.output[-500:]}") from error
 
     def _end(self) -> str:
         """End the process, if there is one; gives how it had ended."""

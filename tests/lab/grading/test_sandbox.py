@@ -10,7 +10,7 @@ import pytest
 import torch
 from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.process import Limits
-from airbench_lab.grading.sandbox import Ended, Sandbox, StudentError
+from airbench_lab.grading.sandbox import Ended, NotStarted, Sandbox, StudentError
 from airbench_lab.grading.training import trained
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="submissions are graded on Linux and macOS")
@@ -66,6 +66,20 @@ def test_errors_are_told_in_a_line_and_the_next_cells_run():
             names["g"](1)
         with pytest.raises(StudentError, match="type object cannot be graded"):
             names["h"](1)
+
+
+def test_the_time_to_start_is_not_the_students():
+    # Python's own start-up and the imports take longer than these limits.
+    with Sandbox(["good = 1"], Limits(seconds=1, training=1, total=60)) as sandbox:
+        assert sandbox.names()["good"] == 1
+        assert sandbox.errors == {}
+
+
+def test_a_machine_that_cannot_start_it_is_told_from_a_fault_of_the_student(monkeypatch):
+    with Sandbox(["good = 1"], QUICK, environment={"PYTHONPATH": "/nowhere"}) as sandbox:
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(NotStarted, match=r"did not start \(status 1\)"):
+            sandbox.names()
 
 
 def test_what_never_ends_is_left_out_and_all_else_goes_on():
