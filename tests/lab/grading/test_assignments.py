@@ -114,11 +114,18 @@ def test_students_get_neither_solutions_nor_hidden_tests(generated, name):
     source = generate.SOURCES / f"{name}.ipynb"
     for cell in nbformat.read(source, as_version=4).cells:
         if cell.cell_type == "code" and "hidden: true" in cell.source:
-            hidden_test = next(line for line in cell.source.splitlines() if line.startswith("def ")).split("(")[0]
+            hidden_test = next(line for line in cell.source.splitlines() if line.startswith("def ")).split("(")[0] + "("
             assert hidden_test not in text
     assert "BEGIN SOLUTION" not in text
     assert "raise NotImplementedError" in text
     assert [path.name for path in (generated / name / "student").iterdir()] == [f"{name}.ipynb"]
+
+
+@by_name
+def test_no_line_of_code_runs_out_of_its_cell(generated, name):
+    student = nbformat.read(generated / name / "student" / f"{name}.ipynb", as_version=4)
+    lines = [line for cell in student.cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > 104] == []  # as in the lessons: tests/notebooks/test_width.py
 
 
 @by_name
