@@ -26,9 +26,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"runs={args.runs} is not legal: fewer than {FEWEST} runs say nothing about a mean")
     if args.data == "auto":
         args.data = "cifar10"  # drawn pictures in its place would make a verdict on nothing
-    target = args.target if args.target is not None else _published(args)
-    if not 0 < target < 1:
-        raise UsageError(f"target={target:g} is not legal: above 0, below 1, such as 0.94")
+    target = legal_target(args.target if args.target is not None else _published(args))
     accuracies = [result.accuracy for result in make_runs(args)]
     if len(accuracies) < args.runs:
         return 130  # stopped; `make_runs` has said so
@@ -41,6 +39,13 @@ def run(args: argparse.Namespace) -> int:
         f"(one-sided t test, p={test.p:.3g}; it fails below {test.critical:.4f})"
     )
     return 1 if test.failed else 0
+
+
+def legal_target(target: float) -> float:
+    """A mean accuracy to be reached. Raises UsageError if it cannot be one."""
+    if not 0 < target < 1:
+        raise UsageError(f"target={target:g} is not legal: above 0, below 1, such as 0.94")
+    return target
 
 
 def _published(args: argparse.Namespace) -> float:

@@ -5,25 +5,24 @@ An entry point of the group `airbench.verbs` (pyproject.toml) brings them into t
 
 import argparse
 import os
-import sys
+import warnings
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from airbench_core import SCALES, UsageError
+from airbench_core import SCALES, AirbenchWarning, UsageError
 from airbench_core.cli.options import seeds_from
-from airbench_core.cli.verify import FEWEST
+from airbench_core.cli.verify import FEWEST, legal_target
 from airbench_core.study import layout
 from airbench_lab.grading.folder import GRADED, grade
+from airbench_lab.grading.generate import GENERATED
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
 from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.marking import assignments_in
 from airbench_lab.grading.process import Limits, readable
 from airbench_lab.grading.submissions import Submission, find, read_roster
 from airbench_lab.speedrun import RULES
-
-GENERATED = Path(__file__).parents[2] / "assignments" / "generated"
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -108,9 +107,7 @@ def run_leaderboard(args: argparse.Namespace) -> int:
         raise UsageError(f"--out {args.out}: the leaderboard is a .md file")
     rules = RULES[args.scale]
     if args.target is not None:
-        if not 0 < args.target < 1:
-            raise UsageError(f"target={args.target:g} is not legal: above 0, below 1, such as 0.94")
-        rules = replace(rules, target=args.target)
+        rules = replace(rules, target=legal_target(args.target))
     submissions = _submissions(args, [ASSIGNMENT])
     seeds = seeds_from(args.seed, args.runs, "runs")
     _say_how_safe(args.folder)
@@ -138,16 +135,15 @@ def _limits(args: argparse.Namespace, *others: str) -> Limits:
 def _say_how_safe(*private: Path) -> None:
     """Warn of what submissions can do here that they should not. private: folders that they should not read."""
     if not landlock_version():
-        _warn(
+        warnings.warn(
             "this system has no Landlock (Linux 5.13 or newer has): submitted code runs with limits of time and "
-            "memory, but can read and write what you can. Use a machine or an account for it alone"
+            "memory, but can read and write what you can. Use a machine or an account for it alone",
+            AirbenchWarning,
+            stacklevel=2,
         )
         return
     open_to_all = [Path(path) for path in readable()]
     for folder in private:
         if any(folder.resolve().is_relative_to(path) for path in open_to_all):
-            _warn(f"submitted code can read {folder}, as all programs and libraries there: keep it somewhere else")
-
-
-def _warn(words: str) -> None:
-    print(f"airbench: warning: {words}", file=sys.stderr)
+            words = f"submitted code can read {folder}, as all programs and libraries there: keep it somewhere else"
+            warnings.warn(words, AirbenchWarning, stacklevel=2)

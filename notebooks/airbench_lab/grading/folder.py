@@ -5,7 +5,6 @@ Beside `grades.csv` lie `grades.jsonl`, the log from which a grading that was in
 """
 
 import csv
-import hashlib
 import json
 import threading
 import time
@@ -18,9 +17,9 @@ from typing import Any
 from airbench_core import AirbenchError
 from airbench_core.study import lines
 from airbench_lab.grading.feedback import page
-from airbench_lab.grading.marking import Assignment, Marks
+from airbench_lab.grading.marking import Assignment, Check, Marks, Question
 from airbench_lab.grading.process import Limits
-from airbench_lab.grading.submissions import Submission
+from airbench_lab.grading.submissions import Submission, key_of
 
 Say = Callable[[str], None]
 GRADED, FAILED = "graded", "could not be graded"
@@ -43,7 +42,7 @@ def grade(
     limits = limits or Limits()
     log = out.with_suffix(".jsonl")
     lines.check_writable(log)
-    done = {one["key"]: one for one in (lines.load(log) if log.stat().st_size else [])}
+    done = {one["key"]: one for one in lines.load(log)}
     keys = {one.file: _key(one, assignments, scale, limits) for one in submissions}
     todo = [one for one in submissions if one.can_be_graded and keys[one.file] not in done]
     again = sum(one.can_be_graded for one in submissions) - len(todo)
@@ -55,18 +54,18 @@ def grade(
         started = time.monotonic()
         try:
             marks = assignments[submission.assignment].mark(submission, limits, {"AIRBENCH_SCALE": scale})
-            values = {"status": GRADED, "marks": asdict(marks), "points": marks.points, "possible": marks.possible}
+            values, result = {"status": GRADED, "marks": asdict(marks)}, f"{marks.points:g} of {marks.possible:g}"
         except AirbenchError:
             raise
         except Exception as error:  # a defect of ours or of a test: the others are still to be graded
-            values = {"status": FAILED, "details": f"{type(error).__name__}: {error}"[:300]}
+            result = f"{type(error).__name__}: {error}"[:300]
+            values = {"status": FAILED, "details": result}
         seconds = time.monotonic() - started
         record = {"key": keys[submission.file], "file": submission.file, "seconds": round(seconds, 1)} | values
         with lock:
             if record["status"] == GRADED:  # what failed is tried again
                 lines.append(log, record, f"{submission.file} is graded")
             done[record["key"]] = record
-            result = f"{record['points']:g} of {record['possible']:g}" if "points" in record else record["details"]
             told = f" ({submission.note})" if submission.note else ""
             finished = sum(keys[other.file] in done for other in submissions if other.can_be_graded)
             say(f"{finished:>4} {submission.file}: {result}, {seconds:.0f} s{told}")
@@ -85,14 +84,12 @@ def grade(
         finally:
             rows = [_row(submission, done.get(keys[submission.file])) for submission in submissions]
             _write_table(out, rows)
-    _write_feedback(out, submissions, done, keys, assignments)
+    _write_feedback(out, submissions, done, keys)
     return rows
 
 
 def marks_from(values: Mapping[str, Any]) -> Marks:
     """The marks that a line of the log holds."""
-    from airbench_lab.grading.marking import Check, Question
-
     questions = tuple(
         Question(**(one | {"checks": tuple(Check(**check) for check in one["checks"])})) for one in values["questions"]
     )
@@ -102,8 +99,8 @@ def marks_from(values: Mapping[str, Any]) -> Marks:
 def _key(submission: Submission, assignments: Mapping[str, Assignment], scale: str, limits: Limits) -> str:
     """The same for the same text, tests, scale and limits: then the marks would be, too."""
     known = assignments.get(submission.assignment)
-    made_of = [submission.digest, known.digest if known else "", scale, json.dumps(asdict(limits)), submission.file]
-    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:24]
+    tests = known.digest if known else ""
+    return key_of(submission.digest, tests, scale, json.dumps(asdict(limits)), submission.file)
 
 
 def _row(submission: Submission, record: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -148,7 +145,6 @@ def _write_feedback(
     submissions: Sequence[Submission],
     done: Mapping[str, Mapping[str, Any]],
     keys: Mapping[str, str],
-    assignments: Mapping[str, Assignment],
 ) -> None:
     folder = out.with_name(f"{out.stem}-feedback")
     folder.mkdir(exist_ok=True)

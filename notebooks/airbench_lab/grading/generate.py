@@ -31,7 +31,7 @@ def generate(source: Path, into: Path) -> Path:
     from otter.assign import main as assign
 
     notebook = nbformat.read(source, as_version=4)
-    about = next((config for config in _configs(notebook, CONFIG)), None)
+    about = next(_configs(notebook, CONFIG), None)
     if about is None or not about.get("name"):
         raise UsageError(f"{source} has no cell {CONFIG} with a name")
     into.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ grader evaluates; whether they pass is decided as by `airbench verify`. The seco
 student's process; the grader looks at its watch, and does not rank a clock that shows less than half of what passed.
 """
 
-import hashlib
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +21,8 @@ from airbench_core.study.layout import Column
 from airbench_core.study.statistics import against_target, mean_interval
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.sandbox import Sandbox, StudentError
-from airbench_lab.grading.submissions import Submission
-from airbench_lab.grading.training import DRY, Request, data_name, evaluated
+from airbench_lab.grading.submissions import Submission, key_of
+from airbench_lab.grading.training import DRY, Request, data_name, evaluated, own_functions
 from airbench_lab.speedrun import Rules, median_interval
 
 ASSIGNMENT, RECIPE, PARTS = "speedrun", "my_recipe", "my_parts"  # the assignment, and the names it asks for
@@ -84,7 +83,7 @@ def compete(
     if not entries:
         raise UsageError(f"none of the {len(submissions)} files is a submission of the assignment {ASSIGNMENT}")
     lines.check_writable(log)
-    runs = {one["key"]: one for one in (lines.load(log) if log.stat().st_size else [])}
+    runs = {one["key"]: one for one in lines.load(log)}
     keys = {(one.file, seed): _key(one, rules, seed) for one in entries for seed in seeds}
     refused = dict.fromkeys((one.file for one in entries), "")
     for seed in seeds:
@@ -149,9 +148,9 @@ def _run(submission: Submission, rules: Rules, seed: int, limits: Limits) -> dic
             raise StudentError(f"{RECIPE} is no recipe")
         if not isinstance(parts, Parts):
             raise StudentError(f"{PARTS} is no Parts(...)")
-        functions = {part: getattr(parts, part) for part in parts.replaced}
-        request = Request({part: function.__name__ for part, function in functions.items()}, recipe, seed, rules.scale)
-        sandbox.train(_short(request))  # imports, data, kernels: not on anybody's watch
+        functions = own_functions(parts)
+        request = Request.of(functions, recipe, seed, rules.scale)
+        sandbox.train(replace(request, scale="smoke"))  # imports, data, kernels: not on anybody's watch
         before = time.perf_counter()
         result = sandbox.train(request)
         passed = time.perf_counter() - before
@@ -173,11 +172,5 @@ def _run(submission: Submission, rules: Rules, seed: int, limits: Limits) -> dic
     }
 
 
-def _short(request: Request) -> Request:
-    """A training that takes no time worth speaking of."""
-    return Request(request.functions, request.recipe, request.seed, "smoke")
-
-
 def _key(submission: Submission, rules: Rules, seed: int) -> str:
-    made_of = [submission.digest, submission.file, rules.scale, rules.data, str(seed)]
-    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:24]
+    return key_of(submission.digest, submission.file, rules.scale, rules.data, str(seed))

@@ -1,10 +1,9 @@
 """One submission marked: otter's tests, hidden ones too, on what the student's code left in its sandbox."""
 
-import contextlib
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,22 +94,22 @@ class Assignment:
         return Marks(tuple(questions), errors, sandbox.output)
 
     def _question(self, file: str, source: str, names: dict[str, Any], broken: str) -> Question:
-        with _test_file(file, source) as tests:
-            possible = float(tests.possible)
-            if broken:
-                checks = tuple(Check(case.name, False, case.hidden, broken) for case in tests.test_cases)
-                return Question(tests.name, 0.0, possible, checks)
-            tests.run(dict(names))
-            checks = tuple(
-                Check(
-                    result.test_case.name,
-                    result.passed,
-                    result.test_case.hidden,
-                    (result.test_case.success_message or "") if result.passed else _message(result),
-                )
-                for result in tests.test_case_results
+        tests = _test_file(file, source)
+        possible = float(tests.possible)
+        if broken:
+            checks = tuple(Check(case.name, False, case.hidden, broken) for case in tests.test_cases)
+            return Question(tests.name, 0.0, possible, checks)
+        tests.run(dict(names))
+        checks = tuple(
+            Check(
+                result.test_case.name,
+                result.passed,
+                result.test_case.hidden,
+                (result.test_case.success_message or "") if result.passed else _message(result),
             )
-            return Question(tests.name, float(tests.score), possible, checks)
+            for result in tests.test_case_results
+        )
+        return Question(tests.name, float(tests.score), possible, checks)
 
 
 def assignments_in(folder: Path) -> dict[str, Assignment]:
@@ -121,8 +120,7 @@ def assignments_in(folder: Path) -> dict[str, Assignment]:
     return {assignment.name: assignment for assignment in found}
 
 
-@contextlib.contextmanager
-def _test_file(file: str, source: str) -> Iterator[Any]:
+def _test_file(file: str, source: str) -> Any:
     """otter's test file, made from its text in memory."""
     try:
         from otter.nbmeta_config import NBMetadataConfig
@@ -133,8 +131,7 @@ def _test_file(file: str, source: str) -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="airbench-tests-") as folder:  # nobody else may look into it
         path = Path(folder) / file
         path.write_text(source, encoding="utf-8")
-        tests = create_test_file(str(path), NBMetadataConfig())
-    yield tests
+        return create_test_file(str(path), NBMetadataConfig())
 
 
 def _message(result: Any) -> str:

@@ -11,6 +11,11 @@ from airbench_core import UsageError
 T = TypeVar("T")
 
 
+def normal_id(student_id: str) -> str:
+    """An id as it is compared: blanks around it and its case do not matter."""
+    return student_id.strip().lower()
+
+
 class Personal:
     """What one student has in one assignment. The same id gives the same numbers on every machine.
 
@@ -42,4 +47,4 @@ def personal(student_id: str, assignment: str) -> Personal:
     """The numbers of a student. Blanks around the id and its case do not matter. Raises UsageError for no id."""
     if not isinstance(student_id, str) or not student_id.strip():
         raise UsageError('student_id is empty: write your own between the quotes, as in student_id = "ab123"')
-    return Personal(student_id.strip().lower(), assignment)
+    return Personal(normal_id(student_id), assignment)

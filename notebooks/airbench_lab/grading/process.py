@@ -119,7 +119,7 @@ class _Pipe:
         """So many bytes, fewer if the other end has gone."""
         parts = bytearray()
         while len(parts) < size:
-            self._wait([self.source], [])
+            self._wait(self.source, select.POLLIN)
             some = os.read(self.source, min(size - len(parts), 1 << 20))
             if not some:
                 break
@@ -129,7 +129,7 @@ class _Pipe:
     def write(self, content: bytes | memoryview) -> None:
         left = memoryview(content)
         while left:
-            self._wait([], [self.sink])
+            self._wait(self.sink, select.POLLOUT)
             with suppress(BlockingIOError):
                 left = left[os.write(self.sink, left[: 1 << 20]) :]
 
@@ -140,12 +140,9 @@ class _Pipe:
         for end in (self.source, self.sink):
             os.close(end)
 
-    def _wait(self, source: list[int], sink: list[int]) -> None:
+    def _wait(self, end: int, event: int) -> None:
         poll = select.poll()  # unlike select, it takes numbers of any size
-        for end in source:
-            poll.register(end, select.POLLIN)
-        for end in sink:
-            poll.register(end, select.POLLOUT)
+        poll.register(end, event)
         if not poll.poll(max(0.0, self.deadline - time.monotonic()) * 1000):
             raise TimeoutError
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 
 from airbench_core import UsageError
+from airbench_lab.grading.personal import normal_id
 
 LARGEST = 50_000_000  # bytes of a notebook
 # Why a submission is not simply graded. Those that can be graded are, all the same.
@@ -56,7 +57,7 @@ def find(folder: Path, assignments: Collection[str], roster: Collection[str] | N
     if not paths:
         raise UsageError(f"{folder} holds no .ipynb and no .zip file")
     found = [_read(path, path.relative_to(folder).as_posix(), assignments) for path in paths]
-    return list(_noted(found, {id.strip().lower() for id in roster} if roster is not None else None))
+    return list(_noted(found, set(map(normal_id, roster)) if roster is not None else None))
 
 
 def read_roster(path: Path) -> list[str]:
@@ -67,6 +68,11 @@ def read_roster(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the roster {path}: {error}") from error
     return ids[1:] if ids and ids[0].lower() in ("id", "student", "student_id", "student id") else ids
+
+
+def key_of(*made_of: str) -> str:
+    """A short name for what depends on these texts alone."""
+    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:24]
 
 
 def student_id(cells: Collection[str]) -> str:
@@ -80,7 +86,7 @@ def student_id(cells: Collection[str]) -> str:
             targets = node.targets if isinstance(node, ast.Assign) else []
             if any(isinstance(target, ast.Name) and target.id == "student_id" for target in targets):
                 value = node.value.value if isinstance(node.value, ast.Constant) else ""
-                return value.strip().lower() if isinstance(value, str) else ""
+                return normal_id(value) if isinstance(value, str) else ""
     return ""
 
 

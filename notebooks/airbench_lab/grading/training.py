@@ -61,6 +61,10 @@ class Request:
     seed: int
     scale: str
 
+    @classmethod
+    def of(cls, functions: Mapping[str, Callable], recipe: Recipe, seed: int, scale: str) -> "Request":
+        return cls({part: getattr(one, "__name__", "") for part, one in functions.items()}, recipe, seed, scale)
+
 
 def trained(
     functions: Mapping[str, Callable] | Parts, *, seed: int, recipe: Recipe = AIRBENCH94, scale: str | None = None
@@ -69,11 +73,11 @@ def trained(
 
     scale: by default the one that AIRBENCH_SCALE names, else full on a GPU and laptop without one.
     """
-    own = _own(functions)
+    own = own_functions(functions)
     scale = scale or default_scale(Runtime.detect())
     if os.environ.get(DRY):
         return Trained(0.5 + seed % 7 / 100, (2.0,), 1.0, scale)
-    request = Request({part: getattr(function, "__name__", "") for part, function in own.items()}, recipe, seed, scale)
+    request = Request.of(own, recipe, seed, scale)
     remote = next((function for function in own.values() if hasattr(function, "train_there")), None)
     if remote is None:
         result = answer(request, own)
@@ -83,7 +87,8 @@ def trained(
     return Trained(measured, tuple(result["losses"]), float(result["seconds"]), scale)
 
 
-def _own(functions: Mapping[str, Callable] | Parts) -> dict[str, Callable]:
+def own_functions(functions: Mapping[str, Callable] | Parts) -> dict[str, Callable]:
+    """By part; of `Parts` those that are not the project's."""
     if isinstance(functions, Parts):
         return {part: getattr(functions, part) for part in functions.replaced}
     return dict(functions)

@@ -1,6 +1,7 @@
 """A folder graded: the table, the pages, going on after an interruption, and nobody harming anybody."""
 
 import csv
+from contextlib import contextmanager
 
 import pytest
 from airbench_lab.grading import folder
@@ -88,20 +89,31 @@ def test_what_was_graded_is_not_graded_again_but_what_changed_is(grade, hand_in)
     assert "1 of 3 points" in (out.parent / "grades-feedback" / "b.md").read_text(encoding="utf-8")
 
 
-def test_a_kill_in_the_middle_loses_nothing_that_was_graded(grade, hand_in, monkeypatch):
+@pytest.fixture
+def failing(monkeypatch):
+    """In such a block marking the file raises the error."""
+
+    @contextmanager
+    def block(file, error):
+        honest = Assignment.mark
+
+        def mark(self, submission, *rest):
+            if submission.file == file:
+                raise error
+            return honest(self, submission, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Assignment, "mark", mark)
+            yield
+
+    return block
+
+
+def test_a_kill_in_the_middle_loses_nothing_that_was_graded(grade, hand_in, failing):
     handed_in = hand_in("a.ipynb", RIGHT)
     hand_in("b.ipynb", RIGHT, student="cd2")
-    honest = Assignment.mark
-
-    def interrupted(self, submission, *rest):
-        if submission.file == "b.ipynb":
-            raise KeyboardInterrupt
-        return honest(self, submission, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Assignment, "mark", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            grade(handed_in, jobs=1)
+    with failing("b.ipynb", KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        grade(handed_in, jobs=1)
     table = (handed_in.parent / "grades.csv").read_text(encoding="utf-8")
     assert "not graded yet" in table
     rows, said, _ = grade(handed_in)
@@ -109,18 +121,10 @@ def test_a_kill_in_the_middle_loses_nothing_that_was_graded(grade, hand_in, monk
     assert {row["status"] for row in rows.values()} == {"graded"}
 
 
-def test_a_defect_of_a_test_is_told_and_the_others_are_graded(grade, hand_in, monkeypatch):
+def test_a_defect_of_a_test_is_told_and_the_others_are_graded(grade, hand_in, failing):
     handed_in = hand_in("a.ipynb", RIGHT)
     hand_in("b.ipynb", RIGHT, student="cd2")
-    honest = Assignment.mark
-
-    def broken(self, submission, *rest):
-        if submission.file == "a.ipynb":
-            raise RuntimeError("a defect")
-        return honest(self, submission, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Assignment, "mark", broken)
+    with failing("a.ipynb", RuntimeError("a defect")):
         rows, _, _ = grade(handed_in)
     assert rows["a.ipynb"]["status"] == folder.FAILED
     assert rows["a.ipynb"]["details"] == "RuntimeError: a defect"
