@@ -10,7 +10,7 @@ print(result.accuracy, result.seconds)
 
 from typing import TYPE_CHECKING
 
-from airbench_core.datasets import Dataset, load_dataset
+from airbench_core.data.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, AirbenchWarning, DataError, Diverged, UsageError
 from airbench_core.learner import Parts
@@ -32,7 +32,7 @@ from airbench_core.tables import describe, diff
 from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer, train
 
 if TYPE_CHECKING:
-    from airbench_core.alternating_flip import AlternatingFlip
+    from airbench_core.tricks.flip import AlternatingFlip
 
 __version__ = "0.1.0"
 
@@ -74,6 +74,6 @@ def __getattr__(name: str) -> type:
     """Imports `AlternatingFlip` when it is first asked for: torchvision's transforms take almost as long as torch."""
     if name != "AlternatingFlip":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from airbench_core.alternating_flip import AlternatingFlip
+    from airbench_core.tricks.flip import AlternatingFlip
 
     return AlternatingFlip

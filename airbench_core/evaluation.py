@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from airbench_core.augmentation import normalize, pad
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 
 # Weights of: the image; its mirror; the copies moved by (-1, -1) and (+1, +1); the mirrors of these two.

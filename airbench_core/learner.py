@@ -8,12 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from airbench_core.augmentation import flip_mask, normalize
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime, compiled
 from airbench_core.evaluation import tta_views
 from airbench_core.fast.cpu import speed_up_
 from airbench_core.fast.lookahead import lookahead_update_ as fast_update_
-from airbench_core.muon import newton_schulz
 from airbench_core.network import (
     WHITENING_IMAGES,
     Conv,
@@ -31,6 +30,7 @@ from airbench_core.optimizers import (
     parameter_groups,
 )
 from airbench_core.recipes import Recipe
+from airbench_core.tricks.muon import newton_schulz
 
 
 @dataclass(frozen=True, kw_only=True)

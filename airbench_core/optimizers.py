@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from airbench_core.muon import Muon, newton_schulz
 from airbench_core.recipes import Recipe
+from airbench_core.tricks.muon import Muon, newton_schulz
 
 LOOKAHEAD_EVERY = 5  # steps between two updates of the slow weights
 

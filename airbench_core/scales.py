@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES

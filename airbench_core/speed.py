@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.evaluation import TTA_WEIGHTS
 from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN

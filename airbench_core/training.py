@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from airbench_core.augmentation import Augmentation, normalize, plan
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Clock, Runtime, compile_errors
 from airbench_core.errors import AirbenchError, AirbenchWarning, Diverged
 from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, tta_views, view_logits

@@ -7,7 +7,8 @@ from dataclasses import asdict
 import hypothesis
 import pytest
 
-from airbench_core import AIRBENCH94, SCALES, datasets
+from airbench_core import AIRBENCH94, SCALES
+from airbench_core.data import datasets
 from airbench_core.study import runlog
 
 CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}

@@ -10,7 +10,7 @@ import torch
 
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from
-from airbench_core.datasets import LOADERS
+from airbench_core.data.datasets import LOADERS
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.scales import SCALES

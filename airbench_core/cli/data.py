@@ -2,7 +2,7 @@
 
 import argparse
 
-from airbench_core.datasets import LOADERS, load_dataset
+from airbench_core.data.datasets import LOADERS, load_dataset
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -12,7 +12,7 @@ import airbench_core
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, runtime_from
 from airbench_core.cli.terminal import duration
-from airbench_core.datasets import load_dataset
+from airbench_core.data.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError
 from airbench_core.fast.cpu import plain_

@@ -11,7 +11,7 @@ from typing import Any
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, add_scale, seeds_from
 from airbench_core.cli.terminal import ctrl_c, duration, say
-from airbench_core.datasets import LOADERS, Dataset, load_dataset
+from airbench_core.data.datasets import LOADERS, Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from, seeds_from
 from airbench_core.cli.terminal import ctrl_c, say
-from airbench_core.datasets import LOADERS, load_dataset
+from airbench_core.data.datasets import LOADERS, load_dataset
 from airbench_core.errors import Diverged
 from airbench_core.study import runlog
 from airbench_core.study.ticker import every

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
+from airbench_core.data.downloads import cache_folder
 from airbench_core.devices import cpu_name
-from airbench_core.downloads import cache_folder
 
 SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.devices import DTYPES, Runtime
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, Diverged
 from airbench_core.recipes import Recipe

@@ -19,9 +19,9 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from airbench_core.datasets import Dataset, load_dataset
+from airbench_core.data.datasets import Dataset, load_dataset
+from airbench_core.data.sources import CIFAR10
 from airbench_core.errors import AirbenchError, DataError, UsageError
-from airbench_core.sources import CIFAR10
 
 ACCURACY, SECONDS = "tta_val_acc", ("time_seconds", "total_time_seconds")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from airbench_core.datasets import LOADERS, load_dataset
+from airbench_core.data.datasets import LOADERS, load_dataset
 from airbench_core.errors import UsageError
 from airbench_core.evaluation import TTA_WEIGHTS
 from airbench_core.scales import scale_named

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from airbench_core.datasets import Dataset
+from airbench_core.data.datasets import Dataset
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.flops import training_flops
 from airbench_core.recipes import Recipe

@@ -27,9 +27,9 @@ from airbench_core import (
 from airbench_core.augmentation import flip_mask, normalize
 from airbench_core.devices import Clock
 from airbench_core.evaluation import accuracy, predict, tta_views
-from airbench_core.muon import newton_schulz
 from airbench_core.network import identity_init_, whitening_filters
 from airbench_core.optimizers import lookahead_update_, lr_factors, parameter_groups
+from airbench_core.tricks.muon import newton_schulz
 
 SHORT = replace(AIRBENCH94, epochs=2.5, whiten_bias_epochs=1)  # 8 steps of 64 on `noise` at the tiny scale
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from airbench_core.muon import COEFFICIENTS, newton_schulz
+from airbench_core.tricks.muon import COEFFICIENTS, newton_schulz
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 

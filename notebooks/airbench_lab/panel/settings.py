@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 from airbench_core import SCALES, Dataset, Recipe, Scale, UsageError, load_dataset
-from airbench_core.datasets import LOADERS
+from airbench_core.data.datasets import LOADERS
+from airbench_core.data.sources import SOURCES
 from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
-from airbench_core.sources import SOURCES
 
 MOST_SEEDS = 100  # in a press: each result is kept with its network
 SEEDS_END = 2**31  # as on the command line

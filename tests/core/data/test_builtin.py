@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from airbench_core import builtin
-from airbench_core.builtin import CLASSES, draw, load_pictures
-from airbench_core.datasets import load_dataset
+from airbench_core.data import builtin
+from airbench_core.data.builtin import CLASSES, draw, load_pictures
+from airbench_core.data.datasets import load_dataset
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airbench_core.downloads.cache_folder", lambda: cache)
+        patch.setattr("airbench_core.data.downloads.cache_folder", lambda: cache)
         return load_dataset("builtin")
 
 

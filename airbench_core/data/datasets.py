@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core import downloads
+from airbench_core.data import downloads
+from airbench_core.data.sources import CIFAR10, SOURCES, Source, places
 from airbench_core.errors import UsageError
-from airbench_core.sources import CIFAR10, SOURCES, Source, places
 
 Channels = tuple[float, float, float]  # one number for red, green, blue
 
@@ -113,7 +113,7 @@ def _load_source(source: Source, root: Path | None, download: bool, progress: bo
 
 
 def _load_builtin(root: Path | None, download: bool, progress: bool | None) -> Dataset:
-    from airbench_core import builtin
+    from airbench_core.data import builtin
 
     arrays = builtin.load_pictures(downloads.cache_folder())
     return Dataset("builtin", *map(torch.from_numpy, arrays), builtin.CLASSES, builtin.MEAN, builtin.STD)

@@ -17,10 +17,10 @@ import scipy.io
 import torch
 import torchvision.datasets
 
-from airbench_core import downloads, sources
-from airbench_core.datasets import load_dataset
+from airbench_core.data import downloads, sources
+from airbench_core.data.datasets import load_dataset
+from airbench_core.data.sources import SOURCES
 from airbench_core.errors import DataError
-from airbench_core.sources import SOURCES
 
 BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from airbench_core import downloads
-from airbench_core.downloads import cache_folder, download
+from airbench_core.data import downloads
+from airbench_core.data.downloads import cache_folder, download
 from airbench_core.errors import DataError
 
 DATA = os.urandom(1_000_000)
@@ -249,7 +249,7 @@ import sys, types
 package = types.ModuleType("airbench_core")  # without what it imports: torch takes seconds
 package.__path__ = [sys.argv[1]]
 sys.modules["airbench_core"] = package
-from airbench_core.downloads import download
+from airbench_core.data.downloads import download
 print("ready", flush=True)
 input()
 download([sys.argv[2]], sys.argv[3], sys.argv[4])

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from airbench_core import downloads
-from airbench_core.datasets import Dataset, load_dataset, pixel_statistics
+from airbench_core.data import downloads
+from airbench_core.data.datasets import Dataset, load_dataset, pixel_statistics
 from airbench_core.errors import UsageError
 
 CLASSES = tuple("0123456789")
@@ -113,8 +113,8 @@ def test_values_on_another_device_are_not_waited_for():
 def test_auto_takes_the_built_in_pictures_where_there_is_no_cifar10(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("AIRBENCH_DATA", raising=False)
     monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr("airbench_core.builtin.TRAIN", 20)
-    monkeypatch.setattr("airbench_core.builtin.TEST", 10)
+    monkeypatch.setattr("airbench_core.data.builtin.TRAIN", 20)
+    monkeypatch.setattr("airbench_core.data.builtin.TEST", 10)
     assert load_dataset("auto", tmp_path).name == "builtin"
     (line,) = capsys.readouterr().err.splitlines()
     for words in ("built-in", "airbench data cifar10", f"no CIFAR-10 in {tmp_path}, {tmp_path / 'cache'} "):

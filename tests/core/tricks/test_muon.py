@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from airbench_core.muon import Muon, newton_schulz
+from airbench_core.tricks.muon import Muon, newton_schulz
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (8, 40), (40, 8)])

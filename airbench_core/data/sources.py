@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from airbench_core import downloads
-from airbench_core.downloads import disk_errors, md5_of
+from airbench_core.data import downloads
+from airbench_core.data.downloads import disk_errors, md5_of
 from airbench_core.errors import DataError
 
 # Training images (N, 3, 32, 32) uint8 and labels (N,) int64, test images and labels, and the names of the classes.

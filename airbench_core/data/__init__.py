@@ -1,0 +1,1 @@
+"""Data sets: found, fetched, verified or drawn. Nobody has to read this to understand a training."""
