@@ -8,12 +8,9 @@ result = train(replace(AIRBENCH94, flip="random"), data, seed=0, scale="laptop")
 print(result.accuracy, result.seconds)
 """
 
-from typing import TYPE_CHECKING
-
 from airbench_core.data.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, AirbenchWarning, DataError, Diverged, UsageError
-from airbench_core.learner import Parts
 from airbench_core.published import (
     AIRBENCH94,
     AIRBENCH94_MUON,
@@ -27,12 +24,12 @@ from airbench_core.published import (
     Rung,
 )
 from airbench_core.recipes import Recipe
+from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.scales import SCALES, Scale
 from airbench_core.tables import describe, diff
-from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer, train
-
-if TYPE_CHECKING:
-    from airbench_core.tricks.flip import AlternatingFlip
+from airbench_core.training import Trainer, train
+from airbench_core.tricks import TRICKS, Parts
+from airbench_core.tricks.flip import AlternatingFlip
 
 __version__ = "0.1.0"
 
@@ -47,6 +44,7 @@ __all__ = [
     "RECIPES",
     "RESNET18",
     "SCALES",
+    "TRICKS",
     "AirbenchError",
     "AirbenchWarning",
     "AlternatingFlip",
@@ -68,12 +66,3 @@ __all__ = [
     "load_dataset",
     "train",
 ]
-
-
-def __getattr__(name: str) -> type:
-    """Imports `AlternatingFlip` when it is first asked for: torchvision's transforms take almost as long as torch."""
-    if name != "AlternatingFlip":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from airbench_core.tricks.flip import AlternatingFlip
-
-    return AlternatingFlip

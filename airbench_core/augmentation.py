@@ -1,4 +1,4 @@
-"""Flips, translations and cutout as vectorised functions; `Augmentation`, which applies them; the plan of batches.
+"""Translations and cutout of whole batches; `Augmentation`, which applies them and the flip; the plan of batches.
 
 What is random is drawn once an epoch for all images (`Augmentation.draw`); flip and crop of a batch are one gather.
 Which images make up which step's batch is the plan (`plan`): whoever wants other batches rewrites it, and the training
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
+from airbench_core.tricks.flip import coin, flip_mask
 
 
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype) -> Tensor:
@@ -23,26 +24,6 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], d
     for some, out in zip(images.split(4096), normalized.split(4096), strict=True):  # in parts: float32 is large
         out.copy_((some.float() / 255 - mean_) / std_)
     return normalized
-
-
-def flip_mask(flip: str, epoch: int, first: Tensor, generator: torch.Generator) -> Tensor:
-    """Which images are mirrored in `epoch` (counted from 0): bool (N,).
-
-    `first` (N,) is a fair coin tossed for each image before training. "random" tosses anew from
-    `generator` in every epoch; "alternating" takes `first` and then its opposite in turn, so
-    that any two epochs in a row show both sides of every image.
-    Source: Jordan, arXiv:2404.00498, section 3.6.
-    """
-    if flip == "none":
-        return torch.zeros_like(first)
-    if flip == "random":
-        return coin(len(first), generator)
-    return first if epoch % 2 == 0 else ~first
-
-
-def coin(n: int, generator: torch.Generator) -> Tensor:
-    """n fair tosses: bool (n,) on the generator's device."""
-    return torch.rand(n, generator=generator, device=generator.device) < 0.5
 
 
 def pad(images: Tensor, pixels: int) -> Tensor:

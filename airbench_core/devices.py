@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, MethodType
 
 import torch
 
 from airbench_core.allocator import freed_memory_kept
-from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.errors import UsageError
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -107,31 +106,6 @@ class Runtime:
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
-
-
-def compiled(method: MethodType) -> Callable:
-    """torch.compile for one object's method, apart from all others.
-
-    Dynamo counts what it compiled per code object and gives up after a few with only a warning
-    in its log: so each object gets a code object of its own, shapes are never made dynamic, and
-    giving up is an error.
-    """
-    function = method.__func__
-    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    with compile_errors():
-        return torch.compile(MethodType(own, method.__self__), dynamic=False, fullgraph=True)
-
-
-@contextmanager
-def compile_errors() -> Iterator[None]:
-    """Turns a failure of torch.compile (no C++ compiler, a Python that it lacks) into an error with a remedy."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith("torch._") and "compile" not in str(error):
-            raise
-        reason = str(error).strip().splitlines()[0]
-        raise AirbenchError(f"torch.compile does not work here ({reason}): run without compile") from error
 
 
 class Clock:

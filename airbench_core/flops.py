@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
-from airbench_core.evaluation import TTA_WEIGHTS
-from airbench_core.network import make_network
+from airbench_core.learner import make_network
 from airbench_core.recipes import Recipe
+from airbench_core.tricks.tta import TTA_WEIGHTS
 
 CIFAR10_TRAIN, CIFAR10_TEST = 50_000, 10_000
 

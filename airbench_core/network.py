@@ -1,6 +1,6 @@
-"""The network of airbench, and the two initializations that make it fast to train.
+"""The network of airbench, with random weights; what makes it fast to train is in tricks/.
 
-Notable: the first layer whitens 2x2 patches and is never trained; the 3x3 convolutions start as identities;
+Notable: the first layer is small, for filters that whiten 2x2 patches (tricks/whitening.py);
 BatchNorm has a trained bias but no trained scale; weights are cast to the dtype of the activations, so that
 float32 weights with bfloat16 compute and pure float16 run through the same lines. Functions that are attributes
 (`conv2d`, `norm_gelu`) can be replaced, object by object, by quicker ones that mean the same (`fast/`).
@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
+from airbench_core.tricks.whitening import WHITENING_WIDTH
 
-WHITENING_WIDTH = 24  # 12 eigenvectors of 2x2x3 patches, and the same 12 negated
-WHITENING_IMAGES = 5000  # how many training images the patch covariance is measured on
 LOGIT_SCALE = 1 / 9
 IMAGE_SIZES = range(25, 49)  # those of which the last pooling leaves one pixel
 
@@ -138,45 +136,3 @@ class Network(nn.Module):
 def draw_uniform_(value: Tensor, bound: float, generator: torch.Generator) -> None:
     """Fill `value`, on any device, with numbers from -bound to bound that `generator`, on the CPU, draws."""
     value.copy_(torch.empty(value.shape).uniform_(-bound, bound, generator=generator))
-
-
-def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module:
-    """The network that `recipe` names, for images of `size` x `size`. Raises UsageError for sizes it cannot take."""
-    if recipe.network == "resnet18":
-        from airbench_core.resnet import ResNet18  # here, since it is slow to import and seldom needed
-
-        return ResNet18(recipe, classes)
-    if size not in IMAGE_SIZES:
-        raise UsageError(
-            f"images of {size} x {size} pixels do not fit the airbench network: "
-            f"scale them to {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} pixels, best to 32"
-        )
-    return Network(recipe, classes)
-
-
-def whitening_filters(images: Tensor, eps: float) -> Tensor:
-    """Filters (24, 3, 2, 2) that whiten the 2x2 patches of normalized `images` (N, 3, H, W).
-
-    Row i of the first twelve is the eigenvector of the patches' uncentred second moment with
-    the i-th largest eigenvalue, divided by sqrt(eigenvalue + eps); the other twelve are their
-    negatives, since the GELU that follows would lose one sign.
-    """
-    patches = F.unfold(images.float(), kernel_size=2)  # (N, 12, positions)
-    moment = (patches @ patches.mT).sum(0) / (patches.shape[0] * patches.shape[2])
-    # 12 x 12 in double precision on the CPU: exact enough on every device, and cheaper than a
-    # GPU's solver.
-    eigenvalues, eigenvectors = torch.linalg.eigh(moment.cpu().double())
-    filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0)
-    return torch.cat([filters, -filters]).reshape(24, 3, 2, 2).to(images)
-
-
-@torch.no_grad()
-def identity_init_(weight: Tensor) -> None:
-    """Let a convolution (out, in, k, k) pass on its input.
-
-    Its first min(in, out) filters become Dirac deltas. The remaining filters keep their values.
-    """
-    n = min(weight.shape[:2])
-    channels = torch.arange(n, device=weight.device)
-    weight[:n] = 0
-    weight[channels, channels, weight.shape[2] // 2, weight.shape[3] // 2] = 1

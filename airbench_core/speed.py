@@ -9,11 +9,12 @@ import torch
 
 from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
-from airbench_core.evaluation import TTA_WEIGHTS
+from airbench_core.evaluation import exhaust
 from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale
 from airbench_core.training import Trainer
+from airbench_core.tricks.tta import TTA_WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +48,21 @@ def measure_speed(
     trainer = Trainer(recipe, data, scale=small, runtime=runtime)
     with runtime.active():
         trainer.warm_up()
-        trainer.reset(0)
-        trainer.begin()
-        augmentation, batches = trainer.batches(seed=0)
+        late = range(min(trainer.learner.freeze_step or 0, trainer.steps - 1), trainer.steps)  # as most are
+        training = trainer.step_through(epochs=[itertools.cycle(late)])
+        augmentation, _ = trainer.batches(seed=0)
         drawn = augmentation.draw(0)[:batch]
-        step_on = trainer.stepper(trainer.main, augmentation)
-        late = range(min(trainer.main.freeze_step or 0, trainer.steps - 1), trainer.steps)  # as most of a run's steps
-        steps = itertools.cycle(late)
+        next(training)
 
         def train() -> int:
-            trainer.network.train()
-            step_on(next(batches), next(steps))
+            next(training)
             return batch
 
         def augment() -> int:
             return len(augmentation.batch(drawn))
 
         def evaluate() -> int:
-            logits, _ = trainer.logits("none")
+            logits, _ = exhaust(trainer.infer("none"))
             return logits.shape[1]
 
         rates = [_rate(work, runtime, seconds) for work in (train, augment, evaluate)]

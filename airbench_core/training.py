@@ -1,82 +1,42 @@
 """One training from a recipe: `train` for a single run, `Trainer` to make many with one set-up.
 
-Notable: a trick that is off does no work on the device; learning rates are a table; the loop waits for the device
-once an epoch, off the clock, or not at all (`Trainer.race`); all randomness comes from generators seeded for the run,
-so that runs do not influence each other.
+`Trainer.step_through` is the whole training, read from top to bottom. Notable: a trick that is off does no work on the
+device; learning rates are a table; the loop waits for the device once an epoch, off the clock, or not at all
+(`Trainer.race`); all randomness comes from generators seeded for the run, so that runs do not influence each other.
 """
 
 import copy
-import itertools
 import math
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from airbench_core.augmentation import Augmentation, normalize, plan
 from airbench_core.data.datasets import Dataset
-from airbench_core.devices import Clock, Runtime, compile_errors
-from airbench_core.errors import AirbenchError, AirbenchWarning, Diverged
-from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, tta_views, view_logits
+from airbench_core.devices import Clock, Runtime
+from airbench_core.errors import AirbenchWarning, Diverged
+from airbench_core.evaluation import Logits, accuracy, exhaust, infer
+from airbench_core.fast import lookahead as fast
 from airbench_core.fast.cpu import plain_
 from airbench_core.fast.whole_step import CudaGraphs, NotRecorded, Record, WholeStep
-from airbench_core.learner import Learner, Parts, Proxy
+from airbench_core.learner import Learner
 from airbench_core.recipes import Recipe
+from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.scales import Scale, scale_named
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """What is known after an epoch. `accuracy` is on the test images without TTA, None where nobody watches."""
-
-    epoch: int  # counted from 1
-    epochs: float  # done so far, of floor(images / batch_size) steps each; the last may be a fraction
-    train_loss: float  # mean over the epoch's images
-    accuracy: float | None
-    seconds: float  # on the run's clock
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class RunResult:
-    """A finished run. `recipe` is the scaled one; `seconds` follows the speedrun's rule and includes the final TTA."""
-
-    recipe: Recipe
-    parts: tuple[str, ...]  # names of those that were somebody's own: `Parts.replaced`
-    scale: str
-    seed: int
-    runtime: Runtime
-    data_name: str
-    data_digest: str
-    accuracy: float  # at the recipe's level of TTA
-    accuracies: dict[str, float]  # at that level and those below it
-    predictions: dict[str, Tensor]  # the class of each test image, (N,) at each of these levels
-    seconds: float
-    epochs: tuple[EpochRecord, ...]
-    started: float  # seconds since 1970
-    graphs: bool  # whether steps were replayed as CUDA graphs
-    network: nn.Module  # a copy, through PyTorch's own functions
-
-    def __repr__(self) -> str:
-        return (
-            f"<run: accuracy {self.accuracy:.4f} in {self.seconds:.1f} s; seed {self.seed}, scale {self.scale}, "
-            f"{self.data_name}>"
-        )
-
-
-class Stopped(AirbenchError):
-    """The run was asked to stop. `epochs` holds the records of the complete epochs: if watched, those evaluated too."""
-
-    def __init__(self, epochs: tuple[EpochRecord, ...]):
-        super().__init__(f"stopped after {len(epochs)} complete epoch(s)")
-        self.epochs = epochs
-
+from airbench_core.tricks import Parts
+from airbench_core.tricks.compiled import compile_errors
+from airbench_core.tricks.lookahead import Lookahead, lookahead_update_
+from airbench_core.tricks.proxy import Proxy
+from airbench_core.tricks.tta import TTA_WEIGHTS, combine, tta_views
+from airbench_core.tricks.whitening import WHITENING_IMAGES
 
 Observer = Callable[[EpochRecord], None]
-GoOn = Callable[[], None]  # called between pieces of work; raises `Stopped` when there is to be no more
 
 
 @dataclass(frozen=True)
@@ -121,27 +81,121 @@ class Trainer:
         record: Record | None = None,
     ):
         self.scale = scale_named(scale) if isinstance(scale, str) else scale
-        self.recipe = self.scale.recipe(recipe)
+        self.asked, self.recipe = recipe, self.scale.recipe(recipe)
         self.runtime = runtime or Runtime.detect()
         self.parts = parts or Parts()
         self.clock = clock or self.runtime.clock
-        self.data = self.scale.data(data).to(self.runtime.device)
+        device = self.runtime.device
+        self.data = self.scale.data(data).to(device)
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
         _warn_of_mirrors(self.recipe, self.data)
-        shared = self.recipe, self.data, self.runtime, self.parts
-        self.main = Learner(*shared)
-        self.steps = self.main.steps
-        self.proxy = None if self.recipe.proxy_keep is None else Proxy(*shared)
-        self.learners = [learner for learner in (self.main, self.proxy) if learner is not None]
-        self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the main network learns from
-        self.network = self.main.network
-        if record is None and self.runtime.compile and self.runtime.device.type == "cuda":
-            record = CudaGraphs(self.runtime.device)
-        self.whole = {learner: WholeStep(learner, record) for learner in self.learners} if record else {}
-        self.warm = self.runtime.device.type == "cpu" and not self.runtime.compile and not self.whole
-        self.race = self.runtime.device.type != "cpu"  # unobserved runs do not wait for the device between epochs
+        if record is None and self.runtime.compile and device.type == "cuda":
+            record = CudaGraphs(device)
+
+        def learner(recipe: Recipe, seed_offset: int) -> tuple[Learner, WholeStep | None]:
+            one = Learner(recipe, self.data, self.runtime, self.parts, seed_offset)
+            return one, None if record is None else WholeStep(one.learning_rates, device, record)
+
+        self.learner, self.graphs = learner(self.recipe, seed_offset=0)
+        self.learners, self.proxy = [self.learner], None
+        if self.recipe.proxy_keep is not None:
+            # Seeds of its own: from the main network's its weights would be a slice of that one's.
+            small, graphs = learner(self.recipe.proxy(), seed_offset=2**31)
+            self.learners.append(small)
+            self.proxy = Proxy(small, self.recipe.proxy_keep, self.recipe.proxy_every, graphs)
+        self.network, self.steps = self.learner.network, self.learner.steps
+        self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the network learns from
+        self.lookahead = None
+        if self.recipe.lookahead:
+            update = self.parts.lookahead
+            if update is lookahead_update_ and device.type != "cpu":
+                update = fast.lookahead_update_
+            self.lookahead = Lookahead(self.network, self.steps, update)
+        self.warm = device.type == "cpu" and not self.runtime.compile and self.graphs is None
+        self.race = device.type != "cpu"  # unobserved runs do not wait for the device between epochs
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
+
+    def step_through(
+        self,
+        seed: int = 0,
+        *,
+        clock: AbstractContextManager | None = None,
+        after_epoch: Callable[[Tensor], object] = lambda loss: None,
+        epochs: Iterable[Iterable[int]] | None = None,
+    ) -> Generator[int | None, None, tuple[Tensor, Tensor]]:
+        """One training, from random weights to the test images' logits: of each view, and their weighted mean.
+
+        Yields before each step its number, and None before each batch of inference: `next(trainer.step_through())`
+        leaves a network that is ready to learn. clock: what the speedrun counts runs inside. after_epoch: called
+        outside it with the mean loss. epochs: the numbers of the steps of each; default: the recipe's.
+        """
+        recipe, parts, data, learner, network = self.recipe, self.parts, self.data, self.learner, self.network
+        clock = nullcontext() if clock is None else clock
+        for one in self.learners:  # the network's, and that of its proxy where it has one
+            one.reset(seed)  # random weights, no momentum
+            if recipe.identity_init:
+                for convolution in one.network.convolutions():
+                    parts.identity_init(convolution.weight.data)  # tricks/identity_init.py
+        with clock:
+            if recipe.whiten:
+                some = normalize(data.train_images[:WHITENING_IMAGES], data.mean, data.std, torch.float32)
+                filters = parts.whiten(some, recipe.whiten_eps)  # (24, 3, 2, 2), tricks/whitening.py
+                for one in self.learners:
+                    one.network.first.weight.data.copy_(filters)
+            if self.lookahead is not None:
+                self.lookahead.init()  # the slow weights are those of now, tricks/lookahead.py
+            augmentation, batches = self.batches(seed)  # each epoch anew: order, flips (tricks/flip.py), crops
+            if self.proxy is not None:
+                batches = self.proxy.hardest(batches, augmentation)  # tricks/proxy.py
+
+            def descend(rows: Tensor, bias_trains: bool) -> Tensor:
+                images, labels = augmentation.batch(rows), data.train_labels[rows[:, 0]]  # (B, 3, H, W), (B,)
+                if recipe.whiten:
+                    network.first.bias.requires_grad_(bias_trains)
+                loss = learner.loss(images, labels)  # forward
+                loss.backward()
+                for optimizer in learner.optimizers:  # optimizers.py
+                    optimizer.step()
+                    optimizer.zero_grad()
+                return loss.detach()
+
+            learning_rates, take_step = learner.learning_rates, descend
+            if self.graphs is not None:  # the same step, recorded once and replayed: fast/whole_step.py
+                learning_rates, take_step = self.graphs.learning_rates, self.graphs.start(descend, augmentation)
+        for steps in self.epochs() if epochs is None else epochs:
+            with clock:
+                network.train()
+                total, trained = torch.zeros((), device=self.runtime.device), 0
+                for step in steps:
+                    yield step
+                    for group, rates in learning_rates:
+                        group["lr"] = rates[step]  # tricks/schedule.py, tricks/bias_scale.py
+                    total += take_step(next(batches), learner.freeze_step is None or step < learner.freeze_step)
+                    if self.lookahead is not None:
+                        self.lookahead.after_step(step + 1)
+                    self.steps_done, trained = step + 1, trained + self.batch_size
+            after_epoch(total / trained)
+        with clock:
+            logits, weights = yield from self.infer(recipe.tta)  # evaluation.py, tricks/tta.py
+            return logits, combine(logits, weights)
+
+    def epochs(self) -> Iterator[range]:
+        """The numbers of the steps of each epoch; the last may be a part of one."""
+        for first in range(0, self.steps, self.steps_per_epoch):
+            yield range(first, min(first + self.steps_per_epoch, self.steps))
+
+    def batches(self, seed: int) -> tuple[Augmentation, Iterator[Tensor]]:
+        """The training images as the network sees them, and the rows (batch_size, 6) of one batch after the other."""
+        data, generator = self.data, torch.Generator(self.runtime.device).manual_seed(seed)
+        normalized = normalize(data.train_images, data.mean, data.std, self.runtime.dtype)
+        augmentation = Augmentation(normalized, self.recipe, generator, self.parts.flip)
+        return augmentation, plan(augmentation)
+
+    def infer(self, tta: str) -> Generator[None, None, Logits]:
+        """The logits of the test images' views at level `tta`; yields before each batch."""
+        self.network.eval()
+        return (yield from infer(self.learner.forward, self.data, tta, self.runtime, self.parts.tta_views))
 
     def run(self, seed: int = 0, *, observer: Observer | None = None, stop: threading.Event | None = None) -> RunResult:
         """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts.
@@ -151,37 +205,38 @@ class Trainer:
         started = time.time()
         with self.runtime.active():
             self.warm_up()
-            self.reset(seed)
-            clock = self.clock()
+            self.steps_done, clock = 0, self.clock()
             race = self.race and observer is None
             unread: list[_Epoch] = []  # of a race: all
             records: list[EpochRecord] = []
 
-            def go_on() -> None:
+            def check() -> None:
                 if stop is not None and stop.is_set():
                     raise Stopped(())
 
-            def record_the_rest() -> None:
+            def after_epoch(loss: Tensor) -> None:
+                epoch = _Epoch(self.steps_done, loss, clock.lap())
+                if race:
+                    unread.append(epoch)
+                else:
+                    records.append(self._record(len(records) + 1, epoch, observer is not None, check))
+                if observer is not None:
+                    observer(records[-1])
+
+            def read_the_rest() -> None:
                 for epoch in unread:
                     records.append(self._record(len(records) + 1, epoch))
 
             try:
-                for epoch in self._epochs(clock, seed, go_on):
-                    if race:
-                        unread.append(epoch)
-                    else:
-                        records.append(self._record(len(records) + 1, epoch, observer is not None, go_on))
-                    if observer is not None:
-                        observer(records[-1])
-                with clock:
-                    logits, weights = self.logits(self.recipe.tta, go_on)
-                    final = combine(logits, weights)
+                training = self.step_through(seed, clock=clock, after_epoch=after_epoch)
+                logits, final = exhaust(training, check)
             except Stopped:
-                record_the_rest()
+                read_the_rest()
                 raise Stopped(tuple(records)) from None
             at_levels = self._at_levels(logits, final)
-            record_the_rest()
+            read_the_rest()
             return RunResult(
+                asked=self.asked,
                 recipe=self.recipe,
                 parts=self.parts.replaced,
                 scale=self.scale.name,
@@ -195,66 +250,13 @@ class Trainer:
                 seconds=clock.seconds,
                 epochs=tuple(records),
                 started=started,
-                graphs=bool(self.whole),
+                graphs=self.graphs is not None,
                 network=plain_(copy.deepcopy(self.network)),
             )
 
-    def reset(self, seed: int) -> None:
-        """New weights for a run with `seed`."""
-        self.steps_done = 0
-        for learner in self.learners:
-            learner.reset(seed)
-
-    def batches(self, seed: int) -> tuple[Augmentation, Iterator[Tensor]]:
-        """The training images as the network sees them, and the rows of each step's batch; random by `seed` alone.
-
-        To be called after `reset` and `begin`: with a proxy, to ask for a batch is to train the proxy on it.
-        """
-        data, generator = self.data, torch.Generator(self.runtime.device).manual_seed(seed)
-        normalized = normalize(data.train_images, data.mean, data.std, self.runtime.dtype)
-        augmentation = Augmentation(normalized, self.recipe, generator, self.parts.flip)
-        rows = plan(augmentation)
-        if self.proxy is not None:
-            rows = self._chosen(rows, self.stepper(self.proxy, augmentation))
-        return augmentation, rows
-
-    def stepper(self, learner: Learner, augmentation: Augmentation) -> Callable[[Tensor, int], Tensor]:
-        """A function that takes step number `step` on the batch of some rows: step(rows, step)."""
-        if learner in self.whole:
-            self.whole[learner].begin(augmentation)
-            return self.whole[learner].step
-        labels = self.data.train_labels
-        return lambda rows, step: learner.step(augmentation.batch(rows), labels[rows[:, 0]], step)
-
-    def _chosen(self, rows: Iterator[Tensor], choose: Callable[[Tensor, int], Tensor]) -> Iterator[Tensor]:
-        """The rows of each batch that the proxy keeps: (proxy_keep, 6) of (batch_size, 6)."""
-        steps = itertools.cycle(range(self.steps))  # a training needs one round; to measure its speed may take more
-        for step, some in zip(steps, rows, strict=False):
-            yield some[choose(some, step)]
-
-    def begin(self) -> None:
-        """What the clock counts before the first step."""
-        for learner in self.learners:
-            learner.begin()
-
-    def _epochs(self, clock: Clock, seed: int, go_on: GoOn) -> Iterator[_Epoch]:
-        """Train, giving what is to be known after each epoch, outside the clock."""
-        with clock:
-            self.begin()
-            augmentation, batches = self.batches(seed)
-            step_on = self.stepper(self.main, augmentation)
-        for first in range(0, self.steps, self.steps_per_epoch):
-            with clock:
-                self.network.train()
-                total = torch.zeros((), device=self.runtime.device)
-                steps = range(first, min(first + self.steps_per_epoch, self.steps))
-                for step in steps:
-                    go_on()
-                    total += step_on(next(batches), step)
-                    self.steps_done = step + 1
-            yield _Epoch(self.steps_done, total / (len(steps) * self.batch_size), clock.lap())
-
-    def _record(self, number: int, epoch: _Epoch, watched: bool = False, go_on: GoOn = lambda: None) -> EpochRecord:
+    def _record(
+        self, number: int, epoch: _Epoch, watched: bool = False, check: Callable[[], None] = lambda: None
+    ) -> EpochRecord:
         train_loss = epoch.loss.item()
         if not math.isfinite(train_loss):
             rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
@@ -262,7 +264,7 @@ class Trainer:
             raise Diverged(f"the training loss is {train_loss} after epoch {number}: the run diverged; lower {these}")
         test_accuracy = None
         if watched:
-            logits, weights = self.logits("none", go_on)
+            logits, weights = exhaust(self.infer("none"), check)
             test_accuracy = accuracy(combine(logits, weights), self.data.test_labels)
         return EpochRecord(
             epoch=number,
@@ -271,11 +273,6 @@ class Trainer:
             accuracy=test_accuracy,
             seconds=epoch.seconds(),
         )
-
-    def logits(self, tta: str, go_on: GoOn = lambda: None) -> tuple[Tensor, tuple[float, ...]]:
-        """The logits of the test images' views at level `tta`, and the views' weights: see `view_logits`."""
-        self.network.eval()
-        return view_logits(self.main.forward, self.data, tta, self.runtime, self.parts.tta_views, go_on)
 
     def _at_levels(self, logits: Tensor, final: Tensor) -> dict[str, Tensor]:
         """Logits (N, classes) at the recipe's level of TTA and at those below it, whose views are among `logits`'."""
@@ -287,28 +284,20 @@ class Trainer:
 
     def warm_up(self) -> None:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""
-        if not self.warm:
-            with compile_errors():
-                try:
-                    self._touch_everything()
-                except NotRecorded as error:
-                    warnings.warn(f"{error}: compiled steps run one by one, more slowly", AirbenchWarning, stacklevel=3)
-                    self.whole = {}
-                    self._touch_everything()
-            self.warm = True
-
-    def _touch_everything(self) -> None:
-        self.reset(0)
-        self.begin()
-        augmentation, batches = self.batches(seed=0)
-        step_on = self.stepper(self.main, augmentation)
-        self.network.train()
-        freeze = self.main.freeze_step
+        if self.warm:
+            return
         # Steps before and after the freeze; six, so that a proxy looks and learns. What they teach is forgotten.
-        for first in (0, 0 if freeze is None else min(freeze, self.steps - 1)):
-            for _ in range(3):
-                step_on(next(batches), first)
-        self.logits(self.recipe.tta)
+        late = min(self.learner.freeze_step or 0, self.steps - 1)
+        with compile_errors():
+            try:
+                exhaust(self.step_through(epochs=[[0] * 3, [late] * 3]))
+            except NotRecorded as error:
+                warnings.warn(f"{error}: compiled steps run one by one, more slowly", AirbenchWarning, stacklevel=3)
+                self.graphs = None
+                if self.proxy is not None:
+                    self.proxy.graphs = None
+                exhaust(self.step_through(epochs=[[0] * 3, [late] * 3]))
+        self.warm = True
 
 
 def _warn_of_mirrors(recipe: Recipe, data: Dataset) -> None:

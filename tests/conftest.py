@@ -6,12 +6,15 @@ from dataclasses import asdict
 
 import hypothesis
 import pytest
+import torch
 
 from airbench_core import AIRBENCH94, SCALES
 from airbench_core.data import datasets
 from airbench_core.study import runlog
 
 CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}
+
+torch.set_num_threads(1)  # two would wait for each other at every step, wherever a core is busy with other tests
 
 # A busy machine is slow, not wrong.
 hypothesis.settings.register_profile("airbench", deadline=None)

@@ -125,11 +125,10 @@ def _gradients(runtime: Runtime, plain: bool) -> list[torch.Tensor]:
     trainer = _short_trainer(runtime, steps=1, batch=256)
     if plain:
         plain_(trainer.network)
-    trainer.reset(0)
-    trainer.begin()
+    next(trainer.step_through())
     augmentation, batches = trainer.batches(seed=0)
     rows = next(batches)
-    trainer.main.loss(augmentation.batch(rows), trainer.data.train_labels[rows[:, 0]]).backward()
+    trainer.learner.loss(augmentation.batch(rows), trainer.data.train_labels[rows[:, 0]]).backward()
     return [p.grad for p in trainer.network.parameters() if p.requires_grad]
 
 

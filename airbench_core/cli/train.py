@@ -14,9 +14,10 @@ from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe
 from airbench_core.cli.terminal import ctrl_c, say
 from airbench_core.data.datasets import LOADERS, load_dataset
 from airbench_core.errors import Diverged
+from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.study import runlog
 from airbench_core.study.ticker import every
-from airbench_core.training import EpochRecord, RunResult, Stopped, Trainer
+from airbench_core.training import Trainer
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -1,8 +1,8 @@
 """A whole training step as one graph: the device replays what was recorded once, and the host only says on which rows.
 
-Twin: `Learner.step`, whose device part, `Learner.compute`, is what is recorded. Recorded with it are the gather of the
-batch from its rows and the choice of the learning rates by a step counter on the device. A step then costs the host a
-copy of rows, a launch and the sum of the losses; an eager one over a hundred launches.
+Twin: the same step without it, in `Trainer.step_through`. Recorded with it are the gather of the batch from its rows
+and the choice of the learning rates by a step counter on the device. A step then costs the host a copy of rows, a
+launch and the sum of the losses; an eager one over a hundred launches.
 """
 
 import gc
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from airbench_core.augmentation import Augmentation
 from airbench_core.errors import AirbenchError
-from airbench_core.learner import Learner
 
 Record = Callable[[Callable[[], None]], Callable[[], None]]
+Work = Callable[[Tensor, bool], Tensor]  # of a batch's rows (B, 6), and which of two kinds of steps it is
 
 
 class NotRecorded(AirbenchError):
@@ -23,49 +23,50 @@ class NotRecorded(AirbenchError):
 
 
 class WholeStep:
-    """`begin` before each run, then `step` after step, in order from 0.
+    """`start` before each run; then the function that it gives, step after step, in order from 0.
 
-    record: gets a function that works on the device, calls it or not, and gives one that repeats what it did there.
+    rates: parameter groups with their learning rates at every step. record: gets a function that works on the device,
+    calls it or not, and gives one that repeats what it did there.
     """
 
-    def __init__(self, learner: Learner, record: Record):
-        self.learner, self.record = learner, record
-        self.labels = learner.data.train_labels
-        device = self.labels.device
-        self.at = torch.zeros(1, dtype=torch.int64, device=device)
-        rates = [rates for _, rates in learner.learning_rates]
-        self.rates = torch.tensor(rates, device=device).T.contiguous()  # (steps, groups)
-        self.now = self.rates[0].clone()
+    def __init__(self, rates: list[tuple[dict, list[float]]], device: torch.device, record: Record):
+        self.record = record
+        self.at = torch.zeros(1, dtype=torch.int64, device=device)  # the step
+        self.rates = torch.tensor([line for _, line in rates], device=device).T.contiguous()  # (steps, groups)
+        self.now = self.rates[0].clone()  # (groups,)
+        self.learning_rates = [
+            (group, [rate] * len(line)) for (group, line), rate in zip(rates, self.now.unbind(), strict=True)
+        ]
+        self.work: Work | None = None
         self.augmentation: Augmentation | None = None
         self.rows: Tensor | None = None  # of the batch, where the graphs look for them
         self.graphs: dict[bool, Callable[[], None]] = {}
         self.results: dict[bool, Tensor] = {}
 
-    def begin(self, augmentation: Augmentation) -> None:
-        """Start a run on the images of `augmentation`; they are copied to where the graphs look for them."""
-        if self.augmentation is None:
-            self.augmentation = augmentation
+    def start(self, work: Work, augmentation: Augmentation) -> Work:
+        """`work` on the images of `augmentation`, replayed; what it gives is overwritten by the next step.
+
+        The first run's is what is recorded: the images of later ones are copied to where its graphs look for them.
+        """
+        if self.work is None:
+            self.work, self.augmentation = work, augmentation
         elif self.augmentation is not augmentation:
             self.augmentation.padded.copy_(augmentation.padded)
         self.at.zero_()
-        for (group, _), rate in zip(self.learner.learning_rates, self.now.unbind(), strict=True):
-            group["lr"] = rate
+        return self._step
 
-    def step(self, rows: Tensor, step: int) -> Tensor:
-        """As `Learner.step` on the batch that `rows` (B, 6) describe. The result is overwritten by the next step."""
-        kind = self.learner.kind(step)
+    def _step(self, rows: Tensor, kind: bool) -> Tensor:
         if self.rows is None:
             self.rows = torch.empty_like(rows)
         self.rows.copy_(rows)
         if kind not in self.graphs:
             self.graphs[kind] = self.record(lambda: self._compute(kind))
         self.graphs[kind]()
-        self.learner.average(step)
         return self.results[kind]
 
     def _compute(self, kind: bool) -> None:
         self.now.copy_(self.rates.index_select(0, self.at)[0])
-        result = self.learner.compute(self.augmentation.batch(self.rows), self.labels[self.rows[:, 0]], kind)
+        result = self.work(self.rows, kind)
         if kind in self.results:
             self.results[kind].copy_(result)
         else:

@@ -19,9 +19,10 @@ from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, Diverged
 from airbench_core.recipes import Recipe
+from airbench_core.results import Stopped
 from airbench_core.scales import scale_named
 from airbench_core.study import runlog
-from airbench_core.training import Stopped, Trainer
+from airbench_core.training import Trainer
 
 
 class Task(NamedTuple):

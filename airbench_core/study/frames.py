@@ -6,11 +6,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airbench_core.evaluation import TTA_WEIGHTS
 from airbench_core.recipes import Recipe
+from airbench_core.results import EpochRecord
 from airbench_core.study import runlog
 from airbench_core.study.keys import key
-from airbench_core.training import EpochRecord
+from airbench_core.tricks.tta import TTA_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas

@@ -20,10 +20,10 @@ from typing import Any
 
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
-from airbench_core.learner import Parts
 from airbench_core.recipes import Recipe
+from airbench_core.results import RunResult
 from airbench_core.scales import Scale, scale_named
-from airbench_core.training import RunResult
+from airbench_core.tricks import Parts
 
 
 def key(run: RunResult | Mapping[str, Any]) -> str:

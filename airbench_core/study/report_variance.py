@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from airbench_core.data.datasets import LOADERS, load_dataset
 from airbench_core.errors import UsageError
-from airbench_core.evaluation import TTA_WEIGHTS
 from airbench_core.scales import scale_named
 from airbench_core.study import layout, runlog
 from airbench_core.study.calibration import calibration, run_variance
@@ -22,6 +21,7 @@ from airbench_core.study.keys import one_setting
 from airbench_core.study.layout import FEW, Column, number, percent, percents
 from airbench_core.study.statistics import mean_interval
 from airbench_core.study.studies import Study
+from airbench_core.tricks.tta import TTA_WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,8 +57,8 @@ from numpy.typing import NDArray
 import airbench_core
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
+from airbench_core.results import RunResult
 from airbench_core.study import lines
-from airbench_core.training import RunResult
 
 SCHEMA = 1
 

@@ -26,9 +26,9 @@ from airbench_core.data.datasets import load_dataset
 from airbench_core.devices import DTYPES, Runtime
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
+from airbench_core.results import Stopped
 from airbench_core.study.engines import Runner, Setting, Task
 from airbench_core.study.ticker import every
-from airbench_core.training import Stopped
 
 TICK = 1.0  # seconds between two words on how far a run is
 

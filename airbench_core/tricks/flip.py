@@ -1,25 +1,45 @@
-"""Alternating flip for every data set and DataLoader; `augmentation.flip_mask` is its counterpart for images in memory.
+"""Alternating flip: the other side of every image, every other epoch. For images in memory, and for any DataLoader.
 
 data = AlternatingFlip(ImageFolder("train", transform))  # transform: without a flip of its own
 loader = DataLoader(data, batch_size=256, shuffle=True, num_workers=8, persistent_workers=True)
 for epoch in range(16):
     data.set_epoch(epoch)
     for images, labels in loader: ...
+
+Source: Jordan, arXiv:2404.00498, section 3.6.
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
-import PIL.Image
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from airbench_core.errors import DataError, UsageError
+
+
+def flip_mask(flip: str, epoch: int, first: Tensor, generator: torch.Generator) -> Tensor:
+    """Which images are mirrored in `epoch` (counted from 0): bool (N,).
+
+    `first` (N,) is a fair coin tossed for each image before training. "random" tosses anew from
+    `generator` in every epoch; "alternating" takes `first` and then its opposite in turn, so
+    that any two epochs in a row show both sides of every image.
+    Source: Jordan, arXiv:2404.00498, section 3.6.
+    """
+    if flip == "none":
+        return torch.zeros_like(first)
+    if flip == "random":
+        return coin(len(first), generator)
+    return first if epoch % 2 == 0 else ~first
+
+
+def coin(n: int, generator: torch.Generator) -> Tensor:
+    """n fair tosses: bool (n,) on the generator's device."""
+    return torch.rand(n, generator=generator, device=generator.device) < 0.5
 
 
 class AlternatingFlip(Dataset):
@@ -96,7 +116,7 @@ class AlternatingFlip(Dataset):
         position = self._position(index)
         mirrored = self._is_mirrored(position, self.epoch)
         sample = self.dataset[position]
-        return _MIRROR(sample) if mirrored else sample
+        return _mirror()(sample) if mirrored else sample
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -115,27 +135,34 @@ class AlternatingFlip(Dataset):
         return position
 
 
-class _Mirror(v2.Transform):
-    """v2.RandomHorizontalFlip(p=1), but without its toss, which would shift the random numbers of all that follows."""
+@cache
+def _mirror() -> Callable[[Any], Any]:
+    """v2.RandomHorizontalFlip(p=1), but without its toss, which would shift the random numbers of all that follows.
 
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """`flat_inputs` is what will be mirrored: with no picture in it the images would silently stay as they are."""
-        for part in flat_inputs:
-            if isinstance(part, PIL.Image.Image | tv_tensors.Image | tv_tensors.Video):
-                return {}
-            if not isinstance(part, tv_tensors.TVTensor) and part.ndim >= 3:
-                return {}
-        found = ", ".join(f"{type(part).__name__} {tuple(part.shape)}" for part in flat_inputs) or "no tensor"
-        raise DataError(
-            f"AlternatingFlip: a sample without a picture to mirror (found: {found}): give the picture as a PIL image, "
-            "as tv_tensors.Image, or as the sample's first plain tensor, (C, H, W)"
-        )
+    Made when it is first needed: torchvision's transforms take almost as long to import as torch.
+    """
+    import PIL.Image
+    from torchvision import tv_tensors
+    from torchvision.transforms import v2
 
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return v2.functional.horizontal_flip(inpt)
+    class Mirror(v2.Transform):
+        def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+            """`flat_inputs` is what will be mirrored: with no picture in it nothing would be, silently."""
+            for part in flat_inputs:
+                if isinstance(part, PIL.Image.Image | tv_tensors.Image | tv_tensors.Video):
+                    return {}
+                if not isinstance(part, tv_tensors.TVTensor) and part.ndim >= 3:
+                    return {}
+            found = ", ".join(f"{type(part).__name__} {tuple(part.shape)}" for part in flat_inputs) or "no tensor"
+            raise DataError(
+                f"AlternatingFlip: a sample without a picture to mirror (found: {found}): give the picture as a PIL "
+                "image, as tv_tensors.Image, or as the sample's first plain tensor, (C, H, W)"
+            )
 
+        def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+            return v2.functional.horizontal_flip(inpt)
 
-_MIRROR = _Mirror()
+    return Mirror()
 
 
 def _toss(seed: int, index: int) -> bool:

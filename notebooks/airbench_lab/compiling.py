@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from airbench_core.devices import compile_errors
 from airbench_core.errors import AirbenchError
+from airbench_core.tricks.compiled import compile_errors
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 

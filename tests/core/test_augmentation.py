@@ -5,10 +5,9 @@ import torch
 
 from torchvision.transforms.functional import hflip, normalize as normalize_one, pad as pad_one  # isort: skip
 
-import itertools
 
 from airbench_core import AIRBENCH94, UsageError
-from airbench_core.augmentation import Augmentation, coin, crop, cutout, flip_mask, normalize, pad, plan
+from airbench_core.augmentation import Augmentation, crop, cutout, normalize, pad, plan
 
 
 @pytest.fixture
@@ -54,22 +53,6 @@ def test_cutout_equals_a_slow_reference(images, generator):
         reference = images[i].clone()
         reference[:, rows[i] : rows[i] + 12, columns[i] : columns[i] + 12] = 0
         assert torch.equal(ours[i], reference)
-
-
-def test_alternating_flip_shows_both_sides_in_any_two_epochs(generator):
-    first = coin(1000, generator)
-    masks = [flip_mask("alternating", epoch, first, generator) for epoch in range(6)]
-    assert 400 < first.sum() < 600
-    for now, then in itertools.pairwise(masks):
-        assert torch.equal(now, ~then)
-
-
-def test_random_and_no_flip(generator):
-    first = coin(1000, generator)
-    masks = torch.stack([flip_mask("random", epoch, first, generator) for epoch in range(20)])
-    assert 0.45 < masks.float().mean() < 0.55
-    assert 0.4 < (masks[1:] == masks[:-1]).float().mean() < 0.6  # no memory from one epoch to the next
-    assert not flip_mask("none", 0, first, generator).any()
 
 
 def make(recipe, images, seed=0):

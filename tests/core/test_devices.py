@@ -1,4 +1,3 @@
-import functools
 import gc
 import os
 from contextlib import suppress
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from airbench_core import Runtime, UsageError, devices
-from airbench_core.devices import Clock, EventClock, available_cores, compiled
+from airbench_core.devices import Clock, EventClock, available_cores
 
 
 def test_an_interactive_run_leaves_one_core_free(monkeypatch):
@@ -149,23 +148,3 @@ def test_describe_is_plain():
     described = Runtime.detect("cpu").describe()
     assert set(described) == {"device", "name", "dtype", "threads", "compile"}
     assert described["name"]
-
-
-def test_each_object_is_compiled_apart_and_none_is_given_up(monkeypatch):
-    """Dynamo runs a code object eagerly, in silence, once it has compiled it for eight objects."""
-    from torch._dynamo.testing import CompileCounter
-
-    class Scaler:
-        def __init__(self, n):
-            self.n = n
-
-        def scale(self, x):
-            return x * self.n
-
-    counter = CompileCounter()
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=counter))
-    for n in range(1, 21):
-        scale = compiled(Scaler(n).scale)
-        assert scale(torch.ones(n)).sum() == n * n
-        scale(torch.ones(n))
-    assert counter.frame_count == 20

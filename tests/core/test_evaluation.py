@@ -2,38 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from airbench_core.evaluation import TTA_WEIGHTS, accuracy, combine, predict, tta_views, view_logits
-
-
-def test_views_and_weights(generator):
-    images = torch.randn(4, 3, 32, 32, generator=generator)
-    padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
-    up, down = padded[:, :, 0:32, 0:32], padded[:, :, 2:34, 2:34]
-    expected = [
-        (images, 0.25),
-        (images.flip(-1), 0.25),
-        (up, 0.125),
-        (down, 0.125),
-        (up.flip(-1), 0.125),
-        (down.flip(-1), 0.125),
-    ]
-    views, weights = tta_views(images, "mirror+translate")
-    assert len(views) == len(weights) == 6
-    for view, weight, (expected_view, expected_weight) in zip(views, weights, expected, strict=True):
-        assert torch.equal(view, expected_view)
-        assert weight == expected_weight
-
-
-@pytest.mark.parametrize(("tta", "n"), [("none", 1), ("mirror", 2), ("mirror+translate", 6)])
-def test_each_level_uses_the_first_views_of_the_highest(generator, tta, n):
-    images = torch.randn(2, 3, 32, 32, generator=generator)
-    highest, _ = tta_views(images, "mirror+translate")
-    views, weights = tta_views(images, tta)
-    assert len(views) == n
-    assert sum(weights) == 1
-    assert all(torch.equal(a, b) for a, b in zip(views, highest, strict=False))
+from airbench_core.evaluation import accuracy, exhaust, infer, predict, view_logits
+from airbench_core.tricks.tta import TTA_WEIGHTS, combine, tta_views
 
 
 class Linear(torch.nn.Module):
@@ -73,7 +44,7 @@ def test_inference_may_be_ended_before_each_batch(noise, float32):
 
     few = SimpleNamespace(inference_batch=20, dtype=torch.float32)
     with pytest.raises(Enough):
-        view_logits(forward, noise, "mirror", few, go_on=go_on)
+        exhaust(infer(forward, noise, "mirror", few), go_on)
     assert order == ["asked", 20, 20, "asked", 20, 20, "asked"]
 
 

@@ -5,55 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from airbench_core import AIRBENCH94, BASELINE, UsageError
-from airbench_core.augmentation import normalize
 from airbench_core.flops import parameters
-from airbench_core.network import (
-    Conv,
-    ConvGroup,
-    Linear,
-    Network,
-    identity_init_,
-    make_network,
-    whitening_filters,
-)
-
-
-def correlated_images() -> torch.Tensor:
-    """Blurred noise with unequal channels: patches far from white."""
-    images = torch.randn(200, 3, 36, 36, generator=torch.Generator().manual_seed(1))
-    return F.avg_pool2d(images, 5, stride=1) * torch.tensor([1.0, 3.0, 0.5])[:, None, None] + 0.7
-
-
-def check_whitened(images: torch.Tensor, eps: float) -> None:
-    """The second moment of the positive filters' outputs on the same images is diag(l / (l + eps)), l falling."""
-    filters = whitening_filters(images, eps)
-    assert filters.shape == (24, 3, 2, 2)
-    assert torch.equal(filters[12:], -filters[:12])
-    patches = images.double().unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 12)
-    eigenvalues = torch.linalg.eigvalsh(patches.T @ patches / len(patches)).flip(0)
-    outputs = F.conv2d(images.double(), filters[:12].double()).permute(0, 2, 3, 1).reshape(-1, 12)
-    moment = outputs.T @ outputs / len(outputs)
-    torch.testing.assert_close(moment, torch.diag(eigenvalues / (eigenvalues + eps)), atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize("eps", [1e-12, 5e-4, 0.1])
-def test_whitening_filters_whiten(eps):
-    check_whitened(correlated_images(), eps)
-
-
-def test_whitening_filters_whiten_cifar10(cifar10):
-    check_whitened(normalize(cifar10.train_images[:5000], cifar10.mean, cifar10.std, torch.float32), 5e-4)
-
-
-@pytest.mark.parametrize("shape", [(16, 24, 3, 3), (24, 24, 3, 3), (64, 16, 3, 3)])
-def test_identity_layer_passes_its_input(shape, generator):
-    weight = torch.randn(shape, generator=generator)
-    before = weight.clone()
-    identity_init_(weight)
-    n = min(shape[:2])
-    x = torch.randn(2, shape[1], 7, 7, generator=generator)
-    torch.testing.assert_close(F.conv2d(x, weight, padding=1)[:, :n], x[:, :n])
-    assert torch.equal(weight[n:], before[n:])
+from airbench_core.learner import make_network
+from airbench_core.network import Conv, ConvGroup, Linear, Network
 
 
 def test_airbench94_has_1_97_million_parameters():
@@ -113,13 +67,6 @@ def test_a_unit_head_has_unit_deviation_and_divides_by_its_width(generator):
     assert unit.head.weight.std().item() == pytest.approx(1, rel=1e-5)
     factor = 9 / 256 / plain.head.weight.std()
     torch.testing.assert_close(unit(images), plain(images) * factor)
-
-
-def test_the_whitening_bias_starts_at_0_or_as_pytorch_draws_it(generator):
-    network = Network(replace(AIRBENCH94, whiten_bias_zero=False))
-    network.reset(generator)
-    assert 0 < network.first.bias.abs().max() <= 1 / 12**0.5
-    assert network.first.bias.unique().numel() == 24
 
 
 @pytest.mark.parametrize("size", [24, 49, 8])

@@ -6,7 +6,7 @@ import torchvision
 
 from airbench_core import RESNET18
 from airbench_core.flops import parameters
-from airbench_core.network import make_network
+from airbench_core.learner import make_network
 
 
 def test_it_is_torchvisions_network_with_a_3x3_stem_and_no_max_pool(generator):

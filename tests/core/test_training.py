@@ -17,19 +17,22 @@ from airbench_core import (
     Diverged,
     Parts,
     Runtime,
-    Scale,
     Stopped,
     Trainer,
     UsageError,
     load_dataset,
     train,
 )
-from airbench_core.augmentation import flip_mask, normalize
 from airbench_core.devices import Clock
-from airbench_core.evaluation import accuracy, predict, tta_views
-from airbench_core.network import identity_init_, whitening_filters
-from airbench_core.optimizers import lookahead_update_, lr_factors, parameter_groups
+from airbench_core.evaluation import accuracy, predict
+from airbench_core.tricks.bias_scale import parameter_groups
+from airbench_core.tricks.flip import flip_mask
+from airbench_core.tricks.identity_init import identity_init_
+from airbench_core.tricks.lookahead import lookahead_update_
 from airbench_core.tricks.muon import newton_schulz
+from airbench_core.tricks.schedule import lr_factors
+from airbench_core.tricks.tta import tta_views
+from airbench_core.tricks.whitening import whitening_filters
 
 SHORT = replace(AIRBENCH94, epochs=2.5, whiten_bias_epochs=1)  # 8 steps of 64 on `noise` at the tiny scale
 
@@ -177,78 +180,53 @@ def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
         clock=lambda: Clock(now=time),
     )
     trainer.warm = False
-    step, logits = trainer.main.step, trainer.logits
+    loss, infer = trainer.learner.loss, trainer.infer
 
-    def slow_step(*args, **options):
+    def slow_loss(*args):
         time.now += 1
-        return step(*args, **options)
+        return loss(*args)
 
-    def slow_logits(tta, *args):
+    def slow_infer(tta):
         time.now += 100 if tta == "none" else 1000
-        return logits(tta, *args)
+        return infer(tta)
 
-    trainer.main.step, trainer.logits = slow_step, slow_logits
+    trainer.learner.loss, trainer.infer = slow_loss, slow_infer
     result = trainer.run(0, observer=lambda _: None)
     assert [record.seconds for record in result.epochs] == [13, 16, 18]
     assert result.seconds == 1018
     assert time.now == 1318 + 1016  # the warm-up's whitening, six steps and inference
 
 
-def test_whitening_weights_stay_and_their_bias_freezes(noise, tiny, float32):
-    filters, biases = [], []
-    trainer = Trainer(replace(SHORT, lookahead=False), noise, scale=tiny, runtime=float32)
-
-    def watch(_):
-        filters.append(trainer.network.first.weight.detach().clone())
-        biases.append(trainer.network.first.bias.detach().clone())
-
-    trainer.run(0, observer=watch)
-    assert torch.equal(filters[0], filters[-1])
-    assert biases[0].any()
-    assert torch.equal(biases[0], biases[1])
-    assert filters[0].std() > 0.1
-
-
-def test_whitening_is_measured_on_the_first_5000_normalized_training_images(cifar10, float32):
-    scale = Scale(name="short", width=1 / 16, batch_size=1 / 16, epochs=0.01, train_images=6000, test_images=10)
-    filters = train(AIRBENCH94, cifar10, scale=scale, runtime=float32).network.first.weight
-    first = normalize(cifar10.train_images[:5000], cifar10.mean, cifar10.std, torch.float32)
-    torch.testing.assert_close(filters, whitening_filters(first, 5e-4), atol=1e-5, rtol=1e-4)
-
-
-def test_lookahead_updates_after_every_fifth_step_and_at_the_end(noise, tiny, float32):
-    decays = []
-    train(SHORT, noise, scale=tiny, runtime=float32, parts=Parts(lookahead=lambda *args: decays.append(args[2])))
-    assert decays == [pytest.approx(0.95**5 * (5 / 8) ** 3), 1]
+def first_step(trainer, noise):
+    """A training before its first step, and the images and labels of that."""
+    training = trainer.step_through(seed=0)
+    next(training)
+    augmentation, batches = trainer.batches(seed=0)
+    rows = next(batches)
+    return training, augmentation.batch(rows), noise.train_labels[rows[:, 0]]
 
 
 def test_the_loss_is_the_summed_cross_entropy_with_label_smoothing(noise, tiny, float32):
-    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
-    trainer.reset(0)
-    images = normalize(noise.train_images[:64], noise.mean, noise.std, torch.float32)
-    labels = noise.train_labels[:64]
-    trainer.begin()
+    trainer = Trainer(replace(SHORT, epochs=1 / 3), noise, scale=tiny, runtime=float32)
+    _, images, labels = first_step(trainer, noise)
     log_probabilities = trainer.network(images).log_softmax(1)
     targets = 0.8 * torch.nn.functional.one_hot(labels, 10) + 0.02
-    expected = -(targets * log_probabilities).sum()
-    torch.testing.assert_close(trainer.main.step(images, labels, 0), expected.detach())
+    expected = -(targets * log_probabilities).sum() / 64
+    assert trainer.run(0).epochs[0].train_loss == pytest.approx(expected.item())
 
 
 def test_a_step_moves_each_group_at_its_own_rate(noise, tiny, float32):
     """The first Nesterov step of a weight without decay is lr x factor x (1 + momentum) x gradient."""
     trainer = Trainer(replace(SHORT, weight_decay=0), noise, scale=tiny, runtime=float32)
-    trainer.reset(0)
-    trainer.begin()
-    images = normalize(noise.train_images[:64], noise.mean, noise.std, torch.float32)
-    trainer.main._loss(images, noise.train_labels[:64]).backward()
+    training, images, labels = first_step(trainer, noise)
+    trainer.learner.loss(images, labels).backward()
     k = 1024 * (1 + 1 / 0.15)
     moved = {}
     for name, rate in [("head.weight", 11.5 / k), ("groups.0.norms.0.bias", 64 * 11.5 / k)]:
         parameter = trainer.network.get_parameter(name)
         moved[name] = parameter.detach() - rate * 0.2 * 1.85 * parameter.grad
-    trainer.reset(0)
-    trainer.begin()
-    trainer.main.step(images, noise.train_labels[:64], 0)
+    trainer.network.zero_grad()
+    next(training)
     for name, expected in moved.items():
         torch.testing.assert_close(trainer.network.get_parameter(name).detach(), expected, atol=1e-6, rtol=1e-4)
 
@@ -256,17 +234,10 @@ def test_a_step_moves_each_group_at_its_own_rate(noise, tiny, float32):
 def test_an_interrupted_step_leaves_nothing_to_the_next_run(noise, tiny, float32):
     trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
     reference = trainer.run(0)
-    trainer.main._loss(noise.train_images[:64].float(), noise.train_labels[:64]).backward()
+    trainer.learner.loss(noise.train_images[:64].float(), noise.train_labels[:64]).backward()
     for value in trainer.network.state_dict().values():
         value.fill_(3)
     assert same(trainer.run(0), reference)
-
-
-def test_the_bias_trains_on_without_the_freeze(noise, tiny, float32):
-    biases = []
-    trainer = Trainer(replace(SHORT, whiten_bias_epochs=None, lookahead=False), noise, scale=tiny, runtime=float32)
-    trainer.run(0, observer=lambda _: biases.append(trainer.network.first.bias.detach().clone()))
-    assert not torch.equal(biases[0], biases[1])
 
 
 def test_a_student_s_parts_train_the_network(noise, tiny, float32):
@@ -323,14 +294,14 @@ def test_own_views_decide_the_accuracy(noise, tiny, float32):
 def test_stop_ends_at_the_next_step_with_the_complete_epochs(noise, tiny, float32):
     stop = threading.Event()
     trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
-    step = trainer.main.step
+    loss = trainer.learner.loss
 
     def stop_in_step_4(*args):
         if trainer.steps_done == 3:
             stop.set()
-        return step(*args)
+        return loss(*args)
 
-    trainer.main.step = stop_in_step_4
+    trainer.learner.loss = stop_in_step_4
     with pytest.raises(Stopped) as stopped:
         trainer.run(0, stop=stop)
     assert trainer.steps_done == 4
@@ -381,8 +352,8 @@ def test_stop_is_heard_while_the_final_views_are_inferred(noise, tiny, float32, 
     monkeypatch.setattr(Runtime, "inference_batch", 16)
     stop, seen = threading.Event(), []
     trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
-    forward = trainer.main.forward
-    trainer.main.forward = lambda images: (seen.append(len(images)), stop.set(), forward(images))[2]
+    forward = trainer.learner.forward
+    trainer.learner.forward = lambda images: (seen.append(len(images)), stop.set(), forward(images))[2]
     with pytest.raises(Stopped):
         trainer.run(0, stop=stop)
     assert seen == [16] * 6  # six views of the first batch, and no other
@@ -393,9 +364,9 @@ def test_a_race_reads_the_epochs_when_all_is_done(noise, tiny, float32):
     assert not trainer.race  # on a CPU there is nothing to wait for
     expected = trainer.run(0)
     trainer.race = True
-    order, record, step = [], trainer._record, trainer.main.step
+    order, record, loss = [], trainer._record, trainer.learner.loss
     trainer._record = lambda *args, **options: (order.append("record"), record(*args, **options))[1]
-    trainer.main.step = lambda *args: (order.append("step"), step(*args))[1]
+    trainer.learner.loss = lambda *args: (order.append("step"), loss(*args))[1]
     result = trainer.run(0)
     assert order == ["step"] * trainer.steps + ["record"] * len(expected.epochs)
     assert [replace(e, seconds=0) for e in result.epochs] == [replace(e, seconds=0) for e in expected.epochs]
@@ -406,7 +377,7 @@ def test_a_race_reads_the_epochs_when_all_is_done(noise, tiny, float32):
     assert order.index("record") == trainer.steps_per_epoch
 
     stop = threading.Event()
-    trainer.main.step = lambda images, labels, number: (number == 6 and stop.set(), step(images, labels, number))[1]
+    trainer.learner.loss = lambda *args: (trainer.steps_done == 6 and stop.set(), loss(*args))[1]
     with pytest.raises(Stopped) as stopped:
         trainer.run(0, stop=stop)
     assert [e.train_loss for e in stopped.value.epochs] == [e.train_loss for e in expected.epochs[:2]]

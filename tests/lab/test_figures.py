@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from airbench_core.augmentation import flip_mask
 from airbench_core.published import LADDER, RECIPES
 from airbench_core.study.frames import frame
 from airbench_core.study.studies import WHITENED, ablation
+from airbench_core.tricks.flip import flip_mask
 
 SOURCES = sorted((Path(figures.__file__).parent).glob("*.py"))
 HARDWARE = "Intel(R) Xeon(R) Processor, bfloat16, 1 thread"

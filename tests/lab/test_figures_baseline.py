@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from airbench_lab.figures import epochs_to, schedules, smoothed_losses
 
 from airbench_core import BASELINE, UsageError
-from airbench_core.optimizers import lr_factors
 from airbench_core.study.speedup import epochs_to_target
+from airbench_core.tricks.schedule import lr_factors
 
 
 def test_a_schedule_is_drawn_over_the_share_of_steps():

@@ -6,9 +6,9 @@ import torch
 from airbench_lab.figures import covariances, filters, flip_calendar, sides, singular_values, titled, views
 
 from airbench_core import UsageError
-from airbench_core.augmentation import flip_mask
-from airbench_core.evaluation import TTA_WEIGHTS, tta_views
-from airbench_core.network import whitening_filters
+from airbench_core.tricks.flip import flip_mask
+from airbench_core.tricks.tta import TTA_WEIGHTS, tta_views
+from airbench_core.tricks.whitening import whitening_filters
 
 RNG = np.random.default_rng(0)
 

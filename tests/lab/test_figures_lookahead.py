@@ -5,7 +5,7 @@ import pytest
 from airbench_lab.figures import descents, lookahead_round
 
 from airbench_core import UsageError
-from airbench_core.optimizers import lookahead_decays
+from airbench_core.tricks.lookahead import lookahead_decays
 
 PATH = np.array([[0, 0], [1, 2], [2, 1], [3, 1], [3, 3], [4, 2]])
 A_WAY = np.linspace([-3, 3], [0.1, 0.2], 41)

@@ -5,7 +5,7 @@ import pytest
 from airbench_lab.figures import changed_predictions, votes
 
 from airbench_core import UsageError
-from airbench_core.evaluation import TTA_WEIGHTS
+from airbench_core.tricks.tta import TTA_WEIGHTS
 
 RNG = np.random.default_rng(0)
 CLASSES = ("automobile", "bird", "cat", "dog")

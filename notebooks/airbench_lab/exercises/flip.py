@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from airbench_core.augmentation import coin, flip_mask
+from airbench_core.tricks.flip import coin, flip_mask
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 IMAGES = 4000  # so many that a share of fair tosses is within 0.05 of a half: 6 standard deviations

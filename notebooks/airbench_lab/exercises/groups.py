@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from airbench_core import AIRBENCH94, Recipe
 from airbench_core.network import Network
-from airbench_core.optimizers import parameter_groups
+from airbench_core.tricks.bias_scale import parameter_groups
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 SMALL = replace(AIRBENCH94, widths=(4, 8, 8))

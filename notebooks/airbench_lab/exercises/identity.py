@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from airbench_core.network import identity_init_
+from airbench_core.tricks.identity_init import identity_init_
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from airbench_core.optimizers import lookahead_update_
+from airbench_core.tricks.lookahead import lookahead_update_
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 Pair = tuple[list[Tensor], list[Tensor]]

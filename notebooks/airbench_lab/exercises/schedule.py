@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from airbench_core import AIRBENCH94, BASELINE, Recipe
-from airbench_core.optimizers import lr_factors
+from airbench_core.tricks.schedule import lr_factors
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 

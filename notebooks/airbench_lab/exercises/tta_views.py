@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from airbench_core.evaluation import tta_views
+from airbench_core.tricks.tta import tta_views
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 Views = tuple[list[Tensor], Sequence[float]]

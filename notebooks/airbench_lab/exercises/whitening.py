@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from airbench_core.network import whitening_filters
+from airbench_core.tricks.whitening import whitening_filters
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_core.evaluation import TTA_WEIGHTS, tta_views
+from airbench_core.tricks.tta import TTA_WEIGHTS, tta_views
 from airbench_lab.figures.drawing import GREY, SMALL, STYLES, WIDTH, Drawing, look, row_height, side, wrapped
 
 PIXELS = ("top left", "top right", "bottom left", "bottom right")

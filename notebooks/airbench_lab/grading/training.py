@@ -18,9 +18,10 @@ from torch import Tensor
 
 from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, Runtime, Trainer, load_dataset
 from airbench_core.augmentation import normalize
-from airbench_core.evaluation import accuracy, combine, tta_views, view_logits
+from airbench_core.evaluation import accuracy, view_logits
 from airbench_core.learner import Learner
 from airbench_core.scales import default_scale, scale_named
+from airbench_core.tricks.tta import combine, tta_views
 from airbench_lab.grading.personal import Personal
 
 # Far above chance, safely below the least that the recipes reach: at the laptop scale single runs of airbench94 without

@@ -7,9 +7,9 @@ import torch
 
 from airbench_core import AIRBENCH94, AIRBENCH94_MUON, RECIPES, SCALES, Parts, Recipe, Runtime, UsageError, train
 from airbench_core.fields import switch
-from airbench_core.network import whitening_filters
 from airbench_core.study import keys, lines, runlog
 from airbench_core.study.keys import key, one_setting, planned_key
+from airbench_core.tricks.whitening import whitening_filters
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=2)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, train
-from airbench_core.network import whitening_filters
 from airbench_core.study import lines, runlog
 from airbench_core.study.keys import key
+from airbench_core.tricks.whitening import whitening_filters
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import multiprocessing
 import pickle
 import random
@@ -23,6 +24,7 @@ from torchvision.transforms.v2.functional import horizontal_flip
 
 import airbench_core
 from airbench_core import AlternatingFlip, DataError, UsageError
+from airbench_core.tricks.flip import coin, flip_mask
 
 N = 40
 
@@ -289,3 +291,19 @@ def test_it_is_imported_when_asked_for_and_not_before():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     with pytest.raises(AttributeError, match="no attribute 'AlternatingFlop'"):
         _ = airbench_core.AlternatingFlop
+
+
+def test_alternating_flip_shows_both_sides_in_any_two_epochs(generator):
+    first = coin(1000, generator)
+    masks = [flip_mask("alternating", epoch, first, generator) for epoch in range(6)]
+    assert 400 < first.sum() < 600
+    for now, then in itertools.pairwise(masks):
+        assert torch.equal(now, ~then)
+
+
+def test_random_and_no_flip(generator):
+    first = coin(1000, generator)
+    masks = torch.stack([flip_mask("random", epoch, first, generator) for epoch in range(20)])
+    assert 0.45 < masks.float().mean() < 0.55
+    assert 0.4 < (masks[1:] == masks[:-1]).float().mean() < 0.6  # no memory from one epoch to the next
+    assert not flip_mask("none", 0, first, generator).any()

@@ -3,7 +3,7 @@ import traceback
 import pytest
 
 from airbench_core import AIRBENCH94, AirbenchError, DataError, Parts, Stopped, UsageError
-from airbench_core.augmentation import flip_mask
+from airbench_core.tricks.flip import flip_mask
 
 
 def said(experiment) -> tuple[str, str]:

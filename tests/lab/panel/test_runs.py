@@ -4,7 +4,7 @@ import pytest
 from airbench_lab.panel.runs import Newest, Partial, Runs, frame, name_of
 
 from airbench_core import AIRBENCH94, Parts
-from airbench_core.augmentation import flip_mask
+from airbench_core.tricks.flip import flip_mask
 
 OWN = Parts(flip=lambda *args: flip_mask(*args))
 

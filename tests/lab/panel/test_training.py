@@ -8,7 +8,7 @@ import torch
 from airbench_lab.panel.training import Moment, Trainers, Training
 
 from airbench_core import Dataset, Parts, RunResult, Stopped, Trainer
-from airbench_core.augmentation import flip_mask
+from airbench_core.tricks.flip import flip_mask
 
 
 @pytest.fixture

@@ -1,0 +1,56 @@
+"""What is known of a run: after each epoch, when it is done, when it was stopped."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from airbench_core.devices import Runtime
+from airbench_core.errors import AirbenchError
+from airbench_core.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """What is known after an epoch. `accuracy` is on the test images without TTA, None where nobody watches."""
+
+    epoch: int  # counted from 1
+    epochs: float  # done so far, of floor(images / batch_size) steps each; the last may be a fraction
+    train_loss: float  # mean over the epoch's images
+    accuracy: float | None
+    seconds: float  # on the run's clock
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunResult:
+    """A finished run. `recipe` is the scaled one; `seconds` follows the speedrun's rule and includes the final TTA."""
+
+    asked: Recipe  # before it was scaled
+    recipe: Recipe
+    parts: tuple[str, ...]  # names of those that were somebody's own: `Parts.replaced`
+    scale: str
+    seed: int
+    runtime: Runtime
+    data_name: str
+    data_digest: str
+    accuracy: float  # at the recipe's level of TTA
+    accuracies: dict[str, float]  # at that level and those below it
+    predictions: dict[str, Tensor]  # the class of each test image, (N,) at each of these levels
+    seconds: float
+    epochs: tuple[EpochRecord, ...]
+    started: float  # seconds since 1970
+    graphs: bool  # whether steps were replayed as CUDA graphs
+    network: nn.Module  # a copy, through PyTorch's own functions
+
+    def __repr__(self) -> str:
+        return (
+            f"<run: accuracy {self.accuracy:.4f} in {self.seconds:.1f} s; seed {self.seed}, scale {self.scale}, "
+            f"{self.data_name}>"
+        )
+
+
+class Stopped(AirbenchError):
+    """The run was asked to stop. `epochs` holds the records of the complete epochs: if watched, those evaluated too."""
+
+    def __init__(self, epochs: tuple[EpochRecord, ...]):
+        super().__init__(f"stopped after {len(epochs)} complete epoch(s)")
+        self.epochs = epochs
