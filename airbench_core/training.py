@@ -124,45 +124,49 @@ class Trainer:
         after_epoch: Callable[[Tensor], object] = lambda loss: None,
         epochs: Iterable[Iterable[int]] | None = None,
     ) -> Generator[int | None, None, tuple[Tensor, Tensor]]:
-        """One training, from random weights to the test images' logits: of each view, and their weighted mean.
+        """One training; returns the test images' logits: of each view, and their weighted mean.
 
-        Yields before each step its number, and None before each batch of inference: `next(trainer.step_through())`
-        leaves a network that is ready to learn. clock: what the speedrun counts runs inside. after_epoch: called
-        outside it with the mean loss. epochs: the numbers of the steps of each; default: the recipe's.
+        Yields before each step its number, and None before each batch of inference: after one
+        `next` the network is ready to learn. clock: what the speedrun counts runs inside.
+        after_epoch: called outside it with the mean loss. epochs: the steps of each; default: all.
         """
-        recipe, parts, data, learner, network = self.recipe, self.parts, self.data, self.learner, self.network
-        clock = nullcontext() if clock is None else clock
-        for one in self.learners:  # the network's, and that of its proxy where it has one
+        recipe, parts, data, network = self.recipe, self.parts, self.data, self.network
+        clock, learner, lookahead = clock or nullcontext(), self.learner, self.lookahead
+        for one in self.learners:  # the network's and, where it has a proxy, that one's
             one.reset(seed)  # random weights, no momentum
             if recipe.identity_init:
                 for convolution in one.network.convolutions():
                     parts.identity_init(convolution.weight.data)  # tricks/identity_init.py
         with clock:
             if recipe.whiten:
-                some = normalize(data.train_images[:WHITENING_IMAGES], data.mean, data.std, torch.float32)
+                some = data.train_images[:WHITENING_IMAGES]
+                some = normalize(some, data.mean, data.std, torch.float32)
                 filters = parts.whiten(some, recipe.whiten_eps)  # (24, 3, 2, 2), tricks/whitening.py
                 for one in self.learners:
                     one.network.first.weight.data.copy_(filters)
-            if self.lookahead is not None:
-                self.lookahead.init()  # the slow weights are those of now, tricks/lookahead.py
-            augmentation, batches = self.batches(seed)  # each epoch anew: order, flips (tricks/flip.py), crops
+            if lookahead is not None:
+                lookahead.init()  # slow weights: those of now, tricks/lookahead.py
+            # In each epoch anew: the order, flips (tricks/flip.py) and crops of the images.
+            augmentation, batches = self.batches(seed)
             if self.proxy is not None:
                 batches = self.proxy.hardest(batches, augmentation)  # tricks/proxy.py
 
             def descend(rows: Tensor, bias_trains: bool) -> Tensor:
-                images, labels = augmentation.batch(rows), data.train_labels[rows[:, 0]]  # (B, 3, H, W), (B,)
+                images = augmentation.batch(rows)  # (B, 3, H, W)
+                labels = data.train_labels[rows[:, 0]]  # (B,)
                 if recipe.whiten:
                     network.first.bias.requires_grad_(bias_trains)
-                loss = learner.loss(images, labels)  # forward
+                loss = learner.loss(images, labels)  # forward: network.py
                 loss.backward()
-                for optimizer in learner.optimizers:  # optimizers.py
+                for optimizer in learner.optimizers:  # optimizers.py, tricks/muon.py
                     optimizer.step()
                     optimizer.zero_grad()
                 return loss.detach()
 
-            learning_rates, take_step = learner.learning_rates, descend
-            if self.graphs is not None:  # the same step, recorded once and replayed: fast/whole_step.py
-                learning_rates, take_step = self.graphs.learning_rates, self.graphs.start(descend, augmentation)
+            learning_rates, step_on, freeze = learner.learning_rates, descend, learner.freeze_step
+            if self.graphs is not None:  # the same step, recorded and replayed: fast/whole_step.py
+                learning_rates = self.graphs.learning_rates
+                step_on = self.graphs.start(descend, augmentation)
         for steps in self.epochs() if epochs is None else epochs:
             with clock:
                 network.train()
@@ -171,9 +175,9 @@ class Trainer:
                     yield step
                     for group, rates in learning_rates:
                         group["lr"] = rates[step]  # tricks/schedule.py, tricks/bias_scale.py
-                    total += take_step(next(batches), learner.freeze_step is None or step < learner.freeze_step)
-                    if self.lookahead is not None:
-                        self.lookahead.after_step(step + 1)
+                    total += step_on(next(batches), freeze is None or step < freeze)
+                    if lookahead is not None:
+                        lookahead.after_step(step + 1)
                     self.steps_done, trained = step + 1, trained + self.batch_size
             after_epoch(total / trained)
         with clock:

@@ -21,10 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from airbench_core import AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, Parts, Runtime, Trainer
-from airbench_core.augmentation import normalize
+from airbench_core import AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, Runtime, Trainer
 from airbench_core.fast.cpu import plain_
-from airbench_core.learner import Learner
 from airbench_core.speed import random_dataset
 
 FLOAT32 = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=1)
@@ -77,26 +75,25 @@ def difference(ours: nn.Module, theirs: nn.Module) -> float:
     return max(((a - b).norm() / b.norm()).item() for a, b in pairs)
 
 
-def learner(recipe) -> Learner:
-    ours = Learner(recipe, DATA, FLOAT32, Parts())
-    if options.plain:
-        plain_(ours.network)
-    ours.reset(0)
-    ours.begin()
-    ours.network.train()
-    return ours
-
-
-def batches(size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    images = normalize(DATA.train_images, DATA.mean, DATA.std, torch.float32)
-    for step in range(STEPS):
-        some = torch.arange(step * size, (step + 1) * size) % len(images)
-        yield step, images[some], DATA.train_labels[some]
+def start(recipe: Recipe) -> tuple[Trainer, Iterator, Iterator[tuple[int, Tensor, Tensor]]]:
+    """A trainer, its training before the first step, and what it sees in each: step, images, labels."""
+    ours = Trainer(recipe, DATA, runtime=FLOAT32)
+    for learner in ours.learners:
+        if options.plain:
+            plain_(learner.network)
+    training = ours.step_through(seed=0)
+    next(training)
+    augmentation, batches = ours.batches(seed=0)
+    seen = (
+        (step, augmentation.batch(rows), DATA.train_labels[rows[:, 0]])
+        for step, rows in zip(range(STEPS), batches, strict=False)
+    )
+    return ours, training, seen
 
 
 def airbench96(public: Any) -> float:
     recipe = replace(AIRBENCH96, batch_size=128, epochs=2, whiten_bias_epochs=0.1)
-    ours, theirs = learner(recipe), public.make_net().float()
+    (ours, training, seen), theirs = start(recipe), public.make_net().float()
     give_weights(ours.network, theirs)
     k = 1024 * (1 + 1 / (1 - 0.85))
     lr, decay = 9 / k, 0.012 * 128 / k
@@ -108,9 +105,9 @@ def airbench96(public: Any) -> float:
     groups = [group | {"weight_decay": decay / group["lr"], "peak": group["lr"]} for group in groups]
     sgd = torch.optim.SGD(groups, momentum=0.85, nesterov=True)
     slow, warm = public.LookaheadState(theirs), int(0.1 * ours.steps)
-    for step, images, labels in batches(128):
-        ours.step(images, labels, step)
-        theirs[0].bias.requires_grad_(step < ours.freeze_step)
+    for step, images, labels in seen:
+        next(training)
+        theirs[0].bias.requires_grad_(step < ours.learner.freeze_step)
         for group in sgd.param_groups:
             rise = 0.2 + 0.8 * step / warm if step < warm else (ours.steps - step) / (ours.steps - warm)
             group["lr"] = group["peak"] * rise
@@ -123,7 +120,8 @@ def airbench96(public: Any) -> float:
 
 
 def airbench94_muon(public: Any) -> float:
-    ours, theirs = learner(replace(AIRBENCH94_MUON, batch_size=200)), public.CifarNet().float()
+    recipe = replace(AIRBENCH94_MUON, batch_size=200)
+    (ours, training, seen), theirs = start(recipe), public.CifarNet().float()
     theirs.reset()
     give_weights(ours.network, theirs)
     named = [(name, p) for name, p in theirs.named_parameters() if p.requires_grad]
@@ -141,13 +139,13 @@ def airbench94_muon(public: Any) -> float:
     )
     muon = public.Muon([p for _, p in named if p.ndim == 4], lr=0.24, momentum=0.6, nesterov=True)
     muon.param_groups[0]["peak"] = 0.24
-    for step, images, labels in batches(200):
-        ours.step(images, labels, step)
-        logits = theirs(images, whiten_bias_grad=step < ours.freeze_step)
+    for step, images, labels in seen:
+        next(training)
+        logits = theirs(images, whiten_bias_grad=step < ours.learner.freeze_step)
         F.cross_entropy(logits, labels, label_smoothing=0.2, reduction="sum").backward()
         for group in (*sgd.param_groups, *muon.param_groups):
             group["lr"] = group["peak"] * (1 - step / ours.steps)
-        sgd.param_groups[0]["lr"] = 0.053 * (1 - step / ours.freeze_step)
+        sgd.param_groups[0]["lr"] = 0.053 * (1 - step / ours.learner.freeze_step)
         sgd.step(), muon.step()
         theirs.zero_grad()
         if step == 1:  # later the differences of rounding grow, as they do between any two runs
@@ -160,11 +158,8 @@ def airbench96_faster(public: Any) -> float:
     recipe = replace(
         AIRBENCH96_FASTER, batch_size=256, proxy_keep=128, epochs=1.5, widths=(8, 8, 8), translate=0, cutout=0
     )
-    ours = Trainer(recipe, DATA, runtime=FLOAT32)
-    if options.plain:
-        plain_(ours.proxy.network)
-    ours.reset(0), ours.begin()
-    augmentation, plan = Trainer(replace(recipe, proxy_keep=None), DATA, runtime=FLOAT32).batches(seed=0)
+    ours, _, _ = start(recipe)
+    augmentation, plan = ours.batches(seed=0)
     rows = [next(plan) for _ in range(ours.steps)]
     seen = [(some[:, 0], augmentation.batch(some), DATA.train_labels[some[:, 0]]) for some in rows]
 
@@ -186,13 +181,13 @@ def airbench96_faster(public: Any) -> float:
     theirs[0].bias.requires_grad_(False)
     theirs.__dict__["_orig_mod"] = theirs  # where a compiled network keeps the plain one
     public.InfiniteCifarLoader = Loader
-    public.reinit_net = lambda network: give_weights(ours.proxy.network, network)
+    public.reinit_net = lambda network: give_weights(ours.proxy.learner.network, network)
     public.init_whitening_conv = lambda *_: None  # given with the weights
     masks = public.train_proxy(hyp, theirs, 0)
-    kept = [ours.proxy.step(images, labels, step) for step, (_, images, labels) in enumerate(seen)]
-    for mask, chosen in zip(masks, kept, strict=True):
-        assert torch.equal(mask.nonzero().flatten(), chosen.sort().values), "the proxies keep different images"
-    return difference(ours.proxy.network, theirs)
+    kept = ours.proxy.hardest(iter(rows), augmentation)
+    for mask, some, chosen in zip(masks, rows, kept, strict=True):
+        assert torch.equal(mask, torch.isin(some[:, 0], chosen[:, 0])), "the proxies keep different images"
+    return difference(ours.proxy.learner.network, theirs)
 
 
 def main() -> None:

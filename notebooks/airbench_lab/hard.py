@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import tee
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from airbench_core import Dataset, Recipe, Runtime, Trainer, UsageError
-from airbench_core.augmentation import Augmentation, normalize, plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,24 +39,21 @@ def watch_proxy(
     trainer = Trainer(recipe, data, scale=scale, runtime=runtime)
     if not at or not all(0 <= step < trainer.steps for step in at):
         raise UsageError(f"steps {list(at)} are not legal: 0 to {trainer.steps - 1}")
-    proxy, images = trainer.proxy, trainer.data
-    found = []
+    proxy, labels_of, found = trainer.proxy, trainer.data.train_labels, []
     with runtime.active():
-        trainer.reset(seed)
-        proxy.begin()
-        generator = torch.Generator(runtime.device).manual_seed(seed)
-        normalized = normalize(images.train_images, images.mean, images.std, runtime.dtype)
-        augmentation = Augmentation(normalized, trainer.recipe, generator)
-        for step, rows in zip(range(max(at) + 1), plan(augmentation), strict=False):
-            batch, labels = augmentation.batch(rows), images.train_labels[rows[:, 0]]
+        next(trainer.step_through(seed))  # up to the first step
+        augmentation, batches = trainer.batches(seed)
+        whole, batches = tee(batches)
+        kept = proxy.hardest(batches, augmentation)
+        for step, rows in zip(range(max(at) + 1), whole, strict=False):
             if step in at:
+                batch, labels = augmentation.batch(rows), labels_of[rows[:, 0]]
                 with torch.no_grad():
                     losses = proxy.losses(batch, labels).float()
-            chosen = proxy.step(batch, labels, step)
-            if step in at:
-                kept = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
-                kept[chosen] = True
-                found.append(Choice(step=step, images=batch, labels=labels, losses=losses, kept=kept))
+                hard = torch.isin(rows[:, 0], next(kept)[:, 0])
+                found.append(Choice(step=step, images=batch, labels=labels, losses=losses, kept=hard))
+            else:
+                next(kept)
     return found
 
 
