@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from airbench_core import AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, Runtime, Trainer
+from airbench_core import AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, Recipe, Runtime, Trainer
 from airbench_core.fast.cpu import plain_
 from airbench_core.speed import random_dataset
 
