@@ -62,7 +62,7 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         # torchvision's layers want one dtype: their weights stay float32, and autocast lowers the precision.
-        low = images.dtype != torch.float32
+        low = images.dtype.itemsize < 4
         with torch.autocast(images.device.type, images.dtype) if low else nullcontext():
             x = self.stages(self.stem(images))
             return self.head(x.mean((2, 3))).float()
