@@ -86,6 +86,8 @@ def cases(some: list[Shape], plain: bool = False) -> list[Case]:
     """Each shape in both layouts and dtypes, as networks compute it, or `plain`."""
     found = []
     for shape in some:
+        if shape.kind == "3x3 stride 2" and shape.side == 1 and not plain:
+            continue  # resnet18 refuses images so small that a layer would see this
         by = "resnet.py" if shape.kind == "1x1 stride 2" and not plain else "torch"
         found += [Case(shape, dtype, layout, by) for dtype in DTYPES for layout in LAYOUTS]
         if shape.kind == "3x3" and shape.side <= 7 and not plain:

@@ -5,6 +5,7 @@ import torch
 import torchvision
 
 from airbench_core import RESNET18
+from airbench_core.errors import UsageError
 from airbench_core.flops import parameters
 from airbench_core.network import make_network
 from airbench_core.resnet import NarrowConv1x1, short_cut_conv
@@ -72,6 +73,18 @@ def test_a_narrow_short_cut_is_the_plain_convolution_without_its_stride(width, n
     expected = torch.nn.functional.conv2d(images, layer.weight, stride=2)
     torch.testing.assert_close(layer(images), expected)
     assert layer(images[..., :4]).shape == (3, 5, 4, 2)
+
+
+def test_images_whose_last_strided_convolution_would_see_one_pixel_are_refused():
+    with pytest.raises(UsageError, match="images of 4 x 4 pixels do not fit resnet18: scale them to 5 or more"):
+        make_network(RESNET18, size=4)
+    seen = []
+    network = make_network(replace(RESNET18, widths=(1, 1, 1, 1)), size=5)
+    for module in network.modules():
+        if getattr(module, "stride", None) == (2, 2):
+            module.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[-1]))
+    network(torch.randn(2, 3, 5, 5))
+    assert seen == [5, 3, 2]
 
 
 def test_no_stage_of_a_narrow_network_strides_over_few_channels():
