@@ -19,8 +19,10 @@ from airbench_core.tricks.schedule import learning_rates
 def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module:
     """The network that `recipe` names, for images of `size` x `size`. Raises UsageError for sizes it cannot take."""
     if recipe.network == "resnet18":
-        from airbench_core.resnet import ResNet18  # here, since it is slow to import and seldom needed
+        from airbench_core.resnet import SMALLEST, ResNet18  # here, since it is slow to import and seldom needed
 
+        if size < SMALLEST:
+            raise UsageError(f"images of {size} x {size} pixels do not fit resnet18: scale them to {SMALLEST} or more")
         return ResNet18(recipe, classes)
     if size not in IMAGE_SIZES:
         raise UsageError(

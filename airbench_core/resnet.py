@@ -10,11 +10,38 @@ from functools import partial
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
 
 from airbench_core.network import draw_uniform_
 from airbench_core.recipes import Recipe
+
+# Of smaller images the last strided convolution sees one pixel, and with AVX-512 in bfloat16 the gradient of its filter
+# is wrong on a CPU (benchmarks/README.md).
+SMALLEST = 5
+NARROW = 8  # channels, below which a CPU's 1x1 convolution of stride 2 is not safe
+
+
+class NarrowConv1x1(nn.Conv2d):
+    """A 1x1 convolution of stride 2, as one of stride 1 on every second pixel of every second row.
+
+    With AVX2, oneDNN's gradients of the other end the process where there are 1 to 7 input channels in channels-last
+    memory (its issue 6035 is alike; benchmarks/convolutions.py shows which shapes).
+    """
+
+    def __init__(self, width_in: int, width_out: int):
+        super().__init__(width_in, width_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x[:, :, ::2, ::2], self.weight)
+
+
+def short_cut_conv(width_in: int, width_out: int, stride: int) -> nn.Conv2d:
+    """(N, width_in, S, S) -> (N, width_out, ceil(S / stride), ...), without bias: what a short cut begins with."""
+    if stride == 2 and width_in < NARROW:
+        return NarrowConv1x1(width_in, width_out)
+    return conv1x1(width_in, width_out, stride)
 
 
 class ResNet18(nn.Module):
@@ -28,7 +55,7 @@ class ResNet18(nn.Module):
         def stage(width_in: int, width_out: int, stride: int) -> nn.Sequential:
             short_cut = None
             if stride != 1 or width_in != width_out:
-                short_cut = nn.Sequential(conv1x1(width_in, width_out, stride), norm(width_out))
+                short_cut = nn.Sequential(short_cut_conv(width_in, width_out, stride), norm(width_out))
             first = BasicBlock(width_in, width_out, stride, short_cut, norm_layer=norm)
             return nn.Sequential(first, BasicBlock(width_out, width_out, norm_layer=norm))
 
@@ -38,7 +65,7 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         # torchvision's layers want one dtype: their weights stay float32, and autocast lowers the precision.
-        low = images.dtype != torch.float32
+        low = images.dtype.itemsize < 4
         with torch.autocast(images.device.type, images.dtype) if low else nullcontext():
             x = self.stages(self.stem(images))
             return self.head(x.mean((2, 3))).float()

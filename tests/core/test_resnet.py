@@ -5,8 +5,10 @@ import torch
 import torchvision
 
 from airbench_core import RESNET18
+from airbench_core.errors import UsageError
 from airbench_core.flops import parameters
 from airbench_core.learner import make_network
+from airbench_core.resnet import NarrowConv1x1, short_cut_conv
 
 
 def test_it_is_torchvisions_network_with_a_3x3_stem_and_no_max_pool(generator):
@@ -61,3 +63,32 @@ def test_low_precision_activations_on_float32_weights(generator):
     torch.testing.assert_close(rounded, exact, atol=0.05, rtol=0.05)
     rounded.sum().backward()
     assert network.head.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("width", "narrow"), [(1, True), (7, True), (8, False), (64, False)])
+def test_a_narrow_short_cut_is_the_plain_convolution_without_its_stride(width, narrow, generator):
+    layer = short_cut_conv(width, 5, 2)
+    assert isinstance(layer, NarrowConv1x1) == narrow
+    images = torch.randn(3, width, 7, 7, generator=generator)
+    expected = torch.nn.functional.conv2d(images, layer.weight, stride=2)
+    torch.testing.assert_close(layer(images), expected)
+    assert layer(images[..., :4]).shape == (3, 5, 4, 2)
+
+
+def test_images_whose_last_strided_convolution_would_see_one_pixel_are_refused():
+    with pytest.raises(UsageError, match="images of 4 x 4 pixels do not fit resnet18: scale them to 5 or more"):
+        make_network(RESNET18, size=4)
+    seen = []
+    network = make_network(replace(RESNET18, widths=(1, 1, 1, 1)), size=5)
+    for module in network.modules():
+        if getattr(module, "stride", None) == (2, 2):
+            module.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[-1]))
+    network(torch.randn(2, 3, 5, 5))
+    assert seen == [5, 3, 2]
+
+
+def test_no_stage_of_a_narrow_network_strides_over_few_channels():
+    network = make_network(replace(RESNET18, widths=(4, 8, 6, 32)))
+    strided = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (1, 1)]
+    assert [type(m) is NarrowConv1x1 for m in strided] == [True, False, True]
+    assert all(m.in_channels >= 8 for m in strided if m.stride != (1, 1))

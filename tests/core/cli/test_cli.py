@@ -189,6 +189,7 @@ def test_doctor_says_what_is_here_and_what_a_run_costs(monkeypatch, capsys, tmp_
     assert re.search(r"^threads +1 of \d+ cores$", out, re.MULTILINE)
     assert re.search(r"^memory +[\d.]+ GiB free$", out, re.MULTILINE)
     assert re.search(r"^data +CIFAR-10 .* is in none of .*`airbench data cifar10`", out, re.MULTILINE)
+    assert re.search(r"^gradients +ok: those of 6 networks differ from float64's by \S+ at most", out, re.MULTILINE)
     assert re.search(r"^ +full +about 8 min$", out, re.MULTILINE)  # 476 steps of 1,024 images, 60,000 views
 
 
@@ -203,21 +204,6 @@ def test_doctor_compares_eager_with_compiled_steps(monkeypatch, float32):
     assert doctor.compiled_difference(float32) == 0
     monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *args: 1.1 * function(*args))
     assert doctor.compiled_difference(float32) > 0.05
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_doctor_compares_fast_with_plain_functions(dtype, monkeypatch, float32):
-    import torch
-
-    from airbench_core import network
-    from airbench_core.cli import doctor
-    from airbench_core.fast import cpu
-
-    runtime = replace(float32, dtype=getattr(torch, dtype))
-    monkeypatch.setattr(doctor, "AIRBENCH94", replace(AIRBENCH94, widths=(8, 16, 16)))
-    assert 0 < doctor.fast_error(runtime) < 1.4
-    monkeypatch.setattr(cpu, "norm_gelu", lambda x, norm: 1.1 * network.norm_gelu(x, norm))
-    assert doctor.fast_error(runtime) > 2
 
 
 def test_unreadable_data_is_one_line(tmp_path):

@@ -1,0 +1,95 @@
+"""The gradients of the networks that the scales use, on this machine's CPU, against float64.
+
+`checked` does it in a process of its own, since a wrong kernel may end the process that calls it.
+"""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+
+from airbench_core.devices import DTYPES, Runtime
+from airbench_core.fast.cpu import speed_up_
+from airbench_core.learner import make_network
+from airbench_core.published import AIRBENCH94, RESNET18
+from airbench_core.recipes import Recipe
+from airbench_core.scales import SCALES
+
+IMAGES = {"airbench": 8, "resnet18": 4}  # so few that all takes seconds
+LARGEST = {torch.float32: 0.01, torch.bfloat16: 0.7}  # errors, relative to the gradient's norm, that are rounding
+NETWORKS = {
+    f"{name} at scale {scale.name}": scale.recipe(recipe)
+    for name, recipe in (("airbench94", AIRBENCH94), ("resnet18", RESNET18))
+    for scale in SCALES.values()
+}
+
+
+def checked(runtime: Runtime) -> tuple[bool, str]:
+    """Whether all gradients are right, and what to say of them."""
+    dtype = str(runtime.dtype).removeprefix("torch.")
+    command = [sys.executable, "-c", f"from {__name__} import main; main()", dtype, str(runtime.threads)]
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        said, ended = run.stdout, f"ended its process ({run.returncode})" if run.returncode else None
+    except subprocess.TimeoutExpired as error:
+        said, ended = (error.stdout or b"").decode(), "did not end within 120 s"
+    return verdict([json.loads(line) for line in said.splitlines()], runtime.dtype, ended)
+
+
+def verdict(lines: list[dict], dtype: torch.dtype, ended: str | None = None) -> tuple[bool, str]:
+    """What to say of the lines of `_say`, and of a process that ended before it should."""
+    remedy = "use another --dtype, or another version of torch"
+    for line in lines:
+        if "error" in line:
+            fast, plain = line["error"]
+            if not (plain <= LARGEST[dtype] and fast <= 2 * max(plain, 1e-3)):
+                return False, f"those of {line['network']} are off by {max(fast, plain):.2g} of their norm: {remedy}"
+    if ended is not None:
+        at = lines[-1]["network"] if lines else "the first network"
+        return False, f"to compute those of {at} {ended}: {remedy}"
+    fast, plain = (max(line["error"][k] for line in lines if "error" in line) for k in (0, 1))
+    return True, f"those of {len(lines) // 2} networks differ from float64's by {fast:.2g} at most (plain: {plain:.2g})"
+
+
+def errors(recipe: Recipe, dtype: torch.dtype) -> tuple[float, float]:
+    """The largest error of a gradient, relative to its norm, with the functions of fast/ and with PyTorch's own."""
+    network = make_network(recipe).to(memory_format=torch.channels_last).train()
+    network.reset(torch.Generator().manual_seed(0))
+    for module in network.modules():
+        if hasattr(module, "relu"):
+            module.relu = torch.nn.GELU()  # at ReLU's kink rounding would become large
+    generator = torch.Generator().manual_seed(1)
+    n = IMAGES[recipe.network]
+    images, labels = torch.randn(n, 3, 32, 32, generator=generator), torch.randint(10, (n,), generator=generator)
+    images = images.bfloat16().to(memory_format=torch.channels_last)  # numbers that all dtypes hold exactly
+    exact = _gradients(copy.deepcopy(network).double(), images.double(), labels)
+    plain = _gradients(copy.deepcopy(network), images.to(dtype), labels)
+    speed_up_(network, dtype)
+    fast = _gradients(network, images.to(dtype), labels)
+
+    def error(found: list[torch.Tensor]) -> float:
+        pairs = zip(found, exact, strict=True)
+        return max(((mine - true).norm() / true.norm()).nan_to_num(torch.inf).item() for mine, true in pairs)
+
+    return error(fast), error(plain)
+
+
+def _gradients(network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+    F.cross_entropy(network(images), labels, label_smoothing=0.2).backward()
+    return [p.grad.double() for p in network.parameters() if p.requires_grad]
+
+
+def _say(dtype: torch.dtype) -> Iterator[dict]:
+    for name, recipe in NETWORKS.items():
+        yield {"network": name}
+        yield {"network": name, "error": errors(recipe, dtype)}
+
+
+def main() -> None:
+    torch.set_num_threads(int(sys.argv[2]))
+    for line in _say(DTYPES[sys.argv[1]]):
+        print(json.dumps(line), flush=True)
