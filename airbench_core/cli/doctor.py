@@ -22,7 +22,7 @@ from airbench_core.scales import SCALES, Scale
 from airbench_core.speed import estimate_seconds, measure_speed, random_dataset
 from airbench_core.training import Trainer
 
-PROBE_BATCH = 512  # on a CPU: a step at the published batch of 1,024 would take longer than the whole check
+PROBE_BATCH = 64  # on a CPU, whose speed depends little on it: a step of the published 1,024 takes many seconds
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{'data':12}cifar10, {len(data.train_images):,} + {len(data.test_images):,} images, verified")
     except DataError as error:
         print(f"{'data':12}{error}")
-    print(f"{'cost':12}one run of airbench94, measured now:")
+    how = "" if runtime.device.type == "cuda" else f" in steps of {PROBE_BATCH} images at most"
+    print(f"{'cost':12}one run of airbench94, by the speed measured now{how}:")
     for scale in SCALES.values():
         print(f"{'':12}{scale.name:8}{duration(_cost(scale, runtime))}")
     if runtime.device.type == "cuda":
@@ -109,20 +110,21 @@ def compiled_difference(runtime: Runtime, steps: int = 5) -> float:
 def fast_error(runtime: Runtime) -> float:
     """How many times the error of plain functions that of the fast ones is, in the gradient where this is largest.
 
-    An error is the distance from plain functions in float32, relative to norms, and at least 0.001.
+    An error is the distance from plain functions in float32, relative to norms, and at least 0.02: rounding alone
+    decides which of two nearly equal pixels a pooling takes, and a single one of them moves a gradient by 0.01.
     """
     exact = _gradients(replace(runtime, dtype=torch.float32), plain=True)
     fast, plain = (_gradients(runtime, plain) for plain in (False, True))
 
     def error(gradient: torch.Tensor, reference: torch.Tensor) -> float:
-        return max(((gradient - reference).norm() / reference.norm()).item(), 1e-3)
+        return max(((gradient - reference).norm() / reference.norm()).item(), 0.02)
 
     return max(error(f, e) / error(p, e) for f, p, e in zip(fast, plain, exact, strict=True))
 
 
 def _gradients(runtime: Runtime, plain: bool) -> list[torch.Tensor]:
     """Those of one step on noise."""
-    trainer = _short_trainer(runtime, steps=1, batch=256)
+    trainer = _short_trainer(runtime, steps=1, batch=PROBE_BATCH)
     if plain:
         plain_(trainer.network)
     trainer.reset(0)
