@@ -3,8 +3,8 @@
  *
  * Images are cut into tiles of 4x4 results, which 6x6 pixels make. With W the 36 numbers G w G' of a filter, tile by tile
  * y = A' (W * (B' d B)) A, summed over the channels of d: 36 matrix products. The gradient of w is its transpose,
- * G' (sum of (A g A') * (B' d B)) G. G is left to the caller. Tiles are taken `some` at a time, a multiple of ROWS, so
- * that their numbers stay in the cache. Channels are multiples of LANES.
+ * G' (sum of (A g A') * (B' d B)) G. What G does is left to the caller. Tiles are taken `some` at a time, a
+ * multiple of ROWS, so that their numbers stay in the cache. Channels are multiples of LANES.
  */
 #include <string.h>
 

@@ -81,3 +81,9 @@ def test_other_convolutions_are_left_to_torch(generator):
 def test_the_network_uses_it_in_float32(generator):
     x, weight = channels_last(2, 8, 7, 7, generator=generator), torch.randn(8, 8, 3, 3, generator=generator)
     assert torch.equal(cpu.conv2d(x, weight, padding=(1, 1)), winograd.conv2d(x, weight))
+
+
+def test_without_kernels_all_runs_through_torch(monkeypatch, generator):
+    x, weight = channels_last(2, 8, 15, 15, generator=generator), torch.randn(8, 8, 3, 3, generator=generator)
+    monkeypatch.setattr(winograd, "kernels", lambda dtype: None)
+    assert torch.equal(cpu.conv2d(x, weight, padding=(1, 1)), F.conv2d(x, weight, padding=1))
