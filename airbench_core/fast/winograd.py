@@ -1,7 +1,8 @@
 """3x3 convolutions in float32 with a quarter of the products, by Winograd's F(4x4, 3x3). Twin: F.conv2d.
 
 Each 4x4 results take 36 products a channel and filter instead of 144; additions before and after take the place of the
-others. bfloat16, which matrix units multiply, is left alone. Rounding is two to five times that of F.conv2d. Source: Lavin and Gray, arXiv:1509.09308.
+others. bfloat16, which matrix units multiply, is left alone. Rounding is two to five times that of F.conv2d.
+Source: Lavin and Gray, arXiv:1509.09308.
 """
 
 import torch
