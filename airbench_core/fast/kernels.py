@@ -1,4 +1,4 @@
-"""kernels.c and winograd.c, compiled by this machine's C compiler when first needed, and kept in the user's cache folder.
+"""kernels.c and winograd.c, compiled by this machine's C compiler when needed, and kept in the user's cache folder.
 
 Where there is no compiler, `kernels` gives None and everything runs through PyTorch's own functions.
 """
