@@ -46,7 +46,10 @@ def gelu(x: Tensor) -> Tensor:
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: tuple[int, int]) -> Tensor:
     """F.conv2d of (N, C, H, W): by fewer products in float32; else with the gradient of `weight` on tiled images."""
-    if bias is None and padding == (1, 1) and winograd.applies(x, weight):
+    one = (
+        torch.get_num_threads() == 1
+    )  # PyTorch's own threads, which wait for work by spinning, slow down others' threads
+    if one and bias is None and padding == (1, 1) and winograd.applies(x, weight):
         return winograd.conv2d(x, weight)
     same = len(x) > 1 and bias is None and weight.shape[2:] == (3, 3) and padding == (1, 1)
     if _side_by_side(x) < 4 or not same or not weight.requires_grad:

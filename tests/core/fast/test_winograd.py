@@ -78,9 +78,14 @@ def test_other_convolutions_are_left_to_torch(generator):
         assert torch.equal(cpu.conv2d(x, weight, **arguments), F.conv2d(x, weight, **arguments))
 
 
-def test_the_network_uses_it_in_float32(generator):
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_network_uses_it_in_float32_on_one_thread(count, monkeypatch, generator):
     x, weight = channels_last(2, 8, 7, 7, generator=generator), torch.randn(8, 8, 3, 3, generator=generator)
-    assert torch.equal(cpu.conv2d(x, weight, padding=(1, 1)), winograd.conv2d(x, weight))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+    used = []
+    monkeypatch.setattr(winograd, "conv2d", lambda *arguments: used.append(arguments))
+    cpu.conv2d(x, weight, padding=(1, 1))
+    assert len(used) == (count == 1)
 
 
 def test_without_kernels_all_runs_through_torch(monkeypatch, generator):
