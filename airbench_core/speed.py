@@ -44,7 +44,7 @@ def measure_speed(
     """Measure `recipe` at `scale`, each count for at least `seconds` after a warm-up. `batch`: another batch size."""
     batch = batch or scale.recipe(recipe).batch_size
     small = replace(scale, batch_size=batch / recipe.batch_size, train_images=None, test_images=None)
-    data = random_dataset(4 * batch, 4 * runtime.inference_batch)
+    data = random_dataset(4 * batch, runtime.inference_batch)
     trainer = Trainer(recipe, data, scale=small, runtime=runtime)
     with runtime.active():
         trainer.warm_up()

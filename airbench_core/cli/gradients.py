@@ -20,7 +20,10 @@ from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 
 IMAGES = {"airbench": 8, "resnet18": 4}  # so few that all takes seconds
-LARGEST = {torch.float32: 0.01, torch.bfloat16: 0.7}  # errors, relative to the gradient's norm, that are rounding
+# Errors, relative to the gradient's norm, that are rounding: of two nearly equal pixels it decides which one a pooling
+# takes, and a single one that it turns moves a gradient by 0.01 to 0.03.
+TURNED = 0.1
+LARGEST = {torch.float32: TURNED, torch.bfloat16: 0.7}
 NETWORKS = {
     f"{name} at scale {scale.name}": scale.recipe(recipe)
     for name, recipe in (("airbench94", AIRBENCH94), ("resnet18", RESNET18))
@@ -46,7 +49,7 @@ def verdict(lines: list[dict], dtype: torch.dtype, ended: str | None = None) -> 
     for line in lines:
         if "error" in line:
             fast, plain = line["error"]
-            if not (plain <= LARGEST[dtype] and fast <= 2 * max(plain, 1e-3)):
+            if not (plain <= LARGEST[dtype] and fast <= max(2 * plain, TURNED)):
                 return False, f"those of {line['network']} are off by {max(fast, plain):.2g} of their norm: {remedy}"
     if ended is not None:
         at = lines[-1]["network"] if lines else "the first network"

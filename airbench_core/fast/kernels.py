@@ -1,4 +1,4 @@
-"""kernels.c, compiled by this machine's C compiler when it is first needed, and kept in the user's cache folder.
+"""kernels.c and winograd.c, compiled by this machine's C compiler when needed, and kept in the user's cache folder.
 
 Where there is no compiler, `kernels` gives None and everything runs through PyTorch's own functions.
 """
@@ -12,15 +12,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from airbench_core.data.downloads import cache_folder
 from airbench_core.devices import cpu_name
 
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCES = [Path(__file__).with_name(name) for name in ("kernels.c", "winograd.c")]
 FLAGS = ("-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 FOR_THIS_CPU = (["-march=native"], ["-mcpu=native"], [])  # the first that the compiler takes
 DEFINES = {torch.bfloat16: ["-DBFLOAT16"], torch.float32: []}
@@ -52,7 +54,7 @@ def _compiler() -> list[str] | None:
 
 def _library(compiler: list[str], defines: list[str]) -> Path:
     """The compiled library; its name says what it was made of and for, since a home folder may serve many machines."""
-    made_of = [SOURCE.read_text(), *compiler, *FLAGS, *defines, _processor()]
+    made_of = [*(source.read_text() for source in SOURCES), *compiler, *FLAGS, *defines, _processor()]
     digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
     library = cache_folder() / f"kernels-{digest}.so"
     if not library.exists():
@@ -60,7 +62,7 @@ def _library(compiler: list[str], defines: list[str]) -> Path:
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             made = Path(folder) / library.name
             for cpu in FOR_THIS_CPU:
-                command = [*compiler, *FLAGS, *cpu, *defines, str(SOURCE), "-o", str(made), "-lm"]
+                command = [*compiler, *FLAGS, *cpu, *defines, *map(str, SOURCES), "-o", str(made), "-lm"]
                 done = subprocess.run(command, capture_output=True, timeout=60)
                 if done.returncode == 0:
                     break
@@ -78,12 +80,39 @@ def _processor() -> str:
     return f"{platform.machine()} {cpu_name()} {able}"
 
 
-def call(function: Callable, *arguments: torch.Tensor | int | float | None) -> None:
+def call(function: Callable, *arguments: Tensor | int | float | None) -> None:
     """Call a kernel with tensors (None: a null pointer), of which it gets the memory, and numbers."""
     function(*map(_argument, arguments))
 
 
-def _argument(value: torch.Tensor | int | float | None) -> object:
-    if isinstance(value, torch.Tensor):
+def _argument(value: Tensor | int | float | None) -> object:
+    if isinstance(value, Tensor):
         return ctypes.c_void_p(value.data_ptr())
     return value if value is None else ctypes.c_double(value) if isinstance(value, float) else ctypes.c_long(value)
+
+
+def run(
+    function: Callable, threads: int, images: list[Tensor], shared: list[Tensor], work: Tensor | None, *sizes: int
+) -> None:
+    """function(*images, *shared, work, n, *sizes) on all n images or, in each of some threads, on a part of them."""
+    n = len(images[0])
+
+    def part(k: int) -> None:
+        # Even a slice that is the whole costs time.
+        some = images if threads == 1 else [tensor[n * k // threads : n * (k + 1) // threads] for tensor in images]
+        sums = [] if work is None else [work[k]]
+        call(function, *some, *shared, *sums, len(some[0]), *sizes)
+
+    if threads == 1:
+        part(0)
+    else:
+        list(_pool(threads).map(part, range(threads)))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="airbench-kernels")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads

@@ -3,17 +3,12 @@
 Twins: `norm_gelu` and `pool_norm_gelu` of network.py, which also serve wherever these do not apply.
 """
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from airbench_core import network
-from airbench_core.fast.kernels import call, kernels
+from airbench_core.fast.kernels import call, kernels, run
 
 PLACES = {torch.bfloat16: torch.int16, torch.float32: torch.int32}  # of a maximum: as wide as the numbers
 
@@ -65,9 +60,9 @@ class _NormGelu(torch.autograd.Function):
         if pooled:
             whole, images = images, x.new_empty(n, h // 2, w // 2, channels)
             which = torch.empty(images.shape, dtype=PLACES[x.dtype])
-            _run(c.pool, len(work), [whole, images, which], [norm.running_mean], work, h, w, channels)
+            run(c.pool, len(work), [whole, images, which], [norm.running_mean], work, h, w, channels)
         elif norm.training:
-            _run(c.statistics, len(work), [images], [norm.running_mean], work, h * w, channels)
+            run(c.statistics, len(work), [images], [norm.running_mean], work, h * w, channels)
         pixels = images.shape[1] * images.shape[2]
         moments = torch.empty(4, channels, dtype=torch.float32)
         constants = float(norm.momentum), float(norm.eps), len(work), n * pixels, channels
@@ -75,7 +70,7 @@ class _NormGelu(torch.autograd.Function):
         if norm.training:
             norm.num_batches_tracked += 1
         out = torch.empty_like(images)
-        _run(c.norm_gelu, len(work), [images, out], [moments], None, pixels, channels)
+        run(c.norm_gelu, len(work), [images, out], [moments], None, pixels, channels)
         ctx.save_for_backward(images, which, moments)
         return out.permute(0, 3, 1, 2)
 
@@ -87,46 +82,19 @@ class _NormGelu(torch.autograd.Function):
         pixels = images.shape[1] * images.shape[2]
         work, of_z = _work(n, channels), torch.empty_like(images)
         gradient = gradient.permute(0, 2, 3, 1).contiguous()
-        _run(c.norm_gelu_backward, len(work), [gradient, images, of_z], [moments], work, pixels, channels)
+        run(c.norm_gelu_backward, len(work), [gradient, images, of_z], [moments], work, pixels, channels)
         k = torch.empty(3, channels, dtype=torch.float32)
         of_bias = torch.empty(channels, dtype=torch.float32)
         call(c.coefficients, work, moments, k, of_bias, len(work), n * pixels, channels)
         if which is None:
             of_x = of_z
-            _run(c.norm_backward, len(work), [of_x, images], [k], None, pixels, channels)
+            run(c.norm_backward, len(work), [of_x, images], [k], None, pixels, channels)
         else:
             of_x = images.new_empty(ctx.shape)
-            _run(c.pool_backward, len(work), [of_z, images, which, of_x], [k], None, h, w, channels)
+            run(c.pool_backward, len(work), [of_z, images, which, of_x], [k], None, h, w, channels)
         return of_x.permute(0, 3, 1, 2), of_bias, None, None
 
 
 def _work(n: int, channels: int) -> Tensor:
     """Room for the sums of each of the threads that n images are given to."""
     return torch.empty(min(torch.get_num_threads(), n), 3, channels, dtype=torch.float64)
-
-
-def _run(
-    function: Callable, threads: int, images: list[Tensor], shared: list[Tensor], work: Tensor | None, *sizes: int
-) -> None:
-    """function(*images, *shared, work, n, *sizes) on all n images or, in each of some threads, on a part of them."""
-    n = len(images[0])
-
-    def part(k: int) -> None:
-        # Even a slice that is the whole costs time.
-        some = images if threads == 1 else [tensor[n * k // threads : n * (k + 1) // threads] for tensor in images]
-        sums = [] if work is None else [work[k]]
-        call(function, *some, *shared, *sums, len(some[0]), *sizes)
-
-    if threads == 1:
-        part(0)
-    else:
-        list(_pool(threads).map(part, range(threads)))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="airbench-kernels")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads

@@ -12,7 +12,7 @@ from airbench_core.devices import cpu_has_fast_bfloat16
 
 ROOT = Path(__file__).parents[2]
 ORDINARY = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-FILES = ("fast", "test_network.py", "test_learner.py", "test_resnet.py")
+FILES = ("fast", "tricks/test_proxy.py", "test_network.py", "test_optimizers.py", "test_resnet.py", "test_training.py")
 OUTCOMES = ("PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL", "XPASS")
 
 

@@ -1,0 +1,81 @@
+"""3x3 convolutions in float32 with a quarter of the products, by Winograd's F(4x4, 3x3). Twin: F.conv2d.
+
+Each 4x4 results take 36 products a channel and filter instead of 144; additions before and after take the place of the
+others. bfloat16, which matrix units multiply, is left alone. Rounding is two to five times that of F.conv2d.
+Source: Lavin and Gray, arXiv:1509.09308.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from airbench_core.fast.kernels import kernels, run
+
+LANES = 8  # channels are multiples of it: as in winograd.c
+TILES = 32  # taken at a time, so that they stay in a core's cache
+# A filter g becomes G g G', for results at 0, 1, -1, 2, -2 and infinity of a product of polynomials.
+G = [[1 / 4, 0, 0], *([-1 / 6, s / 6, -1 / 6] for s in (-1, 1)), *([1 / 24, s / 12, 1 / 6] for s in (1, -1)), [0, 0, 1]]
+TRANSFORM = torch.tensor(G, dtype=torch.float64)
+TRANSFORM = torch.kron(TRANSFORM, TRANSFORM).float()  # (36, 9)
+
+
+def applies(x: Tensor, weight: Tensor) -> bool:
+    """Whether `conv2d` takes images (N, C, H, W) and filters (O, C, 3, 3)."""
+    return (
+        x.dtype == weight.dtype == torch.float32
+        and x.device.type == "cpu"
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and weight.shape[2:] == (3, 3)
+        and x.shape[1] == weight.shape[1]
+        and not (weight.shape[0] % LANES or weight.shape[1] % LANES)
+        and min(x.shape) > 0
+        and kernels(torch.float32) is not None
+    )
+
+
+def conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    """F.conv2d(x, weight, padding=1) where `applies` says so."""
+    return _Convolution.apply(x, weight)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _convolve(x, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        of_x, of_weight = ctx.needs_input_grad
+        return (
+            _convolve(gradient, weight.flip(2, 3).transpose(0, 1)) if of_x else None,
+            _of_weight(x, gradient) if of_weight else None,
+        )
+
+
+def _convolve(x: Tensor, weight: Tensor) -> Tensor:
+    n, channels, h, w = x.shape
+    out = torch.empty(n, h, w, len(weight), dtype=torch.float32)
+    filters = TRANSFORM @ weight.permute(2, 3, 1, 0).reshape(9, -1)  # (36, C * O)
+    work, sizes = _work(n, 0, channels, len(weight)), (h, w, channels, len(weight), TILES)
+    run(kernels(x.dtype).convolve, len(work), [x.permute(0, 2, 3, 1), out], [filters], work, *sizes)
+    return out.permute(0, 3, 1, 2)
+
+
+def _of_weight(x: Tensor, gradient: Tensor) -> Tensor:
+    n, channels, h, w = x.shape
+    sums, sizes = 36 * channels * gradient.shape[1], (h, w, channels, gradient.shape[1], TILES)
+    work = _work(n, sums, channels, gradient.shape[1])
+    images = [x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)]
+    run(kernels(x.dtype).filters_gradient, len(work), images, [], work, *sizes)
+    of_filters = work[:, :sums].sum(0) if len(work) > 1 else work[0, :sums]
+    return (TRANSFORM.T @ of_filters.view(36, -1)).view(3, 3, channels, -1).permute(3, 2, 0, 1)
+
+
+def _work(n: int, sums: int, *channels: int) -> Tensor:
+    """Room for each of the threads that n images are given to: sums, transformed tiles, a blank pixel."""
+    floats = sums + sum(36 * (TILES * c + 16) for c in channels) + max(channels)
+    return torch.empty(min(torch.get_num_threads(), n), floats, dtype=torch.float32)
