@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -258,7 +259,7 @@ download([sys.argv[2]], sys.argv[3], sys.argv[4])
 
 def test_two_processes_share_one_download(serve, target):
     url = serve(pause=0.02)
-    command = [sys.executable, "-c", PROCESS, os.path.dirname(downloads.__file__), url, str(target), MD5]
+    command = [sys.executable, "-c", PROCESS, str(Path(downloads.__file__).parents[1]), url, str(target), MD5]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
