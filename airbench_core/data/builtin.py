@@ -111,16 +111,14 @@ def _pictures(n: int, outline: Shape, pattern: Pattern, rng: RandomState) -> nda
         return dx * cos + dy * sin, dy * cos - dx * sin
 
     def stroked(image: ndarray) -> ndarray:
-        u, v = local(16)
-        half = uniform(0, 7)
+        (u, v), half = local(16), uniform(0, 7)
         distance = _length(u - np.clip(u, -half, half), v) - uniform(0.5, 2)
         return _painted(image, distance, uniform(0, 1) + uniform(-0.3, 0.3, 3))
 
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) - np.float32((SIZE - 1) / 2)  # (32, 32) each
     ground = uniform(0.2, 0.8) + uniform(-0.2, 0.2, 3)
     image = ground + uniform(-0.25, 0.25, 3) * _clouds(n, 3, rng) + uniform(-0.1, 0.1) * _clouds(n, 8, rng)
-    for _ in range(2):
-        image = stroked(image)
+    image = stroked(stroked(image))
 
     u, v = local(6)
     radius, stretch = uniform(6.5, 11.5), uniform(0.8, 1.25)
@@ -132,8 +130,7 @@ def _pictures(n: int, outline: Shape, pattern: Pattern, rng: RandomState) -> nda
         other = ground + step * uniform(-0.5, 0.3, 3)
         colour = _painted(colour, radius * pattern(u, v, uniform(0.5, 0.8)), other)
     image = _painted(image, radius * outline(u, v), colour)
-    for _ in range(2):
-        image = stroked(image)
+    image = stroked(stroked(image))
 
     image = image + uniform(0, 1) * (_blurred(image) - image)
     noise = rng.randint(-128, 128, image.shape, np.int8).astype(np.float32) / 128

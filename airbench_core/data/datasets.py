@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.data import downloads
+from airbench_core.data import builtin, downloads
 from airbench_core.data.sources import CIFAR10, SOURCES, Contents, places
 from airbench_core.errors import UsageError
 
@@ -50,15 +50,12 @@ class Dataset:
 
         Itself, with its digest if that is known, where nothing is left out.
         """
+        limits = dict(zip(self._tensors(), (train, train, test, test), strict=True))
         for n in (train, test):
             if n is not None and n < 1:
                 raise UsageError(f"a data set of {n} images: at least 1 is needed")
-        limits = {"train": train, "test": test}
-        if (train or math.inf) >= len(self.train_images) and (test or math.inf) >= len(self.test_images):
-            return self
-        return replace(
-            self, **{field: tensor[: limits[field.split("_")[0]]] for field, tensor in self._tensors().items()}
-        )
+        less = {field: tensor[: limits[field]] for field, tensor in self._tensors().items()}
+        return self if all(len(less[field]) == len(getattr(self, field)) for field in less) else replace(self, **less)
 
     @cached_property
     def digest(self) -> str:
@@ -89,12 +86,10 @@ def load_dataset(name: str = "auto", root: str | Path | None = None, *, download
     root = None if root is None else Path(root)
     if name == "auto":
         found = CIFAR10.find(root)
+        missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: `airbench data cifar10`)"
+        pictures = f"the built-in pictures, from which nothing about a trick follows; {missing}"
         data = load_dataset("cifar10" if found else "builtin", root, download=False)
-        missing = (
-            "the built-in pictures, from which nothing about a trick follows; no CIFAR-10 in "
-            f"{', '.join(map(str, places(root)))} (to get it: `airbench data cifar10`)"
-        )
-        print(f"data: CIFAR-10 from {found}" if found else f"data: {missing}", file=sys.stderr)
+        print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
         return data
     if name not in LOADERS:
         raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *LOADERS])}")
@@ -103,8 +98,6 @@ def load_dataset(name: str = "auto", root: str | Path | None = None, *, download
 
 
 def _load_builtin(root: Path | None, download: bool) -> Contents:
-    from airbench_core.data import builtin
-
     return *map(torch.from_numpy, builtin.load_pictures(downloads.cache_folder())), builtin.CLASSES
 
 
@@ -122,9 +115,8 @@ def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])  # (3, 256)
     levels, n = torch.arange(256), images[:, 0].numel()
     sums, squares = (counts * levels).sum(1).tolist(), (counts * levels**2).sum(1).tolist()
-    mean = [s / n / 255 for s in sums]
-    std = [math.sqrt(n * q - s * s) / n / 255 for s, q in zip(sums, squares, strict=True)]
-    return tuple(round(value, 4) for value in mean), tuple(round(value, 4) for value in std)
+    variances = [n * q - s * s for s, q in zip(sums, squares, strict=True)]  # times n²
+    return tuple(round(s / n / 255, 4) for s in sums), tuple(round(math.sqrt(v) / n / 255, 4) for v in variances)
 
 
 def _faults(data: Dataset) -> Iterator[str]:

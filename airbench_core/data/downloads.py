@@ -58,10 +58,9 @@ def disk_errors(folder: Path) -> Iterator[None]:
 def download(urls: Sequence[str], path: Path, md5: str) -> None:
     """Downloads the file `path` from the first of `urls` that serves it whole, with a progress bar on stderr.
 
-    All urls hold the same bytes. They are tried in order, again and again for as long as a round adds bytes. A
-    mirror is left when it fails, stalls (TIMEOUT) or, in the first round, is hopelessly slow (SLOWEST). A file that
-    is already there is kept if its md5 is right, else replaced. A download that was interrupted goes on where it
-    stopped.
+    They are tried in order, again and again for as long as a round adds bytes. A mirror is left when it fails, stalls
+    (TIMEOUT) or, in the first round, is hopelessly slow (SLOWEST). A file that is already there is kept if its md5 is
+    right, else replaced. A download that was interrupted goes on where it stopped.
 
     Raises DataError, one line, when no mirror served the right bytes (what each one said, and how to place the
     file by hand), when the disk is full, and when the folder cannot be written.

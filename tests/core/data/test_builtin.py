@@ -66,7 +66,8 @@ def test_broken_cache_is_made_anew(few, tmp_path, damage):
     for one, other in zip(first, load_pictures(tmp_path), strict=True):
         assert (one == other).all()
     if damage != "a folder":
-        assert np.load(path)["arr_0"].shape == (40, 3, 32, 32)
+        with np.load(path) as arrays:
+            assert arrays["arr_0"].shape == (40, 3, 32, 32)
     assert len(list(tmp_path.iterdir())) == 1
 
 
