@@ -133,10 +133,10 @@ def test_reading(small):
     data = load_dataset(small.name, small.root)
     assert (data.name, data.classes) == (small.name, small.classes)
     images, labels = torch.from_numpy(small.images), torch.from_numpy(small.labels)
-    torch.testing.assert_close(data.train_images, images[:-20], rtol=0, atol=0)
-    torch.testing.assert_close(data.test_images, images[-20:], rtol=0, atol=0)
-    torch.testing.assert_close(data.train_labels, labels[:-20], rtol=0, atol=0)
-    torch.testing.assert_close(data.test_labels, labels[-20:], rtol=0, atol=0)
+    assert data.train_images.equal(images[:-20])
+    assert data.test_images.equal(images[-20:])
+    assert data.train_labels.equal(labels[:-20])
+    assert data.test_labels.equal(labels[-20:])
     assert data.train_images.is_contiguous()
     assert data.test_images.is_contiguous()
     assert data.mirror_changes_class == (small.name == "svhn")
@@ -163,12 +163,11 @@ def test_genuine_md5s_and_addresses_are_torchvisions(small, monkeypatch):
 def break_file(path: Path, damage: str) -> None:
     good = path.read_bytes()
     path.unlink()
-    if damage == "truncated":
-        path.write_bytes(good[: len(good) // 2])
-    elif damage == "altered":
-        path.write_bytes(good[:-2] + bytes([good[-2] ^ 1]) + good[-1:])
-    elif damage == "a folder":
+    if damage == "a folder":
         path.mkdir()
+    elif damage != "missing":
+        half = {"truncated": b"", "altered": bytes([good[len(good) // 2] ^ 1]) + good[len(good) // 2 + 1 :]}
+        path.write_bytes(good[: len(good) // 2] + half[damage])
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "altered", "a folder"])
@@ -182,13 +181,6 @@ def test_broken_file_is_named_with_the_remedy(small, root, damage):
             message = message_of(which, root, download=(small.name, damage) != ("svhn", "missing"))
             assert str(root / name) in message
             assert f"airbench data {small.name}" in message
-
-
-def test_broken_copy_is_not_passed_over_for_a_good_one(small, root, monkeypatch):
-    small.copy_to(root, small.files)
-    break_file(root / small.files[0], "truncated")
-    monkeypatch.setenv("AIRBENCH_DATA", str(small.root))
-    assert str(root / small.files[0]) in message_of(small.name, root)
 
 
 def test_archive_is_extracted_beside_itself(archived, root, asked):
