@@ -21,8 +21,6 @@ from numpy.random import RandomState
 
 VERSION = 1  # of the pictures: raise it when they change, so that no older cache is read
 TRAIN, TEST = 20_000, 5_000  # pictures
-MEAN = (0.5006, 0.5027, 0.5013)  # of the training pixels in 0..1
-STD = (0.2256, 0.2245, 0.2250)
 SIZE = 32  # pixels a side
 
 Field = ndarray  # (n, 1, 32, 32) float32: a number for each pixel of n pictures
@@ -34,30 +32,6 @@ def _length(u: Field, v: Field) -> Field:
 
 def _box(u: Field, v: Field, a: float, b: float) -> Field:
     return np.maximum(np.abs(u) - a, np.abs(v) - b)
-
-
-def _disc(u: Field, v: Field) -> Field:
-    return _length(u, v) - 0.8
-
-
-def _ring(u: Field, v: Field) -> Field:
-    return np.abs(_length(u, v) - 0.68) - 0.2
-
-
-def _square(u: Field, v: Field) -> Field:
-    return _box(u, v, 0.72, 0.72)
-
-
-def _triangle(u: Field, v: Field) -> Field:
-    return np.maximum(0.8660254 * np.abs(u) + 0.5 * v, -v) - 0.5
-
-
-def _cross(u: Field, v: Field) -> Field:
-    return np.minimum(_box(u, v, 0.95, 0.3), _box(u, v, 0.3, 0.95))
-
-
-def _crescent(u: Field, v: Field) -> Field:
-    return np.maximum(_length(u, v) - 0.9, 0.75 - _length(u - 0.5, v))
 
 
 def _star(u: Field, v: Field) -> Field:
@@ -85,34 +59,30 @@ def _patch(u: Field, v: Field) -> Field:
     return 0.5 * (_length(u, v) - 0.9 + _box(u, v, 0.8, 0.8))
 
 
+def _checkers(u: Field, v: Field, period: Field) -> Field:
+    a, b = _wave(u, period), _wave(v, period)
+    return np.minimum(np.maximum(a, b), np.maximum(-a, -b))
+
+
 def _wave(u: Field, period: Field) -> Field:
     """Signed distance to the nearest edge of stripes along v."""
     phase = u / period
     return (np.abs(phase - np.floor(phase) - 0.5) - 0.25) * period
 
 
-def _striped(u: Field, v: Field, period: Field) -> Field:
-    return _wave(u, period)
-
-
-def _checkered(u: Field, v: Field, period: Field) -> Field:
-    a, b = _wave(u, period), _wave(v, period)
-    return np.minimum(np.maximum(a, b), np.maximum(-a, -b))
-
-
-Outline = Callable[[Field, Field], Field]  # (u, v) -> signed distance to the edge; all in units of the shape's radius
-Pattern = Callable[[Field, Field, Field], Field] | None
-SHAPES: dict[str, tuple[Outline, Pattern]] = {
-    "disc": (_disc, None),
-    "ring": (_ring, None),
-    "square": (_square, None),
-    "triangle": (_triangle, None),
+Shape = Callable[[Field, Field], Field]  # (u, v) -> signed distance to the edge; all in units of the shape's radius
+Pattern = Callable[[Field, Field, Field], Field] | None  # (u, v, period) -> the same, of what is drawn on the shape
+SHAPES: dict[str, tuple[Shape, Pattern]] = {
+    "disc": (lambda u, v: _length(u, v) - 0.8, None),
+    "ring": (lambda u, v: np.abs(_length(u, v) - 0.68) - 0.2, None),
+    "square": (lambda u, v: _box(u, v, 0.72, 0.72), None),
+    "triangle": (lambda u, v: np.maximum(0.8660254 * np.abs(u) + 0.5 * v, -v) - 0.5, None),
     "star": (_star, None),
-    "cross": (_cross, None),
-    "crescent": (_crescent, None),
+    "cross": (lambda u, v: np.minimum(_box(u, v, 0.95, 0.3), _box(u, v, 0.3, 0.95)), None),
+    "crescent": (lambda u, v: np.maximum(_length(u, v) - 0.9, 0.75 - _length(u - 0.5, v)), None),
     "heart": (_heart, None),
-    "stripes": (_patch, _striped),
-    "checkers": (_patch, _checkered),
+    "stripes": (_patch, lambda u, v, period: _wave(u, period)),
+    "checkers": (_patch, _checkers),
 }
 CLASSES = tuple(SHAPES)
 
@@ -130,7 +100,7 @@ def draw(n: int, seed: int) -> tuple[ndarray, ndarray]:
     return images, labels
 
 
-def _pictures(n: int, outline: Outline, pattern: Pattern, rng: RandomState) -> ndarray:
+def _pictures(n: int, outline: Shape, pattern: Pattern, rng: RandomState) -> ndarray:
     def uniform(low: float, high: float, channels: int = 1) -> ndarray:
         return (low + (high - low) * rng.random_sample((n, channels, 1, 1))).astype(np.float32)
 
@@ -141,16 +111,14 @@ def _pictures(n: int, outline: Outline, pattern: Pattern, rng: RandomState) -> n
         return dx * cos + dy * sin, dy * cos - dx * sin
 
     def stroked(image: ndarray) -> ndarray:
-        u, v = local(16)
-        half = uniform(0, 7)
+        (u, v), half = local(16), uniform(0, 7)
         distance = _length(u - np.clip(u, -half, half), v) - uniform(0.5, 2)
         return _painted(image, distance, uniform(0, 1) + uniform(-0.3, 0.3, 3))
 
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) - np.float32((SIZE - 1) / 2)  # (32, 32) each
     ground = uniform(0.2, 0.8) + uniform(-0.2, 0.2, 3)
     image = ground + uniform(-0.25, 0.25, 3) * _clouds(n, 3, rng) + uniform(-0.1, 0.1) * _clouds(n, 8, rng)
-    for _ in range(2):
-        image = stroked(image)
+    image = stroked(stroked(image))
 
     u, v = local(6)
     radius, stretch = uniform(6.5, 11.5), uniform(0.8, 1.25)
@@ -162,8 +130,7 @@ def _pictures(n: int, outline: Outline, pattern: Pattern, rng: RandomState) -> n
         other = ground + step * uniform(-0.5, 0.3, 3)
         colour = _painted(colour, radius * pattern(u, v, uniform(0.5, 0.8)), other)
     image = _painted(image, radius * outline(u, v), colour)
-    for _ in range(2):
-        image = stroked(image)
+    image = stroked(stroked(image))
 
     image = image + uniform(0, 1) * (_blurred(image) - image)
     noise = rng.randint(-128, 128, image.shape, np.int8).astype(np.float32) / 128
@@ -204,25 +171,13 @@ def load_pictures(folder: Path) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     """
     path = folder / f"builtin-{VERSION}.npz"
     try:
-        return _read(path)
+        with open(path, "rb") as file, np.load(file) as arrays:  # zip: reading an array verifies its checksum
+            return tuple(arrays[f"arr_{i}"] for i in range(4))
     except Exception:  # a damaged file can raise almost anything, and the remedy is always the same
-        arrays = (*draw(TRAIN, seed=1), *draw(TEST, seed=2))
-        with suppress(OSError):
-            _write(path, arrays)
-        return arrays
-
-
-def _read(path: Path) -> tuple[ndarray, ndarray, ndarray, ndarray]:
-    with open(path, "rb") as file, np.load(file) as arrays:  # zip: reading an array verifies its checksum
-        return tuple(arrays[f"arr_{i}"] for i in range(4))
-
-
-def _write(path: Path, arrays: tuple[ndarray, ...]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".builtin-", dir=path.parent) as folder:
-        part = Path(folder) / path.name
-        with open(part, "wb") as file:
-            np.savez(file, *arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        drawn = (*draw(TRAIN, seed=1), *draw(TEST, seed=2))
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".builtin-", dir=folder) as part:
+            np.savez(Path(part) / path.name, *drawn)
+            os.replace(Path(part) / path.name, path)
+    return drawn

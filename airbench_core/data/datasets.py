@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from numbers import Real
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.data import downloads
-from airbench_core.data.sources import CIFAR10, SOURCES, Source, places
+from airbench_core.data import builtin, downloads
+from airbench_core.data.sources import CIFAR10, SOURCES, Contents, places
 from airbench_core.errors import UsageError
 
 Channels = tuple[float, float, float]  # one number for red, green, blue
@@ -50,15 +50,12 @@ class Dataset:
 
         Itself, with its digest if that is known, where nothing is left out.
         """
+        limits = dict(zip(self._tensors(), (train, train, test, test), strict=True))
         for n in (train, test):
             if n is not None and n < 1:
                 raise UsageError(f"a data set of {n} images: at least 1 is needed")
-        limits = {"train": train, "test": test}
-        if (train or math.inf) >= len(self.train_images) and (test or math.inf) >= len(self.test_images):
-            return self
-        return replace(
-            self, **{field: tensor[: limits[field.split("_")[0]]] for field, tensor in self._tensors().items()}
-        )
+        less = {field: tensor[: limits[field]] for field, tensor in self._tensors().items()}
+        return self if all(len(less[field]) == len(getattr(self, field)) for field in less) else replace(self, **less)
 
     @cached_property
     def digest(self) -> str:
@@ -74,9 +71,7 @@ class Dataset:
         return {field: getattr(self, field) for field in fields}
 
 
-def load_dataset(
-    name: str = "auto", root: str | Path | None = None, *, download: bool = True, progress: bool | None = None
-) -> Dataset:
+def load_dataset(name: str = "auto", root: str | Path | None = None, *, download: bool = True) -> Dataset:
     """Finds, verifies and reads a data set; the images stay on the CPU.
 
     name: "cifar10"; "cifar100", with its 100 fine classes; "svhn", the digits of house numbers, without the extra
@@ -84,7 +79,6 @@ def load_dataset(
         CIFAR-10 if it is on disk, else the built-in pictures, and says which on stderr. It never downloads.
     root: the first folder to look in, and the one to download into (see the top of sources.py).
     download: whether what is missing may be downloaded.
-    progress: None shows a bar on a terminal and plain lines elsewhere, True always a bar, False nothing.
 
     Raises UsageError for an unknown name, and DataError, one line with the file and the remedy, when the data set
     is missing, incomplete or altered, or could not be downloaded.
@@ -92,35 +86,23 @@ def load_dataset(
     root = None if root is None else Path(root)
     if name == "auto":
         found = CIFAR10.find(root)
-        if found:
-            data = load_dataset("cifar10", root, download=False)
-            print(f"data: CIFAR-10 from {found}", file=sys.stderr)
-            return data
-        print(
-            "data: the built-in pictures, from which nothing about a trick follows; no CIFAR-10 in "
-            f"{', '.join(map(str, places(root)))} (to get it: `airbench data cifar10`)",
-            file=sys.stderr,
-        )
-        return load_dataset("builtin")
+        missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: `airbench data cifar10`)"
+        pictures = f"the built-in pictures, from which nothing about a trick follows; {missing}"
+        data = load_dataset("cifar10" if found else "builtin", root, download=False)
+        print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
+        return data
     if name not in LOADERS:
         raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *LOADERS])}")
-    return LOADERS[name](root, download, progress)
+    *tensors, classes = LOADERS[name](root, download)
+    return Dataset(name, *tensors, classes, *pixel_statistics(tensors[0]), mirror_changes_class=name == "svhn")
 
 
-def _load_source(source: Source, root: Path | None, download: bool, progress: bool | None) -> Dataset:
-    *tensors, classes = source.load(root, download, progress)
-    return Dataset(source.name, *tensors, classes, *pixel_statistics(tensors[0]), source.mirror_changes_class)
+def _load_builtin(root: Path | None, download: bool) -> Contents:
+    return *map(torch.from_numpy, builtin.load_pictures(downloads.cache_folder())), builtin.CLASSES
 
 
-def _load_builtin(root: Path | None, download: bool, progress: bool | None) -> Dataset:
-    from airbench_core.data import builtin
-
-    arrays = builtin.load_pictures(downloads.cache_folder())
-    return Dataset("builtin", *map(torch.from_numpy, arrays), builtin.CLASSES, builtin.MEAN, builtin.STD)
-
-
-LOADERS: dict[str, Callable[[Path | None, bool, bool | None], Dataset]] = {
-    **{name: partial(_load_source, source) for name, source in SOURCES.items()},
+LOADERS: dict[str, Callable[[Path | None, bool], Contents]] = {
+    **{name: source.load for name, source in SOURCES.items()},
     "builtin": _load_builtin,
 }
 
@@ -130,15 +112,11 @@ def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:
 
     Computed, because those that are published for CIFAR-100 differ; in integers, so that they are exact.
     """
-    sums, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    for some in images.flatten(2).split(100):  # few enough to stay in the processor's cache
-        pixels = some.numpy().astype(np.int32)  # holds the squares of an image of up to 181 x 181 pixels, added up
-        sums += np.einsum("ncp->nc", pixels).sum(0)
-        squares += np.einsum("ncp,ncp->nc", pixels, pixels).sum(0)
-    n = images[:, 0].numel()
-    mean = [s / n / 255 for s in sums.tolist()]
-    std = [math.sqrt(n * q - s * s) / n / 255 for s, q in zip(sums.tolist(), squares.tolist(), strict=True)]
-    return tuple(round(value, 4) for value in mean), tuple(round(value, 4) for value in std)
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])  # (3, 256)
+    levels, n = torch.arange(256), images[:, 0].numel()
+    sums, squares = (counts * levels).sum(1).tolist(), (counts * levels**2).sum(1).tolist()
+    variances = [n * q - s * s for s, q in zip(sums, squares, strict=True)]  # times n²
+    return tuple(round(s / n / 255, 4) for s in sums), tuple(round(math.sqrt(v) / n / 255, 4) for v in variances)
 
 
 def _faults(data: Dataset) -> Iterator[str]:

@@ -5,15 +5,16 @@
 - A lock file beside it lets processes that start together share one download.
 """
 
-import errno
 import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
+from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -21,12 +22,8 @@ from urllib.request import Request, urlopen
 from airbench_core.errors import DataError
 
 TIMEOUT = 20.0  # seconds without a byte before a mirror is left
-SLOWEST = 200e3  # bytes/s: below that over PATIENCE seconds a mirror is left, while others remain
+SLOWEST = 200e3  # bytes/s: below that after PATIENCE seconds a mirror is left, until each has been asked once
 PATIENCE = 15.0
-
-
-class _MirrorFailed(Exception):
-    """What one mirror did wrong, in a few words; the part file may be resumed from another one."""
 
 
 def cache_folder() -> Path:
@@ -36,9 +33,7 @@ def cache_folder() -> Path:
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        if not os.path.isabs(base):  # the XDG specification: a relative path is to be ignored
-            base = Path.home() / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "airbench"
 
 
@@ -54,77 +49,62 @@ def disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"the disk is full: free some space for {folder} and run this again") from error
         reason = error.strerror or error
-        raise DataError(f"cannot write to {folder} ({reason}): name another folder in AIRBENCH_DATA") from error
+        raise DataError(
+            f"cannot write to {folder} ({reason}): free some space or name another folder in AIRBENCH_DATA"
+        ) from error
 
 
-def download(urls: Sequence[str], path: str | Path, md5: str, *, progress: bool | None = None) -> Path:
-    """Downloads one file from the first of `urls` that serves it whole, and returns its path.
+def download(urls: Sequence[str], path: Path, md5: str) -> None:
+    """Downloads the file `path` from the first of `urls` that serves it whole, with a progress bar on stderr.
 
-    All urls hold the same bytes. They are tried in order, and again for as long as a pass through them adds bytes.
-    A mirror is left when it fails, stalls (TIMEOUT) or, while others remain, is hopelessly slow (SLOWEST). A file
-    that is already there is kept if its md5 is right, else replaced. A download that was interrupted goes on where
-    it stopped.
-
-    progress: None shows a bar on a terminal and plain lines elsewhere, True always a bar, False nothing.
+    They are tried in order, again and again for as long as a round adds bytes. A mirror is left when it fails, stalls
+    (TIMEOUT) or, in the first round, is hopelessly slow (SLOWEST). A file that is already there is kept if its md5 is
+    right, else replaced. A download that was interrupted goes on where it stopped.
 
     Raises DataError, one line, when no mirror served the right bytes (what each one said, and how to place the
     file by hand), when the disk is full, and when the folder cannot be written.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
-    path = Path(path)
     part = path.with_name(path.name + ".part")
-    lock = FileLock(path.with_name(path.name + ".lock"))
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            _say(f"{path.name}: waiting for another process that is downloading it", progress)
-            lock.acquire()
-    try:
-        if not (path.is_file() and md5_of(path) == md5):
-            _from_mirrors(list(urls), part, path, md5, progress)
-            with disk_errors(path.parent):
-                with open(part, "rb+") as file:
-                    os.fsync(file.fileno())
-                os.replace(part, path)
-    finally:
-        lock.release()
-    return path
-
-
-def _from_mirrors(urls: list[str], part: Path, path: Path, md5: str, progress: bool | None) -> None:
-    """Fills `part` with bytes of the right md5, or raises DataError."""
-    if _size(part) and md5_of(part) == md5:  # stopped between the last byte and the renaming
-        return
-    said = {}
-    while urls:
-        before = _size(part)
-        for url in list(urls):
-            host = urlsplit(url).netloc
-            resumed = _size(part) > 0
-            try:
-                slowest = SLOWEST if url != urls[-1] else 0.0
-                whole = _fetch(url, part, path.name, slowest, progress)
-                if whole and resumed and md5_of(part) != md5:
-                    # The fault may lie in what another mirror began, so this one is judged by a whole file.
-                    part.unlink()
-                    whole = _fetch(url, part, path.name, slowest, progress)
-            except _MirrorFailed as failure:
-                whole, said[host] = False, str(failure)
-            if _size(part) and md5_of(part) == md5:
+        with FileLock(path.with_name(path.name + ".lock")):
+            if path.is_file() and md5_of(path) == md5:
                 return
-            if whole:
-                part.unlink()
-                urls.remove(url)
-                said[host] = "wrong bytes (md5)"
-            _say(f"{path.name}: {host}: {said[host]}", progress)
-        if _size(part) <= before:
-            break
+            with open(part, "a+b") as file:  # every write appends
+                if not _is_right(file, md5):
+                    _fill(file, urls, path, md5)
+                os.fsync(file.fileno())
+            os.replace(part, path)
+
+
+def _fill(file: BinaryIO, urls: Sequence[str], path: Path, md5: str) -> None:
+    """Fills the part file with bytes of the right md5, or raises DataError."""
+    waiting, idle, asked, said = deque(urls), 0, 0, {}
+    while idle < len(waiting):  # until each in turn has added nothing
+        start, url = file.seek(0, os.SEEK_END), waiting[0]
+        host = urlsplit(url).netloc
+        try:
+            _fetch(url, file, path, slowest=SLOWEST if asked < len(urls) - 1 else 0)
+            whole, said[host] = True, "wrong bytes (md5)"
+        except (OSError, HTTPException, ValueError) as error:
+            whole = isinstance(error, HTTPError) and error.code == 416  # the part is as long as the file or longer
+            said[host] = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, HTTPError):
+                error.close()
+        if _is_right(file, md5):
+            return
+        asked += 1
+        print(f"{path.name}: {host}: {said[host]}", file=sys.stderr, flush=True)
+        if not whole:
+            waiting.rotate(-1)
+            idle = 0 if file.tell() > start else idle + 1
+        else:
+            file.truncate(0)
+            if not start:  # else the fault may lie in what another mirror began, and this one is asked for all of it
+                waiting.popleft()
     reasons = "; ".join(f"{host}: {reason}" for host, reason in said.items())
     raise DataError(
         f"could not download {path.name} ({reasons}): run this again later, or get the file elsewhere "
@@ -132,103 +112,33 @@ def _from_mirrors(urls: list[str], part: Path, path: Path, md5: str, progress: b
     )
 
 
-def _fetch(url: str, part: Path, name: str, slowest: float, progress: bool | None) -> bool:
-    """Appends to `part` what it lacks. True: the server says that this is all; _MirrorFailed: it is not."""
-    start = _size(part)
-    headers = {"User-Agent": "airbench", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    try:
-        with _network_errors():
-            response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
-    except HTTPError as error:
-        error.close()
-        if error.code == 416 and start:  # the part is as long as the file or longer
-            return True
-        raise _MirrorFailed(f"HTTP {error.code}") from error
-    with response:
-        if response.status != 206:
-            start = 0  # the server ignores Range: this is the file from its first byte
-        elif not (response.headers["Content-Range"] or "").startswith(f"bytes {start}-"):
-            raise _MirrorFailed("resumed at the wrong place")
-        length = response.headers["Content-Length"] or ""
-        total = start + int(length) if length.isdigit() else None
-        label = f"{name} from {urlsplit(url).netloc}"
-        with (
-            disk_errors(part.parent),
-            open(part, "ab" if start else "wb") as file,
-            _meter(label, start, total, progress) as advance,
-        ):
-            for chunk in _chunks(response, slowest):
-                file.write(chunk)
-                advance(len(chunk))
-    if total is not None and _size(part) < total:
-        raise _MirrorFailed(f"connection closed after {_size(part):,} of {total:,} bytes")
-    return True
+def _is_right(file: BinaryIO, md5: str) -> bool:
+    file.flush()
+    return file.seek(0, os.SEEK_END) > 0 and md5_of(Path(file.name)) == md5
 
 
-def _chunks(response: HTTPResponse, slowest: float) -> Iterator[bytes]:
-    since, received = time.monotonic(), 0
-    while True:
-        with _network_errors():
-            chunk = response.read1(1 << 16)  # what has arrived: a full read would hide a slow server
-        if not chunk:
-            return
-        yield chunk
-        received += len(chunk)
-        seconds = time.monotonic() - since
-        if seconds > PATIENCE:
-            if received < slowest * seconds:
-                raise _MirrorFailed(f"too slow ({received / seconds / 1e3:.0f} kB/s)")
-            since, received = time.monotonic(), 0
+def _fetch(url: str, file: BinaryIO, path: Path, slowest: float) -> None:
+    """Appends to the part file all that it lacks; raises an error of the network where that is not what came."""
+    from tqdm import tqdm
 
-
-@contextmanager
-def _network_errors() -> Iterator[None]:
-    try:
-        yield
-    except HTTPError:  # an answer, and a URLError too
-        raise
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)  # URLError wraps the real one
-        if isinstance(reason, TimeoutError):
-            raise _MirrorFailed(f"nothing for {TIMEOUT:g} s") from error
-        words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        raise _MirrorFailed(" ".join(words.split())) from error
-
-
-@contextmanager
-def _meter(label: str, start: int, total: int | None, progress: bool | None) -> Iterator[Callable[[int], object]]:
-    """Yields a function that is told the number of new bytes and shows them on stderr."""
-    if progress is False:
-        yield lambda n: None
-    elif progress or sys.stderr.isatty():
-        from tqdm import tqdm
-
-        with tqdm(desc=label, initial=start, total=total, unit="B", unit_scale=True) as bar:
-            yield bar.update
-    else:
-        yield _lines(label, start, total)
-
-
-def _lines(label: str, got: int, total: int | None) -> Callable[[int], None]:
-    """One line at the start and one for each quarter of the file."""
-    size = f"{total / 1e6:.1f} MB" if total else "unknown size"
-    _say(f"{label}: {size}" + (f", resumed at {got / 1e6:.1f} MB" if got else ""), None)
-
-    def advance(n: int) -> None:
-        nonlocal got
-        before, got = got, got + n
-        if total and 4 * got // total > 4 * before // total:
-            _say(f"{label}: {4 * got // total * 25} %", None)
-
-    return advance
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _say(line: str, progress: bool | None) -> None:
-    if progress is not False:
-        print(line, file=sys.stderr, flush=True)
+    start = file.seek(0, os.SEEK_END)
+    headers = {"User-Agent": "airbench"} | ({"Range": f"bytes={start}-"} if start else {})
+    with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as response:
+        if start and response.status != 206:
+            start = file.truncate(0)  # the server ignores Range: this is the file from its first byte
+        elif start and not (response.headers["Content-Range"] or "").startswith(f"bytes {start}-"):
+            raise ValueError("resumed at the wrong place")
+        total = None if response.length is None else start + response.length
+        label, often = f"{path.name} from {urlsplit(url).netloc}", 0.1 if sys.stderr.isatty() else 10
+        with tqdm(desc=label, initial=start, total=total, unit="B", unit_scale=True, mininterval=often) as bar:
+            began = time.monotonic()
+            while chunk := response.read1(1 << 16):  # what has arrived: a full read would hide a slow server
+                with disk_errors(path.parent):
+                    file.write(chunk)
+                bar.update(len(chunk))
+                seconds = time.monotonic() - began
+                if seconds > PATIENCE and bar.n - start < slowest * seconds:
+                    raise ValueError(f"too slow ({(bar.n - start) / seconds / 1e3:.0f} kB/s)")
+    got = file.seek(0, os.SEEK_END)
+    if total is not None and got < total:
+        raise ValueError(f"connection closed after {got:,} of {total:,} bytes")

