@@ -1,6 +1,8 @@
-"""What every lesson starts from, by one import: the machine, the scale, the images; and a line that says which.
+"""What every lesson starts from: the machine, the scale, the images; a line that says which, and how long it will take.
 
-    from airbench_lab.preflight import data, runtime, scale
+    from airbench_lab.preflight import data, run_all, runtime, scale
+
+    run_all("02")
 
 Full scale on a GPU, else the laptop scale, unless AIRBENCH_SCALE says otherwise; CIFAR-10 if it is on disk, else the
 built-in pictures.
@@ -9,8 +11,17 @@ built-in pictures.
 from contextlib import redirect_stderr
 from io import StringIO
 
-from airbench_core import SCALES, Runtime, load_dataset
+from airbench_core import AIRBENCH94, SCALES, Runtime, load_dataset
 from airbench_core.scales import default_scale
+from airbench_core.speed import estimate_seconds, measure_speed
+
+# Run All of each lesson at the laptop scale takes as long as so many runs of airbench94 there: README's seconds (each
+# once, AMD EPYC, bfloat16, one thread) over the 24.5 s of a run on that machine.
+RUNS = {
+    "00": 4.8, "01": 5.1, "02": 6.4, "03": 5.6, "04": 6.3, "05": 5.8, "06": 6.2,
+    "07": 4.0, "08": 2.5, "09": 5.7, "10": 4.7, "11": 4.6, "12": 5.2,
+}  # fmt: skip
+MEASURE_SECONDS = 0.3  # for each of three counts
 
 runtime = Runtime.detect()
 scale = default_scale(runtime)
@@ -26,3 +37,14 @@ if data.name == "builtin":
     print("Drawn pictures, from which nothing about a trick follows: `airbench data cifar10` fetches the real ones.")
 if scale == "smoke":
     print("The smoke scale only shows that everything runs: its accuracies mean nothing.")
+
+
+def run_all(lesson: str) -> None:
+    """Say what all cells of the lesson will take on this machine, by its speed as it is now."""
+    if scale != "laptop":
+        known = {"smoke": "some seconds to a minute"}.get(scale, "not timed yet at this scale")
+        print(f"Run All of this lesson: {known}.")
+        return
+    speed = measure_speed(AIRBENCH94, SCALES[scale], runtime, MEASURE_SECONDS)
+    run = estimate_seconds(AIRBENCH94, SCALES[scale], speed)
+    print(f"Run All of this lesson: about {RUNS[lesson] * run / 60:.1f} minutes here ({run:.0f} s a run of airbench94).")
