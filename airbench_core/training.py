@@ -128,7 +128,7 @@ class Trainer:
 
         Yields before each step its number, and None before each batch of inference: after one
         `next` the network is ready to learn. clock: what the speedrun counts runs inside.
-        after_epoch: called outside it with the mean loss. epochs: the steps of each; default: all.
+        after_epoch: called outside it with the mean loss. epochs: the steps of each.
         """
         recipe, parts, data, network = self.recipe, self.parts, self.data, self.network
         clock, learner, lookahead = clock or nullcontext(), self.learner, self.lookahead
@@ -141,7 +141,7 @@ class Trainer:
             if recipe.whiten:
                 some = data.train_images[:WHITENING_IMAGES]
                 some = normalize(some, data.mean, data.std, torch.float32)
-                filters = parts.whiten(some, recipe.whiten_eps)  # (24, 3, 2, 2), tricks/whitening.py
+                filters = parts.whiten(some, recipe.whiten_eps)  # tricks/whitening.py
                 for one in self.learners:
                     one.network.first.weight.data.copy_(filters)
             if lookahead is not None:
@@ -163,8 +163,9 @@ class Trainer:
                     optimizer.zero_grad()
                 return loss.detach()
 
-            learning_rates, step_on, freeze = learner.learning_rates, descend, learner.freeze_step
-            if self.graphs is not None:  # the same step, recorded and replayed: fast/whole_step.py
+            learning_rates, freeze = learner.learning_rates, learner.freeze_step
+            step_on = descend
+            if self.graphs is not None:  # the same, recorded and replayed: fast/whole_step.py
                 learning_rates = self.graphs.learning_rates
                 step_on = self.graphs.start(descend, augmentation)
         for steps in self.epochs() if epochs is None else epochs:
