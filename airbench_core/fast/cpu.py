@@ -46,9 +46,7 @@ def gelu(x: Tensor) -> Tensor:
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: tuple[int, int]) -> Tensor:
     """F.conv2d of (N, C, H, W): by fewer products in float32; else with the gradient of `weight` on tiled images."""
-    one = (
-        torch.get_num_threads() == 1
-    )  # PyTorch's own threads, which wait for work by spinning, slow down others' threads
+    one = torch.get_num_threads() == 1  # with more, Winograd's is slower: benchmarks/README.md
     if one and bias is None and padding == (1, 1) and winograd.applies(x, weight):
         return winograd.conv2d(x, weight)
     same = len(x) > 1 and bias is None and weight.shape[2:] == (3, 3) and padding == (1, 1)
