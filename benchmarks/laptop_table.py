@@ -9,12 +9,11 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
+from airbench_lab.study.statistics import Mean, mean_interval
 from matplotlib.figure import Figure
 
-from airbench_core import AIRBENCH94, SCALES, Recipe
+from airbench_core import AIRBENCH94, SCALES, Recipe, runlog
 from airbench_core.recipes import parse_field, with_fields
-from airbench_core.study import runlog
-from airbench_core.study.statistics import Mean, mean_interval
 
 LOG = Path(__file__).parent / "results" / "laptop-cifar10.jsonl"
 REMOVED = {

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airbench_lab import replay
+from airbench_lab.study.statistics import Mean, mean_interval
 from matplotlib.figure import Figure
 
-from airbench_core import BASELINE, RECIPES, SCALES, Recipe
+from airbench_core import BASELINE, RECIPES, SCALES, Recipe, runlog
 from airbench_core.flops import training_flops
-from airbench_core.study import runlog
-from airbench_core.study.statistics import Mean, mean_interval
 
 LOG = replay.FOLDER / "recipes" / "laptop-recipes.jsonl"
 LAPTOP = SCALES["laptop"]

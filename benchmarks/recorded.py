@@ -26,14 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from airbench_lab.replay import FOLDER, hardware
+from airbench_lab.study.cli_sweep import axes_from
+from airbench_lab.study.keys import recipe_parts
+from airbench_lab.study.studies import grid, study_named
 
+from airbench_core import runlog
 from airbench_core.cli import main as main_of_airbench
-from airbench_core.cli.sweep import axes_from
 from airbench_core.errors import AirbenchError
 from airbench_core.scales import SCALES
-from airbench_core.study import runlog
-from airbench_core.study.keys import recipe_parts
-from airbench_core.study.studies import grid, study_named
 
 SCALE, DATA = "laptop", "cifar10"
 

@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import hypothesis
 import pytest
+import torch
 
-from airbench_core import AIRBENCH94, SCALES, datasets
-from airbench_core.study import runlog
+from airbench_core import AIRBENCH94, SCALES, Dataset, Runtime, Scale, datasets, runlog
+from airbench_core.speed import random_dataset
 
 CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}
 
@@ -35,6 +36,22 @@ def cifar10(unavailable) -> datasets.Dataset:
     if not os.environ.get("AIRBENCH_DATA"):
         unavailable("cifar10", "AIRBENCH_DATA is not set: it names the folder that holds CIFAR-10")
     return datasets.load_dataset("cifar10", download=False)
+
+
+@pytest.fixture(scope="session")
+def noise() -> Dataset:
+    return random_dataset(192, 48)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Scale:
+    """Three steps an epoch of 64 images on `noise`."""
+    return Scale(name="tiny", width=1 / 16, batch_size=1 / 16)
+
+
+@pytest.fixture
+def float32() -> Runtime:
+    return Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=1)
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from airbench_core import Dataset, Recipe, Scale
+from airbench_core import Dataset, Recipe, Scale, runlog
 from airbench_core.evaluation import TTA_WEIGHTS
 from airbench_core.scales import scale_named
-from airbench_core.study import runlog
-from airbench_core.study.keys import key, recipe_parts
+from airbench_lab.study.keys import key, recipe_parts
 
 FOLDER = Path(__file__).parent / "recorded"
 

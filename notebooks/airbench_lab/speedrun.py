@@ -15,14 +15,13 @@ from pathlib import Path
 
 from scipy import stats
 
-from airbench_core import AIRBENCH94, RunResult, UsageError
-from airbench_core.cli.verify import FEWEST
-from airbench_core.study import lines, runlog
-from airbench_core.study.groups import recipe_name
-from airbench_core.study.statistics import ALPHA, Mean, TargetTest, against_target, mean_interval
+from airbench_core import AIRBENCH94, RunResult, UsageError, lines, runlog
 from airbench_lab.figures.board import board
 from airbench_lab.figures.drawing import Drawing
 from airbench_lab.replay import hardware, lookup
+from airbench_lab.study.cli_verify import FEWEST
+from airbench_lab.study.groups import recipe_name
+from airbench_lab.study.statistics import ALPHA, Mean, TargetTest, against_target, mean_interval
 
 
 @dataclass(frozen=True, kw_only=True)

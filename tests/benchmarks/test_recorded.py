@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from airbench_lab import replay
+from airbench_lab.study.keys import one_setting
 
+from airbench_core import lines, runlog
 from airbench_core.errors import AirbenchError
-from airbench_core.study import lines, runlog
-from airbench_core.study.keys import one_setting
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "recorded.py"
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from airbench_lab.figures import epochs_to, schedules, smoothed_losses
+from airbench_lab.study.speedup import epochs_to_target
 
 from airbench_core import BASELINE, UsageError
 from airbench_core.optimizers import lr_factors
-from airbench_core.study.speedup import epochs_to_target
 
 
 def test_a_schedule_is_drawn_over_the_share_of_steps():

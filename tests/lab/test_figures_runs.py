@@ -8,15 +8,15 @@ import pytest
 from airbench_lab import published
 from airbench_lab.figures import Drawing, add_remove, flops_against_error, ladder
 from airbench_lab.replay import FOLDER
+from airbench_lab.study import report, report_epochs
+from airbench_lab.study.frames import frame
+from airbench_lab.study.statistics import mean_interval
+from airbench_lab.study.studies import STUDIES, WHITENED, ablation
 from matplotlib.axes import Axes
 
-from airbench_core import AIRBENCH94, SCALES, UsageError
+from airbench_core import AIRBENCH94, SCALES, UsageError, runlog
 from airbench_core.flops import training_flops
 from airbench_core.published import BASELINE, LADDER, RECIPES
-from airbench_core.study import report, report_epochs, runlog
-from airbench_core.study.frames import frame
-from airbench_core.study.statistics import mean_interval
-from airbench_core.study.studies import STUDIES, WHITENED, ablation
 
 RUNGS = {rung.label: rung for rung in LADDER}
 WHITEN, TTA, FLIP, COMPILED = (

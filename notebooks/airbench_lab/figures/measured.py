@@ -11,12 +11,12 @@ import pandas as pd
 
 from airbench_core import Recipe, UsageError
 from airbench_core.scales import scale_named
-from airbench_core.study.curves import Curve
-from airbench_core.study.frames import RUN
-from airbench_core.study.groups import Record, curve, recipe_name
-from airbench_core.study.keys import one_setting, recipe_parts
-from airbench_core.study.statistics import mean_interval
 from airbench_lab.replay import hardware
+from airbench_lab.study.curves import Curve
+from airbench_lab.study.frames import RUN
+from airbench_lab.study.groups import Record, curve, recipe_name
+from airbench_lab.study.keys import one_setting, recipe_parts
+from airbench_lab.study.statistics import mean_interval
 
 LEVEL = "accuracy_"  # what heads a frame's column of the accuracy at a level of TTA
 RUNTIME = {"device": "device", "name": "device_name", "dtype": "dtype", "threads": "threads", "compile": "compile"}

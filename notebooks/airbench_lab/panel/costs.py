@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from airbench_core import Dataset, Runtime
 from airbench_core.speed import estimate_seconds, measure_speed
-from airbench_core.study.sweep import Costs
 from airbench_lab.panel.settings import Settings
+from airbench_lab.study.sweep import Costs
 
 MEASURE_SECONDS = 0.3  # for each of three counts
 

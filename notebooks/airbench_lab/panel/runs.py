@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from airbench_core import EpochRecord, Parts, Recipe, RunResult
-from airbench_core.study import report, runlog
-from airbench_core.study.curves import Curve
-from airbench_core.study.groups import recipe_name
-from airbench_core.study.report import Row
+from airbench_core import EpochRecord, Parts, Recipe, RunResult, runlog
 from airbench_lab.figures import Line
 from airbench_lab.panel.settings import Settings
+from airbench_lab.study import report
+from airbench_lab.study.curves import Curve
+from airbench_lab.study.groups import recipe_name
+from airbench_lab.study.report import Row
 
 HERE = "here"
 COLUMNS = {

@@ -9,9 +9,9 @@ from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, find
 from airbench_lab.grading.training import data_name
 from airbench_lab.speedrun import RULES, Rules
+from airbench_lab.study import layout
 
 from airbench_core import UsageError
-from airbench_core.study import layout
 
 RULE = Rules(scale="laptop", target=0.70)
 ENTRY = """

@@ -15,10 +15,9 @@ from airbench_lab.panel.costs import Prices
 from airbench_lab.panel.experiment import Experiment
 from airbench_lab.panel.settings import Settings, Shelf
 
-from airbench_core import AIRBENCH94, Dataset, EpochRecord, Parts, RunResult, Runtime
+from airbench_core import AIRBENCH94, Dataset, EpochRecord, Parts, RunResult, Runtime, lines
 from airbench_core.augmentation import flip_mask
 from airbench_core.speed import random_dataset
-from airbench_core.study import lines
 
 SOON = 20  # seconds in which what is to happen does, also on a busy machine
 
