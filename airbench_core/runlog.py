@@ -1,9 +1,10 @@
 """The run log: one line of JSON for each run. How lines are written and read: lines.py.
 
-The fields of a record of schema 1; accuracies are in 0..1, seconds on the run's clock (the speedrun's rule):
+The fields of a record of schema 2; accuracies are in 0..1, seconds on the run's clock (the speedrun's rule):
 
     schema               SCHEMA of the version that wrote the record
-    recipe               the recipe's fields, as scaled; one that is lacking is at its default (`load` fills it in)
+    asked                the recipe's fields as asked for; one that is lacking is at its default (`load` fills it in)
+    recipe               the same as scaled, so what was trained
     scale                name of the scale
     data.name            name of the data set
     data.digest          of the images and labels that were used, so of those that the scale keeps
@@ -36,7 +37,7 @@ A run that failed in a sweep has, instead of what follows `started`:
     failed.message       what went wrong
 
 A field that is only added keeps the schema: what reads records takes its default where it is lacking. SCHEMA is
-counted up when a field changes its meaning or goes, and `load` then rewrites the older records that it reads.
+counted up when a field changes its meaning or comes to be needed: older records are then refused.
 """
 
 import base64
@@ -60,7 +61,7 @@ from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.training import RunResult
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Failed(NamedTuple):
@@ -73,7 +74,7 @@ class Failed(NamedTuple):
 def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
     """What is logged of a finished run: plain values, with the fields above."""
     head = _head(
-        result.recipe,
+        (result.asked, result.recipe),
         result.scale,
         (result.data_name, result.data_digest),
         {**result.runtime.describe(), "graphs": result.graphs},
@@ -92,7 +93,8 @@ def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
 
 
 def failure(
-    recipe: Recipe,
+    asked: Recipe,
+    scaled: Recipe,
     *,
     scale: str,
     data: tuple[str, str],
@@ -103,9 +105,9 @@ def failure(
 ) -> dict[str, Any]:
     """What is logged of a run that failed.
 
-    recipe: as scaled. data: name and digest. runtime: as `Runtime.describe`. started: seconds since 1970.
+    data: name and digest. runtime: as `Runtime.describe`. started: seconds since 1970.
     """
-    return {**_head(recipe, scale, data, runtime, seed, started), "failed": failed._asdict()}
+    return {**_head((asked, scaled), scale, data, runtime, seed, started), "failed": failed._asdict()}
 
 
 def untimed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,28 +149,24 @@ def append_record(path: Path, values: Mapping[str, Any]) -> None:
 def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
     """The records of the finished runs in the log at `path`, as written; half a line is reported, not read.
 
-    failed: those of the failed ones instead. Raises AirbenchError if the file cannot be read, or holds what is not a
+    failed: those of the failed ones too. Raises AirbenchError if the file cannot be read, or holds what is not a
     record of this schema.
     """
-    return load_both(path)[failed]
-
-
-def load_both(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """As `load`, the finished and the failed ones from one reading."""
-    finished, failed = [], []
+    records = []
     for number, values in lines.numbered(path):
         schema = values.get("schema")
         if schema not in (None, SCHEMA):
             raise AirbenchError(
                 f"{path}, line {number}: a record of schema {schema}, and airbench {airbench_core.__version__} reads "
-                f"schema {SCHEMA}: update airbench to the version that wrote it"
+                f"schema {SCHEMA}: read it with the version that wrote it, or begin another log"
             )
-        for field in ("schema", "recipe"):
+        for field in ("schema", "asked", "recipe"):
             if field not in values:
                 raise AirbenchError(f"{path}, line {number}: not the record of a run (no {field}): name a log of runs")
-        values["recipe"] = _defaults() | values["recipe"]
-        (failed if "failed" in values else finished).append(values)
-    return finished, failed
+        values |= {name: _defaults() | values[name] for name in ("asked", "recipe")}
+        if failed or "failed" not in values:
+            records.append(values)
+    return records
 
 
 @cache
@@ -178,12 +176,17 @@ def _defaults() -> dict[str, Any]:
 
 
 def _head(
-    recipe: Recipe, scale: str, data: tuple[str, str], runtime: Mapping[str, Any], seed: int, started: float
+    recipes: tuple[Recipe, Recipe],
+    scale: str,
+    data: tuple[str, str],
+    runtime: Mapping[str, Any],
+    seed: int,
+    started: float,
 ) -> dict[str, Any]:
     """What a run was to be, and by what: the fields up to `started`."""
     return {
         "schema": SCHEMA,
-        "recipe": asdict(recipe),
+        **{name: asdict(recipe) for name, recipe in zip(("asked", "recipe"), recipes, strict=True)},
         "scale": scale,
         "data": dict(zip(("name", "digest"), data, strict=True)),
         "runtime": dict(runtime),

@@ -42,8 +42,9 @@ class EpochRecord:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class RunResult:
-    """A finished run. `recipe` is the scaled one; `seconds` follows the speedrun's rule and includes the final TTA."""
+    """A finished run. `recipe` is `asked`, scaled; `seconds` follows the speedrun's rule and includes the final TTA."""
 
+    asked: Recipe
     recipe: Recipe
     parts: tuple[str, ...]  # names of those that were somebody's own: `Parts.replaced`
     scale: str
@@ -121,7 +122,7 @@ class Trainer:
         record: Record | None = None,
     ):
         self.scale = scale_named(scale) if isinstance(scale, str) else scale
-        self.recipe = self.scale.recipe(recipe)
+        self.asked, self.recipe = recipe, self.scale.recipe(recipe)
         self.runtime = runtime or Runtime.detect()
         self.parts = parts or Parts()
         self.clock = clock or self.runtime.clock
@@ -182,6 +183,7 @@ class Trainer:
             at_levels = self._at_levels(logits, final)
             record_the_rest()
             return RunResult(
+                asked=self.asked,
                 recipe=self.recipe,
                 parts=self.parts.replaced,
                 scale=self.scale.name,

@@ -1,5 +1,6 @@
 """What several test files share: the real CIFAR-10, and its rule for machines that lack it."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -59,10 +60,10 @@ def record() -> Callable[..., dict]:
     """Makes a record as a log holds it, of a run that nobody made; other keywords are parts of the runtime."""
 
     def make(recipe=AIRBENCH94, *, accuracy=0.7, seed=0, scale="laptop", seconds=10.0, data="cifar10", **runtime):
-        values = asdict(SCALES[scale].recipe(recipe))
         return {
             "schema": runlog.SCHEMA,
-            "recipe": {**values, "widths": list(values["widths"])},  # a list, as JSON reads it
+            "asked": json.loads(json.dumps(asdict(recipe))),
+            "recipe": json.loads(json.dumps(asdict(SCALES[scale].recipe(recipe)))),
             "scale": scale,
             "data": {"name": data, "digest": data},
             "runtime": CPU | runtime,

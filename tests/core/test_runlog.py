@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from airbench_lab.study.keys import key
 
 from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, lines, runlog, train
 from airbench_core.network import whitening_filters
@@ -25,6 +24,7 @@ def test_a_record_holds_what_a_run_needs_to_be_repeated(result, noise, tmp_path)
     first, second = runlog.load(log)
     assert first == second
     assert first["recipe"] == json.loads(json.dumps(asdict(result.recipe)))
+    assert first["asked"] == json.loads(json.dumps(asdict(replace(AIRBENCH94, epochs=1))))
     assert first["data"] == {"name": "noise", "digest": noise.digest}
     assert first["seed"] == 3
     assert first["versions"]["torch"] == torch.__version__
@@ -45,7 +45,7 @@ def written(value, name="") -> set[str]:
         return set().union(*(written(item, f"{name}[]") for item in value))
     if isinstance(value, dict) and name in ("accuracies", "predictions"):
         return {f"{name}.*"}
-    if isinstance(value, dict) and name != "recipe":
+    if isinstance(value, dict) and name not in ("asked", "recipe"):
         return set().union(*(written(item, f"{name}.{key}".lstrip(".")) for key, item in value.items()))
     return {name}
 
@@ -66,11 +66,12 @@ def test_parts_of_somebody_s_own_are_in_the_record(result, noise, tiny, float32,
     own, plain = runlog.load(log)
     assert own["parts"] == ["whiten"]
     assert own.keys() - plain.keys() == {"parts"}
-    assert own["schema"] == plain["schema"] == 1
+    assert own["schema"] == plain["schema"] == 2
 
 
 def failure(result, **failed) -> dict:
     return runlog.failure(
+        result.asked,
         result.recipe,
         scale=result.scale,
         data=(result.data_name, result.data_digest),
@@ -86,10 +87,10 @@ def test_failed_runs_are_kept_apart_from_finished_ones_and_have_their_key(result
     runlog.append_record(log, failure(result, kind="diverged", message="the training loss is nan"))
     runlog.append(log, result)
     assert [record["accuracy"] for record in runlog.load(log)] == [result.accuracy]
-    (failed,) = runlog.load(log, failed=True)
-    assert runlog.load_both(log) == (runlog.load(log), [failed])
+    failed, finished = runlog.load(log, failed=True)
+    assert [finished] == runlog.load(log)
     assert failed["failed"] == {"kind": "diverged", "message": "the training loss is nan"}
-    assert key(failed) == key(result)
+    assert (failed["asked"], failed["recipe"]) == (finished["asked"], finished["recipe"])
 
 
 def test_predictions_come_back_from_a_log_as_they_were(result, noise, tmp_path):
@@ -129,9 +130,9 @@ def test_half_a_line_costs_no_other_record(result, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('{"schema": 2, "run": {}}', r"line 2: a record of schema 2, and airbench \S+ reads schema 1: update airbench"),
+        ('{"schema": 1, "recipe": {}}', r"line 2: a record of schema 1, and airbench \S+ reads schema 2: read it with"),
         ('{"turn": 2}', r"line 2: not the record of a run \(no schema\): name a log of runs"),
-        ('{"schema": 1, "turn": 2}', r"line 2: not the record of a run \(no recipe\): name a log of runs"),
+        ('{"schema": 2, "turn": 2}', r"line 2: not the record of a run \(no asked\): name a log of runs"),
     ],
 )
 def test_a_log_of_another_kind_is_refused_in_one_line(line, told, result, tmp_path):
@@ -164,7 +165,7 @@ def test_a_full_disk_names_the_run_and_what_it_reached(result, tmp_path):
 def test_a_field_that_a_record_lacks_is_at_its_default(result, tmp_path):
     """Records that were made before a field was added, and those that were written without what is as ever."""
     log, values = tmp_path / "runs.jsonl", json.loads(json.dumps(runlog.record(result)))
-    short = {**values, "recipe": {"epochs": 1, "widths": values["recipe"]["widths"]}}
+    short = {**values, "asked": {}, "recipe": {"epochs": 1, "widths": values["recipe"]["widths"]}}
     lines.append(log, values, "")
     lines.append(log, short, "")
     whole, filled = runlog.load(log)

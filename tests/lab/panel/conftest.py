@@ -132,6 +132,7 @@ def result(cpu) -> Callable[..., RunResult]:
         n = 3
         watched = not settings.race
         return RunResult(
+            asked=settings.recipe,
             recipe=settings.scaled,
             scale=settings.scale,
             seed=seed,
