@@ -37,7 +37,8 @@ def children(monkeypatch) -> list[list[str]]:
         commands.append(command)
         if "--out" in command:
             runs = range(int(command[command.index("--runs") + 1]))
-            lines = [json.dumps({"schema": 1, "recipe": {}, "accuracy": 0.5, "seconds": 2 * (run + 1)}) for run in runs]
+            run = {"schema": 2, "asked": {}, "recipe": {}, "accuracy": 0.5}
+            lines = [json.dumps(run | {"seconds": 2 * (number + 1)}) for number in runs]
             Path(command[command.index("--out") + 1]).write_text("\n".join(lines))
             return ""
         (runs,) = re.findall(r"in range\((\d+)\)", Path(command[1]).read_text())

@@ -22,6 +22,7 @@ def run(seed=0, accuracy=0.71, seconds=10.0, *, recipe=AIRBENCH94, watched=False
     )
     values = {"scale": "laptop", "data_name": "cifar10", "data_digest": "d", "parts": (), "runtime": CPU} | other
     return RunResult(
+        asked=recipe,
         recipe=SCALES[values["scale"]].recipe(recipe),
         seed=seed,
         accuracy=accuracy,

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from airbench_core import SCALES, AirbenchWarning, UsageError
@@ -22,7 +22,8 @@ from airbench_lab.grading.process import Limits, readable
 from airbench_lab.grading.submissions import Submission, find, read_roster
 from airbench_lab.speedrun import RULES
 from airbench_lab.study import layout
-from airbench_lab.study.cli_verify import FEWEST, legal_target
+from airbench_lab.study.cli_verify import legal_target
+from airbench_lab.study.statistics import FEWEST
 
 
 def add_grade(verbs: argparse._SubParsersAction) -> None:
@@ -110,7 +111,7 @@ def run_leaderboard(args: argparse.Namespace) -> int:
     rows = compete(submissions, args.out.with_suffix(".jsonl"), rules, seeds, limits=_limits(args))
     named = f"# Leaderboard\n\n{rules}\n\n{layout.table(rows, COLUMNS, 'markdown')}\n"
     args.out.write_text(named, encoding="utf-8")
-    args.out.with_suffix(".csv").write_text(layout.table(rows, COLUMNS, "csv") + "\n", encoding="utf-8")
+    args.out.with_suffix(".csv").write_text(layout.csv(map(asdict, rows)) + "\n", encoding="utf-8")
     print(layout.table(rows, COLUMNS))
     print(f"written to {args.out}")
     return 0

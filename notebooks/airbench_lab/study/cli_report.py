@@ -4,11 +4,14 @@ import argparse
 import sys
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from airbench_core import runlog
-from airbench_core.errors import AirbenchError, UsageError
-from airbench_core.scales import SCALES
-from airbench_lab.study.studies import STUDIES, Study, study_named
+import pandas as pd
+
+from airbench_core import SCALES, AirbenchError, UsageError, runlog
+from airbench_lab.study.frames import frame, one_setting
+from airbench_lab.study.names import failures, named
+from airbench_lab.study.studies import STUDIES, study_named
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -62,31 +65,28 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from airbench_lab.study import groups, keys  # here and below: scipy is slow to import
-
     _check(args)
     study = None if args.study is None else study_named(args.study)
-    records, failed = logged = _load(args.logs)
-    left_out = 0
-    if study is not None:
-        records, failed = (groups.of_study(some, study) for some in logged)
-        left_out = len({keys.key(run) for run in chain(*logged)} - {keys.key(run) for run in chain(records, failed)})
-    if left_out and not records and not failed:
+    records = list(chain(*(runlog.load(log, failed=True) for log in args.logs)))
+    every = frame(records, failed=True)
+    runs = named(every, study)
+    left_out = every["key"].nunique() - runs["key"].nunique()
+    if left_out and runs.empty:
         raise UsageError(f"study={args.study}: none of the {left_out} runs in the log is of it")
-    failures = groups.failures(failed, records, study)
-    if not records:
-        logs, why = ", ".join(map(str, args.logs)), "; ".join(map(str, failures[:3])) + "; ..." * (len(failures) > 3)
-        raise AirbenchError(f"no run in {logs} succeeded: {why or 'nothing is logged there'}")
-    keys.one_setting([*records, *failed], device=False)
-    table = _table(records, study, args)
+    failed, finished = failures(runs), runs[runs["failed"].isna()]
+    if finished.empty:
+        logs, why = ", ".join(map(str, args.logs)), "; ".join(failed[:3]) + "; ..." * (len(failed) > 3)
+        raise AirbenchError(f"nothing in {logs} succeeded: {why or 'nothing is logged there'}")
+    one_setting(runs, device=False)
+    table = _table(finished, records, args)
     if args.format == "text":
-        print(_about(records, args))
+        print(_about(finished, args))
     print(table)
     beside = sys.stdout if args.format == "text" else sys.stderr
-    for some in failures:
-        print(f"{_runs(len(some.seeds))} failed: {some}", file=beside)
+    for line in failed:
+        print(line, file=beside)
     if left_out:
-        print(f"{_runs(left_out)} left out: not of the study {args.study}", file=beside)
+        print(f"{left_out} run{'s' * (left_out > 1)} left out: not of the study {args.study}", file=beside)
     return 0
 
 
@@ -97,36 +97,27 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("argument --root: only with --variance, whose labels it finds")
 
 
-def _runs(n: int) -> str:
-    return f"{n} run{'s' * (n > 1)}"
-
-
-def _table(records: list[dict], study: Study | None, args: argparse.Namespace) -> str:
+def _table(runs: pd.DataFrame, records: list[dict[str, Any]], args: argparse.Namespace) -> str:
     if args.variance:
-        from airbench_lab.study import report_variance as report
+        from airbench_lab.study import report_variance as report  # here and below: scipy is slow to import
 
-        rows = report.rows(records, report.labels_of(records, args.root), args.tta, study)
+        labels = report.labels_of([records[run] for run in runs.index], args.root)
+        rows = report.rows(runs, records, labels, args.tta)
     elif args.target is not None:
         from airbench_lab.study import report_epochs as report
 
-        rows = report.rows(records, args.target, args.baseline, args.tta, study)
+        rows = report.rows(runs, args.target, args.baseline, args.tta)
     else:
         from airbench_lab.study import report
 
-        rows = report.rows(records, args.baseline, args.tta, args.reference, study)
+        rows = report.rows(runs, args.baseline, args.tta, args.reference)
     return report.table(rows, args.format)
 
 
-def _load(logs: list[Path]) -> tuple[list[dict], list[dict]]:
-    """The records of the finished runs in all of `logs`, and those of the failed ones."""
-    finished, failed = zip(*map(runlog.load_both, logs), strict=True)
-    return list(chain(*finished)), list(chain(*failed))
-
-
-def _about(records: list[dict], args: argparse.Namespace) -> str:
-    first, devices = records[0], ", ".join(sorted({record["runtime"]["name"] for record in records}))
+def _about(runs: pd.DataFrame, args: argparse.Namespace) -> str:
+    data, scale = runs["data"].iloc[0], runs["scale"].iloc[0]
     level = "" if args.variance else f"; accuracy with TTA {args.tta or 'as trained'}"
-    epochs, scale = "", SCALES.get(first["scale"])
-    if scale and scale.epochs != 1 and (args.target is not None or args.reference is not None):
-        epochs = f"; epochs as trained, {scale.epochs:g} times those asked for"
-    return f"{first['data']['name']}, scale {first['scale']}, {devices}{level}{epochs}"
+    epochs, shrunk = "", SCALES[scale].epochs if scale in SCALES else 1
+    if shrunk != 1 and (args.target is not None or args.reference is not None):
+        epochs = f"; epochs as trained, {shrunk:g} times those asked for"
+    return f"{data}, scale {scale}, {', '.join(sorted(set(runs['device_name'])))}{level}{epochs}"

@@ -3,25 +3,31 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from airbench_core import runlog
+import torch
+
+from airbench_core import RECIPES, Dataset, Runtime, UsageError, load_dataset, runlog
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, add_scale, seeds_from
-from airbench_core.cli.terminal import ctrl_c, duration, say
-from airbench_core.datasets import LOADERS, Dataset, load_dataset
-from airbench_core.devices import Runtime
-from airbench_core.errors import UsageError
-from airbench_core.published import RECIPES
+from airbench_core.cli.terminal import ctrl_c, duration, every, say
+from airbench_core.datasets import LOADERS
+from airbench_core.devices import available_cores, available_memory
 from airbench_core.recipes import parse_field
 from airbench_core.scales import scale_named
-from airbench_lab.study.engines import Engine, Outcome, Setting, Task
-from airbench_lab.study.local import LocalEngine
+from airbench_core.speed import estimate_seconds, measure_speed
+from airbench_lab.study.engines import Engine, Here, Outcome, Setting
+from airbench_lab.study.layout import Column, number, table
 from airbench_lab.study.studies import STUDIES, Variant, grid, study_named
-from airbench_lab.study.sweep import Kind, Plan, make, plan
+from airbench_lab.study.sweep import Plan, make, plan
+
+# Bytes that a run on a CPU may come to need: measured for airbench96 in bfloat16 at full scale, where airbench94 in
+# float32 needs 3.7e9, and for the longest runs of the flip study at the laptop scale.
+MEMORY = {"full": 4.5e9, "laptop": 1.7e9, "smoke": 1.0e9}
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -52,9 +58,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
     add_root(parser)
     parser.add_argument("--race", action="store_true", help="no test accuracy between epochs")
-    add_runtime(parser, threads="CPU threads of each process (default 1: runs side by side use cores better)")
+    add_runtime(parser, threads="CPU threads of a run (default 1: runs side by side use cores better)")
     parser.add_argument(
-        "--workers", type=int, help="processes (default: one a GPU; on a CPU for all cores but one, by --threads)"
+        "--workers",
+        type=int,
+        help="runs at a time, by Ray where it is more than one (default: one a GPU; on a CPU for all cores but one, by "
+        "--threads; without Ray: one, with all cores but one)",
     )
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine, or a Ray cluster")
     parser.add_argument("--address", help="of the Ray cluster (default: the one that this machine belongs to)")
@@ -82,10 +91,9 @@ def run(args: argparse.Namespace) -> int:
             f"scale {scale.name}, {data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test "
             f"images; {engine}, {about}"
         )
-        if planned.todo and not planned.costs.measured:
+        if planned.todo and not planned.costs.measured and args.engine == "local":  # of a cluster it says nothing
             first = planned.todo[0].recipe
-            if (seconds := engine.measure(first)) is not None:
-                planned.costs.guess(scale.recipe(first), seconds)
+            planned.costs.guess(first, _measured(first, args))
         _print_plan(variants, planned, args, engine)
         if left_out:
             say(f"left out: {', '.join(left_out)}: on a CPU compiled steps are slower (--compile: all compiled)")
@@ -111,20 +119,52 @@ def axes_from(settings: list[str]) -> dict[str, list[Any]]:
 def _engine(args: argparse.Namespace, predictions: bool, data: Dataset) -> Iterator[Engine]:
     """The engine that was asked for; `data`: as scaled."""
     common = {"scale": args.scale, "race": args.race, "predictions": predictions}
-    threads = 1 if args.threads is None else args.threads
     if args.engine == "ray":
         if args.workers is not None:
             raise UsageError("--workers does not go with --engine ray, which uses what the cluster has: leave it out")
-        from airbench_lab.study.cluster import RayEngine  # here: Ray may not be installed
+        about = {"device": args.device, "threads": args.threads or 1, "address": args.address or "auto"}
+    else:
+        if args.address is not None:
+            raise UsageError("--address is that of a Ray cluster: add --engine ray, or leave it out")
+        workers, runtime = _local(args)
+        if workers == 1:
+            yield Here(Setting(runtime=runtime, **common), data)
+            return
+        about = {"device": runtime.device.type, "threads": runtime.threads, "workers": workers}
+    from airbench_lab.study.cluster import RayEngine  # here: Ray may not be installed
 
-        where = {"device": args.device, "dtype": args.dtype, "threads": threads, "address": args.address}
-        with RayEngine(data, **where, **common) as engine:
-            yield engine
-        return
-    if args.address is not None:
-        raise UsageError("--address is that of a Ray cluster: add --engine ray, or leave it out")
+    with RayEngine(data, dtype=args.dtype, **about, **common) as engine:
+        yield engine
+
+
+def _local(args: argparse.Namespace) -> tuple[int, Runtime]:
+    """How many runs go on at a time on this machine, and each one's runtime."""
+    several = args.workers is not None or find_spec("ray") is not None
+    threads = 1 if several and args.threads is None else args.threads
     runtime = Runtime.detect(args.device, dtype=args.dtype, threads=threads)
-    yield LocalEngine(Setting(runtime=runtime, **common), data, root=args.root, workers=args.workers)
+    if runtime.device.type != "cpu":
+        each = runtime.device.type == "cuda" and runtime.device.index is None
+        most = default = torch.cuda.device_count() if each else 1
+        room = f"one for each of the {most} device(s) here, at most"
+    else:
+        cores, threads = available_cores(), runtime.threads
+        most = max(1, cores // threads)
+        default = max(1, min((cores - 1) // threads, int(available_memory() // MEMORY[args.scale])))
+        room = f"with {threads} thread(s) each, 1 to {most} on the {cores} core(s) here"
+    workers = (default if several else 1) if args.workers is None else args.workers
+    if not 1 <= workers <= most:
+        raise UsageError(f"workers={workers} is not legal: {room}")
+    return workers, runtime
+
+
+def _measured(recipe: Any, args: argparse.Namespace) -> float:
+    """Seconds that a run of `recipe` will about take here, one at a time."""
+    scale, runtime = scale_named(args.scale), _local(args)[1]
+    try:
+        return estimate_seconds(recipe, scale, measure_speed(recipe, scale, runtime, seconds=0.5))
+    finally:
+        if runtime.device.type == "cuda":
+            torch.cuda.empty_cache()  # a run of the sweep needs it
 
 
 def _without_pointless(variants: list[Variant], runtimes: list, asked: bool) -> tuple[list[Variant], list[str]]:
@@ -136,13 +176,14 @@ def _without_pointless(variants: list[Variant], runtimes: list, asked: bool) -> 
 
 
 def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
-    with ctrl_c() as stop, _progress(planned, engine, args) as observer:
+    observer = _Observer(planned, engine)
+    with ctrl_c() as stop, observer.bar():
         failed = make(planned.todo, engine, args.out, observer=observer, stop=stop)
     missing = len(planned.todo) - observer.done
     for outcome in failed:
-        print(f"airbench: {_who(outcome)} failed: {outcome.failed['message']}", file=sys.stderr)
+        print(f"airbench: {outcome.task} failed: {outcome.failed['message']}", file=sys.stderr)
     for task in planned.diverged:
-        print(f"airbench: {task.label}, seed {task.seed} diverged earlier", file=sys.stderr)
+        print(f"airbench: {task} diverged earlier", file=sys.stderr)
     finished = len(planned.held) + observer.done - len(failed)
     how = " --variance" if study_named(args.study).predictions else f" --study {args.study}" * (args.study in STUDIES)
     then = f": `airbench report {args.out}{how}` shows what they say" if finished else ""
@@ -154,54 +195,42 @@ def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
 
 
 class _Observer:
-    """Prints a line for each outcome, and moves the bar where there is one."""
+    """Prints a line for each outcome, and shows a bar on a terminal."""
 
-    def __init__(self, planned: Plan, engine: Engine, args: argparse.Namespace, bar):
-        self.planned, self.engine, self.bar = planned, engine, bar
-        self.kinds = _kinds(planned.todo, args)
-        self.left = Counter(self.kinds[task.recipe, task.compile] for task in planned.todo)
+    def __init__(self, planned: Plan, engine: Engine):
+        self.planned, self.engine = planned, engine
+        self.left = list(planned.todo)
         self.done = 0
 
-    def __call__(self, outcome: Outcome | None) -> None:
-        if outcome is not None:
-            self.done += 1
-            kind = self.kinds[outcome.task.recipe, outcome.task.compile]
-            self.left[kind] -= 1
-            if not outcome.failed:
-                self.planned.costs.learn(kind, outcome.seconds)
-            number = len(self.planned.held) + len(self.planned.diverged) + self.done
-            say(f"{number:>5}/{self.planned.total}  {_who(outcome)}: {_what(outcome)}{self._rest()}")
-        if self.bar is not None:
-            self.bar.n = self.done + self.engine.underway()
-            self.bar.set_postfix_str(self._rest().removeprefix("; "), refresh=False)
-            self.bar.refresh()
+    def __call__(self, outcome: Outcome) -> None:
+        self.done += 1
+        self.left.remove(outcome.task)
+        if not outcome.failed:
+            self.planned.costs.learn(outcome.task.recipe, outcome.task.compile, outcome.seconds)
+        number = len(self.planned.held) + len(self.planned.diverged) + self.done
+        rest = f"; {self.rest()}" if self.left else ""
+        say(f"{number:>5}/{self.planned.total}  {outcome.task}: {_what(outcome)}{rest}")
 
-    def _rest(self) -> str:
-        seconds = self.planned.costs.total(self.left, self.engine.slots, self.engine.underway())
-        return f"; {duration(seconds)} left" if seconds else ""
+    def rest(self) -> str:
+        seconds = self.planned.costs.total(self.left, self.engine.slots)
+        return f"{duration(seconds)} left" if seconds else ""
 
+    @contextmanager
+    def bar(self) -> Iterator[None]:
+        if not sys.stderr.isatty() or not self.planned.todo:
+            yield
+            return
+        from tqdm import tqdm
 
-def _kinds(tasks: Iterable[Task], args: argparse.Namespace) -> dict[Kind, Kind]:
-    """For what each task trains the same as scaled, computed once: a sweep may be of thousands of runs."""
-    scale = scale_named(args.scale)
-    kinds = dict.fromkeys((task.recipe, task.compile) for task in tasks)
-    return {(recipe, compile): (scale.recipe(recipe), compile) for recipe, compile in kinds}
+        form = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} runs, {elapsed}{postfix}"
+        with tqdm(total=len(self.planned.todo), leave=False, bar_format=form) as bar:
 
+            def refresh() -> None:
+                bar.n = min(self.done + self.engine.underway(), bar.total)
+                bar.set_postfix_str(self.rest(), refresh=True)
 
-@contextmanager
-def _progress(planned: Plan, engine: Engine, args: argparse.Namespace) -> Iterator[_Observer]:
-    if not sys.stderr.isatty() or not planned.todo:
-        yield _Observer(planned, engine, args, None)
-        return
-    from tqdm import tqdm
-
-    form = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} runs, {elapsed}{postfix}"
-    with tqdm(total=len(planned.todo), leave=False, bar_format=form) as bar:
-        yield _Observer(planned, engine, args, bar)
-
-
-def _who(outcome: Outcome) -> str:
-    return f"{outcome.task.label}, seed {outcome.task.seed}"
+            with every(1.0, refresh):
+                yield
 
 
 def _what(outcome: Outcome) -> str:
@@ -214,19 +243,17 @@ def _what(outcome: Outcome) -> str:
 
 def _print_plan(variants: list[Variant], planned: Plan, args: argparse.Namespace, engine: Engine) -> None:
     scale, costs = scale_named(args.scale), planned.costs
-    groups = (planned.todo, planned.held, planned.diverged)
-    counts = [Counter((task.recipe, task.compile) for task in tasks) for tasks in groups]
-    width = max(len("recipe"), *(len(variant.label) for variant in variants))
-    heads = f"{'epochs':>9}{'to do':>8}{'in the log':>12}{'diverged':>10}{'seconds each':>14}"
-    say(f"\n{'recipe':{width}}{heads}")
-    for variant in variants:
-        recipe = scale.recipe(variant.recipe)
-        todo, held, diverged = (count[variant.recipe, variant.compile] for count in counts)
-        seconds = costs.expect((recipe, variant.compile))
-        each = "?" if seconds is None else f"{seconds:.1f}"
-        say(f"{variant.label:{width}}{recipe.epochs:>9.4g}{todo:>8}{held:>12}{diverged:>10}{each:>14}")
-    kinds = _kinds(planned.todo, args)
-    seconds = costs.total(Counter(kinds[task.recipe, task.compile] for task in planned.todo), engine.slots)
+    groups = {"to do": planned.todo, "in the log": planned.held, "diverged": planned.diverged}
+    columns = [
+        Column("recipe", lambda variant: variant.label, words=True),
+        Column("epochs", lambda variant: f"{scale.recipe(variant.recipe).epochs:.4g}"),
+    ]
+    for heading, tasks in groups.items():
+        counts = Counter((task.recipe, task.compile) for task in tasks)
+        columns.append(Column(heading, lambda variant, counts=counts: str(counts[variant.recipe, variant.compile])))
+    each = Column("seconds each", lambda variant: number(costs.expect(variant.recipe, variant.compile), ".1f") or "?")
+    say("\n" + table(variants, [*columns, each]))
+    seconds = costs.total(planned.todo, engine.slots)
     cost = "as long as the first run shows" if seconds is None else duration(seconds)
     compiling = " and compilation" * any(task.compile for task in planned.todo)
     diverged = f", {len(planned.diverged)} diverged" if planned.diverged else ""

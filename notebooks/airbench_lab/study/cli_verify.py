@@ -5,8 +5,7 @@ import argparse
 from airbench_core.cli.train import add_runs, make_runs
 from airbench_core.errors import UsageError
 from airbench_core.published import PUBLISHED, recipe_named
-
-FEWEST = 5  # runs
+from airbench_lab.study.statistics import FEWEST, against_target, mean_interval
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -30,8 +29,6 @@ def run(args: argparse.Namespace) -> int:
     accuracies = [result.accuracy for result in make_runs(args)]
     if len(accuracies) < args.runs:
         return 130  # stopped; `make_runs` has said so
-    from airbench_lab.study.statistics import against_target, mean_interval  # here: scipy is slow to import
-
     measured, test = mean_interval(accuracies), against_target(accuracies, target)
     print(
         f"mean accuracy {measured.mean:.4f}, 95 % interval {measured.low:.4f} to {measured.high:.4f}, n={measured.n}; "

@@ -1,7 +1,7 @@
-"""What makes the runs of a sweep: an engine takes tasks and gives outcomes. Here: local.py; on a cluster: cluster.py.
+"""What makes the runs of a sweep: an engine takes tasks and gives outcomes. Here: this process; on several: cluster.py.
 
-`Runner` is what both have in each of their processes. It makes runs one after another and keeps the data on the device
-and the last recipe's Trainer, so that what was compiled and warmed up serves the next run of that recipe.
+`Runner` is what both have. It makes runs one after another and keeps the data on the device and the last recipe's
+Trainer, so that what was compiled and warmed up serves the next run of that recipe.
 """
 
 import sys
@@ -15,13 +15,9 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from airbench_core import runlog
-from airbench_core.datasets import Dataset
-from airbench_core.devices import Runtime
+from airbench_core import Dataset, Recipe, Runtime, Stopped, Trainer, runlog
 from airbench_core.errors import AirbenchError, Diverged
-from airbench_core.recipes import Recipe
 from airbench_core.scales import scale_named
-from airbench_core.training import Stopped, Trainer
 
 
 class Task(NamedTuple):
@@ -32,11 +28,14 @@ class Task(NamedTuple):
     seed: int
     compile: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.label}, seed {self.seed}"
+
 
 class Outcome(NamedTuple):
     """What became of a task: `record` is a finished or a failed run's, as runlog.py has them.
 
-    seconds: all that it took, evaluations between epochs included, without the set-up of a recipe (`Runner.setup`).
+    seconds: all that it took, evaluations between epochs included, without the set-up of its recipe.
     """
 
     task: Task
@@ -60,52 +59,42 @@ class Setting:
 
 
 class Engine(Protocol):
-    """Where tasks are run."""
+    """Where tasks are run. As text: in words, such as "2 processes of 1 thread"."""
 
-    def __str__(self) -> str:
-        """In words, such as "2 processes"."""
-
-    @property
-    def slots(self) -> int:
-        """How many runs go on at a time."""
+    slots: int  # how many runs go on at a time
 
     def runtimes(self) -> list[Mapping[str, Any]]:
         """What its devices are, each as `Runtime.describe` without `compile`: usually one kind."""
 
-    def measure(self, recipe: Recipe) -> float | None:
-        """Seconds that a run of `recipe`, not scaled, will about take, measured now; None where it cannot tell."""
+    def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome]:
+        """Each task's outcome as soon as there is one; a run that fails does not end the others.
 
-    def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome | None]:
-        """Each task's outcome as soon as there is one, and None about once a second.
-
-        A run that fails is an outcome and does not end the others. After `stop` is set what is running ends without an
-        outcome. Closing the iterator ends all.
+        After `stop` is set what is running ends without an outcome.
         """
 
     def underway(self) -> float:
-        """How much of the running tasks is done, in runs: 1.5 may be two that are three quarters done."""
+        """How much of the running tasks is done, in runs, as far as is known; another thread may ask."""
 
 
 class Runner:
-    """Makes runs, one at a time."""
+    """Makes runs, one at a time. data: what the scale keeps of it."""
 
     def __init__(self, setting: Setting, data: Dataset):
-        self.setting = setting
-        self.data = scale_named(setting.scale).data(data).to(setting.runtime.device)
+        self.setting, self.data = setting, data.to(setting.runtime.device)
         self.trainer: Trainer | None = None
         self.made: tuple[Recipe, bool] | None = None  # what `trainer` is for
-        self.setup = 0.0  # seconds that the last run's recipe took to be set up: compiled, warmed up
         runlog.commit()  # now, while the checkout is still that of the code that was loaded
 
-    def attempt(self, task: Task, stop: threading.Event | None = None) -> dict[str, Any]:
-        """The record of the run, finished or failed. Raises `Stopped` if `stop` is set meanwhile."""
-        started = time.time()
+    def attempt(self, task: Task, stop: threading.Event | None = None) -> Outcome:
+        """The run, finished or failed. Raises `Stopped` if `stop` is set meanwhile."""
+        started = ready = time.time()
         try:
             trainer = self._trainer(task)
-            self.setup = time.time() - started
-            result = trainer.run(task.seed, observer=self._observer(), stop=stop)
+            ready = time.time()
+            observer = None if self.setting.race else lambda record: None
+            result = trainer.run(task.seed, observer=observer, stop=stop)
             record = runlog.record(result, predictions=self.setting.predictions)
-            return record if self.setting.alone else runlog.untimed(record)
+            return Outcome(task, record if self.setting.alone else runlog.untimed(record), time.time() - ready)
         except Stopped:
             raise
         except Diverged as error:
@@ -115,15 +104,9 @@ class Runner:
         except Exception as error:  # the other runs go on; whoever looks for the cause finds it here
             traceback.print_exc(file=sys.stderr)
             failed = runlog.Failed("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
-        with suppress(Exception):  # a GPU's context may be broken for good: whoever asked ends this process
+        with suppress(Exception):  # a GPU's context may be broken for good
             self._forget()
-        data, runtime = (self.data.name, self.data.digest), self.setting.runtime.describe()
-        return failure(task, self.setting.scale, data, runtime, started, failed)
-
-    def underway(self) -> float:
-        """How much of the run is done, from 0 to 1; another thread may ask."""
-        trainer = self.trainer
-        return trainer.steps_done / trainer.steps if trainer is not None else 0.0
+        return failure(task, self.setting, (self.data.name, self.data.digest), started, failed)
 
     def _trainer(self, task: Task) -> Trainer:
         if self.trainer is None or self.made != (task.recipe, task.compile):
@@ -145,43 +128,63 @@ class Runner:
         if self.setting.runtime.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _observer(self):
-        return None if self.setting.race else lambda record: None
+
+class Here:
+    """The engine that makes its runs in this process, one after another."""
+
+    slots = 1
+
+    def __init__(self, setting: Setting, data: Dataset):
+        self.setting, self.runner = setting, Runner(setting, data)
+
+    def __str__(self) -> str:
+        threads, device = self.setting.runtime.threads, self.setting.runtime.device
+        return f"1 process of {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else f"1 GPU ({device})"
+
+    def runtimes(self) -> list[Mapping[str, Any]]:
+        return [self.setting.runtime.describe()]
+
+    def underway(self) -> float:
+        trainer = self.runner.trainer
+        return trainer.steps_done / trainer.steps if trainer is not None else 0.0
+
+    def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome]:
+        pending, last = list(tasks), None
+        while pending and not stop.is_set():
+            last = pending.pop(following(pending, last))
+            try:
+                outcome = self.runner.attempt(last, stop)
+            except Stopped:
+                return
+            yield outcome
+            if outcome.failed and outcome.failed["kind"] == "error":
+                self._check_device()
+
+    def _check_device(self) -> None:
+        try:
+            self.setting.runtime.synchronize()
+        except RuntimeError as error:
+            raise AirbenchError("the GPU answers no more after this error: the same command goes on") from error
 
 
-def failure(
-    task: Task,
-    scale: str,
-    data: tuple[str, str],
-    runtime: Mapping[str, Any],
-    started: float,
-    failed: runlog.Failed,
-) -> dict[str, Any]:
-    """The record of a task that failed. data: name and digest of what the scale keeps of it. runtime: as described."""
-    return runlog.failure(
-        scale_named(scale).recipe(task.recipe),
-        scale=scale,
+def following(pending: Sequence[Task], last: Task | None) -> int:
+    """Which of `pending` a process does after `last`: the first; but what it has compiled, until that is all done."""
+    if last is not None and last.compile:
+        same = [i for i, task in enumerate(pending) if (task.recipe, task.compile) == (last.recipe, last.compile)]
+        return same[0] if same else 0
+    return 0
+
+
+def failure(task: Task, setting: Setting, data: tuple[str, str], started: float, failed: runlog.Failed) -> Outcome:
+    """A task that failed, as an outcome. data: name and digest of what the scale keeps of it."""
+    record = runlog.failure(
+        task.recipe,
+        scale_named(setting.scale).recipe(task.recipe),
+        scale=setting.scale,
         data=data,
-        runtime={**runtime, "compile": task.compile},
+        runtime={**setting.runtime.describe(), "compile": task.compile},
         seed=task.seed,
         started=started,
         failed=failed,
     )
-
-
-def choice(pending: Sequence[Task], last: Task | None, elsewhere: Sequence[Task | None]) -> int:
-    """Which of `pending` a process does next: the first; but compiled ones where they are compiled already.
-
-    last: the task that the process did last. elsewhere: those that the others did last, or are at.
-    """
-
-    def what(task: Task) -> tuple:
-        return task.recipe, task.compile
-
-    compiled = [(index, task) for index, task in enumerate(pending) if task.compile]
-    own = [index for index, task in compiled if last and what(task) == what(last)]
-    if own:
-        return own[0]
-    others = {what(other) for other in elsewhere if other}
-    free = [index for index, task in enumerate(pending) if not task.compile or what(task) not in others]
-    return free[0] if free else 0
+    return Outcome(task, record, time.time() - started)

@@ -1,13 +1,12 @@
-"""Rows of numbers laid out as a table: for a terminal, as Markdown, as CSV."""
+"""Rows laid out as a table: for a terminal, as Markdown, as CSV; numbers and intervals as people read them."""
 
-import csv
-import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-FORMS = ("text", "markdown", "csv")
+import pandas as pd
+from tabulate import tabulate
+
 FEW = "n below 2"  # instead of an interval that nothing is known of
 
 
@@ -19,16 +18,29 @@ class Column(NamedTuple):
     words: bool = False  # rather than a number: set to the left
 
 
-def table(rows: Sequence[Any], columns: Sequence[Column], form: str = "text") -> str:
-    """The rows, dataclasses of one kind, in one of FORMS, without an end of line at the end.
+def table(rows: Iterable[Any], columns: Sequence[Column], form: str = "text") -> str:
+    """The rows as "text" or as "markdown", without an end of line at the end."""
+    bar = "|" if form == "text" else "\\|"
+    cells = [[column.cell(row).replace("|", bar) for column in columns] for row in rows]
+    headings, align = zip(*((c.heading, "left" if c.words else "right") for c in columns), strict=True)
+    kind = "plain" if form == "text" else "pipe"
+    return tabulate(cells, headings, kind, disable_numparse=True, colalign=align)
 
-    "csv" is for programs: every field of the rows, unrounded, one line a row whatever the columns. An interval has two
-    columns, _low and _high; what is None is empty; several numbers are apart by spaces.
+
+def csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows for programs: every value unrounded, one line a row, without an end of line at the end.
+
+    An interval has two columns, _low and _high; what is None is empty; several numbers are apart by spaces.
     """
-    if form == "csv":
-        return _csv(rows)
-    cells = [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
-    return (_markdown if form == "markdown" else _text)(cells, [column.words for column in columns])
+    flat = [{k: v for name, value in row.items() for k, v in _flat(name, value)} for row in rows]
+    return pd.DataFrame(flat, dtype=object).to_csv(index=False, lineterminator="\n").removesuffix("\n")
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    if name.endswith("interval"):
+        low, high = value or (None, None)
+        return [(f"{name}_low", low), (f"{name}_high", high)]
+    return [(name, " ".join(map(str, value)) if isinstance(value, tuple) else value)]
 
 
 def percent(value: float | None, form: str = ".2f") -> str:
@@ -54,33 +66,3 @@ def bounds(interval: tuple[float, float] | None, form: str = "#.3g") -> str:
     if math.isinf(high):
         return f"above {low:{form}}"
     return f"{low:{form}} to {high:{form}}" if low else f"below {high:{form}}"
-
-
-def _text(cells: list[list[str]], words: list[bool]) -> str:
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(w) if left else cell.rjust(w) for cell, w, left in zip(row, widths, words, strict=True))
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _markdown(cells: list[list[str]], words: list[bool]) -> str:
-    head, *lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
-    return "\n".join([head, "|" + "|".join("---" if left else "---:" for left in words) + "|", *lines])
-
-
-def _csv(rows: Sequence[Any]) -> str:
-    out = io.StringIO()
-    flat = [{k: v for key, value in asdict(row).items() for k, v in _flat(key, value)} for row in rows]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(flat[0])
-    writer.writerows(row.values() for row in flat)
-    return out.getvalue().removesuffix("\n")
-
-
-def _flat(key: str, value: Any) -> list[tuple[str, Any]]:
-    if key.endswith("interval"):
-        low, high = value or (None, None)
-        return [(f"{key}_low", low), (f"{key}_high", high)]
-    return [(key, " ".join(map(str, value)) if isinstance(value, tuple) else value)]

@@ -1,4 +1,4 @@
-"""Epochs to a target accuracy, and the effective speedup of one recipe over another, with their uncertainty.
+"""Epochs to a target accuracy, or worth so many of a reference recipe, with their uncertainty.
 
 How a curve is measured, smoothed and interpolated: `curves.py`. Nothing is ever read off beyond its budgets.
 
@@ -20,7 +20,7 @@ from scipy import stats
 
 from airbench_core.errors import UsageError
 from airbench_lab.study.curves import Curve, MeasuredCurve, isotonic
-from airbench_lab.study.statistics import ALPHA, Runs, check_finite
+from airbench_lab.study.statistics import ALPHA, Values, checked
 
 RESAMPLES = 4_000
 ENOUGH = 5  # runs a budget from which on the intervals cover what they are meant to; see above
@@ -50,32 +50,6 @@ class Epochs:
         return f"{self.epochs:.3g} epochs (95 % interval {_interval(self.low, self.high)}, n={self.n})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Speedup:
-    """How many times fewer epochs b needs for the accuracy that the baseline a has: `ratio`, with `low` to `high`.
-
-    ratio = `epochs_a` / (epochs of b), above 1 where b is faster; None where `b` is (then `b.reason` says why). Open
-    intervals as in Epochs: 0, infinite. n: runs of a, or of b at the budget that has the fewest, whichever is fewer.
-    """
-
-    n: int
-    epochs_a: float
-    b: Epochs
-    ratio: float | None
-    low: float
-    high: float
-
-    @property
-    def saved(self) -> float | None:
-        """The share of epochs saved, 1 - 1 / ratio."""
-        return None if self.ratio is None else 1 - 1 / self.ratio
-
-    def __str__(self) -> str:
-        if self.ratio is None:
-            return f"to {self.b.accuracy:.4f}, that of {self.epochs_a:.3g} epochs of the baseline: {self.b.reason}"
-        return f"{self.ratio:.3g} times fewer epochs (95 % interval {_interval(self.low, self.high)}, n={self.n})"
-
-
 def epochs_to_target(curve: Curve, target: float, *, resamples: int = RESAMPLES, seed: int = 0) -> Epochs:
     """The epochs after which the mean accuracy of `curve` reaches `target`; on a level stretch, the first ones.
 
@@ -86,34 +60,6 @@ def epochs_to_target(curve: Curve, target: float, *, resamples: int = RESAMPLES,
     measured = MeasuredCurve(curve)
     drawn = measured.crossings(measured.resampled(np.random.default_rng(seed), resamples), target)
     return _read(measured, target, drawn, measured.n)
-
-
-def effective_speedup(a: Runs, epochs_a: float, b: Curve, *, resamples: int = RESAMPLES, seed: int = 0) -> Speedup:
-    """The effective speedup of recipe b over baseline a: how many times fewer epochs b needs for the accuracy of a.
-
-    `a` are the runs of the baseline with `epochs_a` epochs, `b` is a curve. Source: the effective speedup of Jordan,
-    arXiv:2404.00498, where alternating flip (figure 5) is worth so many epochs of random flip; with the paper's roles
-    (a curve of the baseline, one budget of the new recipe) it is `equivalent_epochs`.
-    Where a and all budgets of b name their seeds, they must be the same, and are drawn together.
-    Raises UsageError for a missing or empty baseline, fewer than two runs of it, and as `epochs_to_target`.
-    """
-    if a is None or not len(a):
-        raise UsageError("the baseline has no runs: there is no accuracy to reach")
-    if not (math.isfinite(epochs_a) and epochs_a > 0):
-        raise UsageError(f"epochs_a={epochs_a} is not legal: above 0")
-    measured = MeasuredCurve(b)
-    runs, n = measured.beside(a), min(len(a), measured.n)
-    if len(runs) < 2:
-        raise UsageError("1 run of the baseline has no spread: at least 2 are needed")
-    rng = np.random.default_rng(seed)
-    picked = rng.integers(len(runs), size=(resamples, len(runs)))
-    means = measured.resampled(rng, resamples, picked if isinstance(a, Mapping) else None)
-    drawn = measured.crossings(means, runs[picked].mean(1))
-    epochs = _read(measured, float(runs.mean()), drawn, n)
-    with np.errstate(divide="ignore"):
-        low, high = epochs_a / np.float64(epochs.high), epochs_a / np.float64(epochs.low)
-    ratio = None if epochs.epochs is None else epochs_a / epochs.epochs
-    return Speedup(n=n, epochs_a=epochs_a, b=epochs, ratio=ratio, low=float(low), high=float(high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +124,7 @@ def speedup_to_target(a: Curve, b: Curve, target: float, *, resamples: int = RES
     )
 
 
-def equivalent_epochs(runs: Runs, reference: Curve | None, *, resamples: int = RESAMPLES, seed: int = 0) -> Epochs:
+def equivalent_epochs(runs: Values, reference: Curve | None, *, resamples: int = RESAMPLES, seed: int = 0) -> Epochs:
     """How many epochs of the reference recipe give the mean accuracy of `runs`, the inverse of its curve.
 
     Where `runs` name their seeds, those of the reference must be the same, and are drawn together. With a single run
@@ -189,14 +135,12 @@ def equivalent_epochs(runs: Runs, reference: Curve | None, *, resamples: int = R
     if not len(runs):
         raise UsageError("no run succeeded: there is no accuracy to look up")
     paired = isinstance(runs, Mapping)
-    given = list(runs.values()) if paired else runs
-    check_finite(given)
+    given = checked(list(runs.values()) if paired else runs, fewest=1)
     if not reference:
         reason = "no curve of the reference recipe is recorded for this"
-        mean = float(np.mean(given))
-        return Epochs(accuracy=mean, n=len(runs), epochs=None, low=0.0, high=math.inf, reason=reason)
+        return Epochs(accuracy=float(np.mean(given)), n=len(runs), epochs=None, low=0.0, high=math.inf, reason=reason)
     measured = MeasuredCurve(reference)
-    values = measured.beside(runs) if paired else np.asarray(runs, float)
+    values = measured.beside(runs) if paired else np.array(given)
     accuracy = float(values.mean())
     rng = np.random.default_rng(seed)
     picked = rng.integers(len(values), size=(resamples, len(values)))

@@ -1,30 +1,26 @@
-"""What a handful of runs allow one to say of a mean: intervals, differences, and a test against a target.
+"""What a handful of runs allow one to say of a mean: intervals, differences, and a test against a target. By scipy.
 
-Which interval is used when:
-
-- A mean or a difference of means: Student's t (`mean_interval`, `difference`), at every n. A test accuracy is an
-  average over thousands of images with nearly independent errors (Jordan, arXiv:2304.01910, section 3.2), so those of
-  repeated runs are close to normal, and for normal values t covers 95 % even at n = 2.
-- A bootstrap of the mean (`bootstrap_interval`) is for values that are not close to normal, such as seconds with
-  outliers, and from about 20 runs on. With few runs it is too narrow: of normal values its nominal 95 % are about
-  71 % at n = 3, 84 % at n = 5, 89 % at n = 10, 92 % at n = 20 (tests/core/study/test_statistics.py simulates it).
-- A variance: chi-square (`variance_interval`), which needs values that are close to normal more than a mean does.
-- What has no formula, such as epochs to a target, is bootstrapped with widened quantiles: see `speedup.py`.
+Student's t at every n: a test accuracy is an average over thousands of images with nearly independent errors (Jordan,
+arXiv:2304.01910, section 3.2), so those of repeated runs are close to normal, and for normal values t covers 95 % even
+at n = 2. A bootstrap of the mean would be too narrow with few runs: of normal values its nominal 95 % are about 71 % at
+n = 3, 84 % at n = 5, 92 % at n = 20 (BCa, 600 simulated studies each). What has no formula, such as epochs to a
+target, is bootstrapped with widened quantiles: see `speedup.py`.
 """
 
 import math
 import statistics
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import stats
 
 from airbench_core.errors import UsageError
 
 ALPHA = 0.05  # how often a test may fail by chance alone; intervals cover 1 - ALPHA
+FEWEST = 5  # runs for a verdict on a mean
 
-Runs = Sequence[float] | Mapping[Hashable, float]  # one value a run; a mapping names the seed of each
+Values = Sequence[float] | Mapping[Hashable, float]  # one value a run; a mapping names the seed of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,50 +39,18 @@ def mean_interval(values: Sequence[float]) -> Mean:
 
     Raises UsageError for fewer than two values, or one not finite.
     """
-    n, mean, std = _described(values)
-    half = _t(n - 1) * std / math.sqrt(n)
-    return Mean(n=n, mean=mean, std=std, low=mean - half, high=mean + half)
-
-
-def bootstrap_interval(values: Sequence[float], *, resamples: int = 9_999, seed: int = 0) -> Mean:
-    """The mean of `values` with a bootstrap interval. Raises UsageError for fewer than two values, or one not finite.
-
-    BCa rather than plain percentiles: it corrects for skewness, the reason to prefer a bootstrap to t in the first
-    place (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 14). `seed` fixes the resamples, so
-    that a table reads the same each time. The docstring of this module says from which n on this is to be trusted.
-    """
-    n, mean, std = _described(values)
-    if not std:  # BCa divides by the spread of the resamples
-        return Mean(n=n, mean=mean, std=std, low=mean, high=mean)
-    drawn = stats.bootstrap(
-        (np.asarray(values, float),),
-        np.mean,
-        confidence_level=1 - ALPHA,
-        n_resamples=resamples,
-        method="BCa",
-        rng=np.random.default_rng(seed),
-    )
-    low, high = drawn.confidence_interval
-    return Mean(n=n, mean=mean, std=std, low=float(low), high=float(high))
-
-
-def variance_interval(variance: float, n: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a variance that was estimated from n normal values, with n - 1; by chi-square.
-
-    Raises UsageError for fewer than two values.
-    """
-    if n < 2:
-        raise UsageError(f"{n} run(s) have no spread: at least 2 are needed")
-    low, high = (n - 1) * variance / stats.chi2.ppf([1 - ALPHA / 2, ALPHA / 2], n - 1)
-    return float(low), float(high)
+    values = checked(values)
+    low, high = _interval(stats.ttest_1samp, values, 0)
+    mean, std = statistics.mean(values), statistics.stdev(values)
+    return Mean(n=len(values), mean=mean, std=std, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """By how much the mean of b lies above that of a, with its 95 % confidence interval, `low` to `high`.
+    """By how much the mean of b lies above that of a, with its 95 % interval, `low` to `high`.
 
-    paired: run by run with the same seed; then n_a = n_b is the number of pairs. std: of the difference between one run
-    of b and one of a: of the pairs, or of any two.
+    paired: run by run with the same seed; then n_a = n_b is the number of pairs. std: of the
+    difference between one run of b and one of a: of the pairs, or of any two.
     """
 
     n_a: int
@@ -98,7 +62,7 @@ class Difference:
     high: float
 
 
-def difference(a: Runs, b: Runs) -> Difference:
+def difference(a: Values, b: Values) -> Difference:
     """The mean of `b` minus the mean of the baseline `a`.
 
     Two mappings from seed to value are compared in pairs, by Student's t of the differences:
@@ -111,34 +75,18 @@ def difference(a: Runs, b: Runs) -> Difference:
         raise UsageError("the baseline has no runs: there is nothing to compare with")
     if isinstance(a, Mapping) != isinstance(b, Mapping):
         raise UsageError("seeds are named on one side only: name them on both, or on neither")
-    if isinstance(a, Mapping):
-        pairs = [y - x for x, y in zip(*by_seed(a, b), strict=True)]
-        paired = mean_interval(pairs)
-        return Difference(
-            n_a=paired.n,
-            n_b=paired.n,
-            paired=True,
-            difference=paired.mean,
-            std=paired.std,
-            low=paired.low,
-            high=paired.high,
-        )
-    (n_a, mean_a, std_a), (n_b, mean_b, std_b) = _described(a), _described(b)
-    part_a, part_b = std_a**2 / n_a, std_b**2 / n_b
-    half = 0.0
-    if part_a + part_b:
-        freedom = (part_a + part_b) ** 2 / (part_a**2 / (n_a - 1) + part_b**2 / (n_b - 1))
-        half = _t(freedom) * math.sqrt(part_a + part_b)
-    apart = mean_b - mean_a
-    return Difference(
-        n_a=n_a,
-        n_b=n_b,
-        paired=False,
-        difference=apart,
-        std=math.hypot(std_a, std_b),
-        low=apart - half,
-        high=apart + half,
-    )
+    paired = isinstance(a, Mapping)
+    a, b = map(checked, by_seed(a, b) if paired else (a, b))
+    if paired:
+        std = statistics.stdev(y - x for x, y in zip(a, b, strict=True))
+        low, high = _interval(stats.ttest_rel, b, a)
+    else:
+        std = math.hypot(statistics.stdev(a), statistics.stdev(b))
+        low, high = _interval(stats.ttest_ind, b, a, equal_var=False)
+    apart = statistics.mean(b) - statistics.mean(a)
+    low, high = (low, high) if std else (apart, apart)
+    sides = {"n_a": len(a), "n_b": len(b), "paired": paired}
+    return Difference(**sides, difference=apart, std=std, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,14 +112,16 @@ def against_target(values: Sequence[float], target: float) -> TargetTest:
 
     Raises UsageError for fewer than two values, or one that is not finite.
     """
-    n, mean, std = _described(values)
+    values = checked(values)
     if not math.isfinite(target):
         raise UsageError(f"target={target} is not legal: a finite number, such as 0.94")
-    error = std / math.sqrt(n)
-    # Runs that are all the same have no error.
-    t = (mean - target) / error if error else math.copysign(math.inf, mean - target)
-    critical = target + float(stats.t.ppf(ALPHA, n - 1)) * error
-    return TargetTest(n=n, target=target, p=float(stats.t.cdf(t, n - 1)), critical=critical)
+    n, std = len(values), statistics.stdev(values)
+    critical = target + float(stats.t.ppf(ALPHA, n - 1)) * std / math.sqrt(n)
+    if std:
+        p = float(stats.ttest_1samp(values, target, alternative="less").pvalue)
+    else:  # runs that are all the same have no error
+        p = float(statistics.mean(values) >= target)
+    return TargetTest(n=n, target=target, p=p, critical=critical)
 
 
 def by_seed(*runs: Mapping[Hashable, float]) -> list[list[float]]:
@@ -184,20 +134,20 @@ def by_seed(*runs: Mapping[Hashable, float]) -> list[list[float]]:
     return [[one[seed] for seed in runs[0]] for one in runs]
 
 
-def check_finite(values: Sequence[float]) -> None:
-    """Raises UsageError that names the first of `values` that is not a finite number."""
+def checked(values: Sequence[float], fewest: int = 2) -> list[float]:
+    """The values as plain numbers. Raises UsageError for too few of them, and names the first that is not finite."""
+    values = [float(value) for value in values]
+    if len(values) < fewest:
+        raise UsageError(f"{len(values)} run(s) have no spread: at least {fewest} are needed")
     for index, value in enumerate(values):
         if not math.isfinite(value):
             raise UsageError(f"value {index} is {value}: leave out runs that failed, every other number is finite")
+    return values
 
 
-def _described(values: Sequence[float]) -> tuple[int, float, float]:
-    if len(values) < 2:
-        raise UsageError(f"{len(values)} run(s) have no spread: at least 2 are needed")
-    check_finite(values)
-    values = [float(value) for value in values]  # of arrays too, so that results hold plain numbers
-    return len(values), statistics.mean(values), statistics.stdev(values)
-
-
-def _t(freedom: float) -> float:
-    return float(stats.t.ppf(1 - ALPHA / 2, freedom))
+def _interval(test, *values, **options) -> tuple[float, float]:
+    """The confidence interval of one of scipy's t tests, also of values that are all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = test(*values, **options).confidence_interval(1 - ALPHA)
+    return float(low), float(high)

@@ -1,6 +1,4 @@
 import base64
-import csv
-import io
 import json
 import re
 import zlib
@@ -47,12 +45,6 @@ def test_what_train_logs_is_reported(tmp_path, capsys):
     assert re.search(r"^airbench94 +2 +[\d.]+ % ", out[2])
 
 
-def test_several_logs_are_one_report(runs, write, capsys):
-    assert main(["report", write(*runs[:3]), write(*runs[3:], name="more.jsonl"), "--format", "csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [(row["recipe"], row["n"]) for row in rows] == [("airbench94", "3"), ("airbench94 flip=random", "3")]
-
-
 def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):
     log = write(*runs, *(record(replace(AIRBENCH94, lr=90), seed=seed) | DIVERGED for seed in range(2)))
     told = "2 runs failed: airbench94 lr=90 (seeds 0, 1): diverged: the training loss is nan after epoch 1: lower lr\n"
@@ -63,29 +55,6 @@ def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):
         printed = capsys.readouterr()
         assert printed.err == told
         assert "failed" not in printed.out
-
-
-def test_epochs_to_a_target_and_what_a_recipe_is_worth(record, write, capsys):
-    log = write(
-        *(
-            record(replace(recipe, epochs=epochs), accuracy=accuracy + seed / 1000, seed=seed, scale="full")
-            for recipe, epochs, accuracy in (
-                (FLIP, 8, 0.92),
-                (FLIP, 32, 0.94),
-                (AIRBENCH94, 4, 0.92),
-                (AIRBENCH94, 16, 0.94),
-            )
-            for seed in range(2)
-        )
-    )
-    assert main(["report", log, "--target", "0.93", "--baseline", "airbench94 flip=random"]) == 0
-    title, _, flip, ours = capsys.readouterr().out.splitlines()
-    assert title.startswith("cifar10, scale full, a processor; ")
-    assert flip.startswith("airbench94 flip=random  8 (n=2), 32 (n=2)")
-    assert re.search(r" 2\.00 .* 2 pairs  intervals of n below 5 are too narrow$", ours)
-    assert main(["report", log, "--reference", "airbench94 flip=random", "--format", "csv"]) == 0
-    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert [row["speedup"] and float(row["speedup"]) for row in rows] == ["", "", pytest.approx(2), pytest.approx(2)]
 
 
 @pytest.fixture
@@ -137,16 +106,10 @@ def test_epochs_are_stated_as_trained_and_the_title_says_so(ladder, write, capsy
     assert "epochs as trained" not in capsys.readouterr().out
 
 
-def test_the_names_that_a_sweep_prints_are_known(record, write, capsys):
-    log = write(record(), record(replace(AIRBENCH94, epochs=2)))
-    assert main(["report", log, "--baseline", "airbench94 epochs=2"]) == 0
-    assert re.search(r"^airbench94 epochs=2 ", capsys.readouterr().out, re.MULTILINE)
-
-
 def test_a_study_all_of_whose_runs_failed(ladder, record, write, capsys):
     log = write(ladder[-1], record(BASELINE) | DIVERGED)
     assert main(["report", log, "--study", "ladder"]) == 1
-    assert capsys.readouterr().err.startswith(f"airbench: error: no run in {log} succeeded: baseline (seed 0): diverge")
+    assert capsys.readouterr().err.startswith(f"airbench: error: nothing in {log} succeeded: 1 run failed: baseline")
 
 
 def test_variance_between_runs(record, write, capsys):
@@ -176,18 +139,18 @@ def test_variance_between_runs(record, write, capsys):
 @pytest.mark.parametrize(
     ("logged", "status", "told"),
     [
-        (lambda record: [], 1, "no run in LOG succeeded: nothing is logged there"),
+        (lambda record: [], 1, "nothing in LOG succeeded: nothing is logged there"),
         (
             lambda record: [record() | DIVERGED],
             1,
-            "no run in LOG succeeded: airbench94 (seed 0): diverged: the training loss is nan after epoch 1: lower lr",
+            "nothing in LOG succeeded: 1 run failed: airbench94 (seed 0): diverged: the training loss is nan after ep",
         ),
         (
             lambda record: [record(), record(scale="smoke", seed=1) | DIVERGED],
             2,
             "these 2 runs mix scales (laptop: 1, smoke: 1): compare runs of one",
         ),
-        (lambda record: [record() | {"schema": 9}], 1, "LOG, line 1: a record of schema 9, and airbench "),
+        (lambda record: [record() | {"schema": 1}], 1, "LOG, line 1: a record of schema 1, and airbench "),
     ],
 )
 def test_logs_of_which_there_is_no_table(logged, status, told, record, write, capsys):
@@ -225,16 +188,3 @@ def test_what_is_asked_wrongly(options, status, told, runs, write, capsys):
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
-
-
-def test_a_log_that_is_not_there(tmp_path, capsys):
-    assert main(["report", str(tmp_path / "nothing.jsonl")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_half_a_line_is_told_once(runs, write, capsys):
-    log = write(*runs)
-    with open(log, "a") as file:
-        file.write('{"schema": 1, ')
-    assert main(["report", log]) == 0
-    assert capsys.readouterr().err.count("\n") == 1

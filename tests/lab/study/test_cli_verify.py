@@ -28,3 +28,22 @@ def test_verify_makes_real_runs(capsys):
     assert main([*recipe, "--target", "0.999"]) == 1
     assert main([*recipe, "--target", "0.001"]) == 0
     assert capsys.readouterr().out.count("n=5; target") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["airbench94", "--runs", "4"], "runs=4 is not legal: fewer than 5 runs say nothing"),
+        (["resnet18"], "no accuracy is published for resnet18 as it is here: name a --target"),
+        (["airbench94", "--target", "94"], "target=94 is not legal: above 0, below 1, such as 0.94"),
+        (["airbench94", "--scale", "laptop"], "a published accuracy is that of a recipe as it is"),
+        (["airbench94", "--set", "flip=none"], "a published accuracy is that of a recipe as it is"),
+        (["airbench94", "--data", "svhn"], "a published accuracy is that of a recipe as it is"),
+        (["airbench93"], "unknown recipe 'airbench93'"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line(arguments, message, capsys):
+    assert main(["verify", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1

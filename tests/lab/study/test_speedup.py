@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from airbench_lab.study.speedup import effective_speedup, epochs_to_target, equivalent_epochs, speedup_to_target
+from airbench_lab.study.speedup import epochs_to_target, equivalent_epochs, speedup_to_target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -31,22 +31,6 @@ def test_the_known_crossing():
     assert (found.n, found.accuracy, found.reason) == (3, 0.935, "")
     assert str(found) == f"8.49 epochs (95 % interval {found.low:.3g} to {found.high:.3g}, n=3)"
     assert found == epochs_to_target(dict(reversed(CURVE.items())), 0.935)
-
-
-def test_the_seed_fixes_what_is_drawn():
-    curve = _drawn(np.random.default_rng(0), 10)
-    found = epochs_to_target(curve, 0.94)
-    assert found == epochs_to_target(curve, 0.94)
-    assert found != epochs_to_target(curve, 0.94, seed=1)
-
-
-def test_n_is_that_of_the_budget_with_the_fewest():
-    assert epochs_to_target(CURVE | {12: [0.939, 0.941] * 5}, 0.935).n == 3
-
-
-def test_more_runs_narrow_the_interval():
-    few, many = epochs_to_target(CURVE, 0.935), epochs_to_target({e: r * 8 for e, r in CURVE.items()}, 0.935)
-    assert many.high - many.low < 0.5 * (few.high - few.low)
 
 
 def test_above_the_curve_nothing_is_extrapolated():
@@ -82,25 +66,15 @@ def _covers(n, trials, interval):
     return held / trials
 
 
-@pytest.mark.parametrize(("n", "covered"), [(2, 0.66), (3, 0.89), (5, 0.96), (20, 0.96)])
+@pytest.mark.parametrize(("n", "covered"), [(2, 0.66), (3, 0.89), (5, 0.96)])
 def test_coverage_of_epochs_to_target(n, covered):
     def interval(rng):
         found = epochs_to_target(_drawn(rng, n), 0.94, resamples=1_000)
         return found.low, found.high, 9
 
-    trials = 600
+    trials = 300
     waver = 4 * math.sqrt(covered * (1 - covered) / trials)
     assert _covers(n, trials, interval) == pytest.approx(covered, abs=waver)
-
-
-def test_coverage_where_runs_are_paired():
-    def interval(rng):
-        luck = rng.normal(0, STD, 8)
-        runs = {e: dict(enumerate(_mean(e) + luck + rng.normal(0, STD / 2, 8))) for e in BUDGETS}
-        found = epochs_to_target(runs, 0.94, resamples=1_000)
-        return found.low, found.high, 9
-
-    assert _covers(8, 600, interval) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 600))
 
 
 def test_the_interval_is_students_where_epochs_are_a_mean():
@@ -109,62 +83,6 @@ def test_the_interval_is_students_where_epochs_are_a_mean():
     found = epochs_to_target({e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}, 0.94, resamples=20_000)
     width = 2 * stats.t.ppf(0.975, 9) * stats.sem(luck)
     assert 0.01 * math.log2(found.high / found.low) == pytest.approx(width, rel=0.03)
-
-
-def test_pairs_widen_the_interval_of_the_epochs():
-    """Luck that all budgets share moves the whole curve; taken as independent it would partly average out."""
-    luck = np.random.default_rng(0).normal(0, STD, 10)
-    paired = {e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}
-    apart = {e: list(runs.values()) for e, runs in paired.items()}
-    together, alone = epochs_to_target(paired, 0.94), epochs_to_target(apart, 0.94)
-    assert together.epochs == alone.epochs
-    assert together.high - together.low > 1.1 * (alone.high - alone.low)
-
-
-def test_speedup_is_the_ratio_of_epochs():
-    """B needs 6 sqrt(2) epochs for what the baseline has after 12."""
-    found = effective_speedup([0.934, 0.936, 0.935], 12, CURVE)
-    assert found.ratio == pytest.approx(math.sqrt(2))
-    assert found.saved == pytest.approx(1 - 1 / math.sqrt(2))
-    assert found.low < found.ratio < found.high
-    assert (found.low, found.high) == (pytest.approx(12 / found.b.high), pytest.approx(12 / found.b.low))
-    assert (found.n, found.b.n) == (3, 3)
-    assert str(found).startswith("1.41 times fewer epochs (95 % interval ")
-
-
-def test_a_slower_recipe_has_a_ratio_below_one():
-    assert effective_speedup([0.939, 0.941], 9, CURVE).ratio == pytest.approx(9 / 12)
-
-
-def test_the_spread_of_the_baseline_counts():
-    sure = effective_speedup([0.935] * 3, 12, CURVE)
-    unsure = effective_speedup([0.932, 0.938, 0.935], 12, CURVE)
-    assert unsure.high - unsure.low > 1.5 * (sure.high - sure.low)
-
-
-def test_speedup_off_the_curve():
-    beyond, open_above = effective_speedup([0.96, 0.961], 20, CURVE), effective_speedup([0.930, 0.9304], 20, CURVE)
-    assert (beyond.ratio, beyond.saved, beyond.low, beyond.high) == (None, None, 0, 20 / 24)
-    assert str(beyond).startswith("to 0.9605, that of 20 epochs of the baseline: more than 24 epochs: ")
-    assert open_above.high == math.inf
-    assert open_above.ratio == pytest.approx(20 / open_above.b.epochs)
-
-
-def test_a_seed_that_is_lucky_for_both_recipes_cancels():
-    luck = np.random.default_rng(0).normal(0, STD, 10)
-    curve = {e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}
-    paired = effective_speedup(dict(reversed(list(enumerate(0.94 + luck)))), 12, curve)
-    apart = effective_speedup(0.94 + luck, 12, {e: list(runs.values()) for e, runs in curve.items()})
-    assert (paired.low, paired.high) == (pytest.approx(12 / 9), pytest.approx(12 / 9))
-    assert apart.high - apart.low > 0.1
-
-
-def test_coverage_of_the_speedup():
-    def interval(rng):
-        found = effective_speedup(rng.normal(0.94, STD, 10), 12, _drawn(rng, 10), resamples=1_000)
-        return found.low, found.high, 12 / 9
-
-    assert _covers(10, 600, interval) == pytest.approx(0.96, abs=4 * math.sqrt(0.96 * 0.04 / 600))
 
 
 FASTER = {epochs / 1.5: runs for epochs, runs in CURVE.items()}  # the same accuracies in fewer epochs
@@ -225,7 +143,7 @@ def test_what_a_ratio_to_a_target_is_where_a_curve_misses_it():
     assert (neither.fewer_low, neither.fewer_high) == (-math.inf, math.inf)
 
 
-@pytest.mark.parametrize(("n", "shared", "ratio"), [(5, 0.0, True), (10, 0.0, True), (10, 1.0, True), (10, 0.0, False)])
+@pytest.mark.parametrize(("n", "shared", "ratio"), [(5, 0.0, True), (10, 1.0, True), (10, 0.0, False)])
 def test_coverage_of_what_is_saved_to_a_target(n, shared, ratio):
     """shared: luck of a seed that is the same for both recipes and all budgets, in units of the rest."""
 
@@ -238,7 +156,7 @@ def test_coverage_of_what_is_saved_to_a_target(n, shared, ratio):
         found = speedup_to_target(drawn(rng, 1, luck), drawn(rng, 1.2, luck), 0.94, resamples=1_000)
         return (found.low, found.high, 1.2) if ratio else (found.fewer_low, found.fewer_high, 9 - 7.5)
 
-    assert _covers(n, 600, interval) == pytest.approx(0.96, abs=4 * math.sqrt(0.96 * 0.04 / 600))
+    assert _covers(n, 300, interval) == pytest.approx(0.96, abs=4 * math.sqrt(0.96 * 0.04 / 300))
 
 
 def test_equivalent_epochs_invert_the_curve():
@@ -261,23 +179,9 @@ def test_equivalent_epochs_of_the_same_seeds_have_no_spread_where_luck_is_all_sh
         equivalent_epochs(dict(enumerate([*runs, 0.94])), reference)
 
 
-def test_a_single_run_has_the_spread_of_the_references():
-    alone, many = equivalent_epochs([0.935], CURVE), equivalent_epochs([0.934, 0.936, 0.935] * 5, CURVE)
-    assert (alone.n, alone.epochs) == (1, pytest.approx(many.epochs))
-    assert alone.high - alone.low > 1.2 * (many.high - many.low)
-
-
 def test_the_interval_of_a_single_run_beside_a_well_known_curve_is_its_own_spread():
     found = equivalent_epochs([0.94], _drawn(np.random.default_rng(0), 400))
     assert 0.01 * math.log2(found.high / found.low) == pytest.approx(2 * 1.96 * STD, rel=0.1)
-
-
-def test_coverage_for_a_single_run():
-    def interval(rng):
-        found = equivalent_epochs([rng.normal(0.94, STD)], _drawn(rng, 10), resamples=1_000)
-        return found.low, found.high, 9
-
-    assert _covers(11, 600, interval) == pytest.approx(0.96, abs=4 * math.sqrt(0.96 * 0.04 / 600))
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
@@ -285,11 +189,6 @@ def test_without_a_curve_there_is_a_reason(nothing):
     found = equivalent_epochs([0.94], nothing)
     assert (found.epochs, found.low, found.high, found.n) == (None, 0, math.inf, 1)
     assert str(found) == "no curve of the reference recipe is recorded for this"
-
-
-def test_equivalent_epochs_off_the_curve():
-    assert equivalent_epochs([0.96], CURVE).reason.startswith("more than 24 epochs")
-    assert equivalent_epochs([0.90, 0.91], CURVE).reason.startswith("fewer than 6 epochs")
 
 
 curves = st.lists(
@@ -316,33 +215,11 @@ def test_units_and_the_order_of_runs_do_not_matter(runs, target, unit, data):
     assert found.low <= found.high
 
 
-@settings(max_examples=50)
-@given(runs=curves, targets=st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)))
-def test_a_higher_target_takes_no_fewer_epochs(runs, targets):
-    curve = {2 + i: values for i, values in enumerate(runs)}
-    lower, higher = (epochs_to_target(curve, target / 1_000, resamples=200) for target in sorted(targets))
-    assert lower.low <= higher.low
-    assert lower.high <= higher.high
-
-
-@pytest.mark.parametrize("baseline", [None, [], {}])
-def test_a_missing_baseline(baseline):
-    with pytest.raises(UsageError, match="baseline has no runs"):
-        effective_speedup(baseline, 10, CURVE)
-
-
 @pytest.mark.parametrize(
     ("ask", "what"),
     [
         (lambda: epochs_to_target(CURVE, math.nan), "target=nan"),
         (lambda: epochs_to_target({6: [0.9, 0.9]}, 0.9), "at least 2 are needed"),
-        (lambda: effective_speedup([0.94], 10, CURVE), "1 run of the baseline has no spread"),
-        (lambda: effective_speedup([0.94, math.nan], 10, CURVE), "value 1 is nan"),
-        (lambda: effective_speedup([0.94, 0.94], 0, CURVE), "epochs_a=0 is not legal"),
-        (lambda: effective_speedup([0.94, 0.94], 10, {}), "make no curve"),
-        (lambda: effective_speedup({0: 0.94, 1: 0.94}, 10, CURVE), "one side only"),
-        (lambda: effective_speedup([0.94, 0.94], 10, SEEDED), "one side only"),
-        (lambda: effective_speedup({0: 0.94, 1: 0.94, 5: 0.94}, 10, SEEDED), "only on one side 2, 5"),
         (lambda: speedup_to_target(CURVE, CURVE, math.inf), "target=inf"),
         (lambda: speedup_to_target(CURVE, {6: [0.9, 0.9]}, 0.9), "at least 2 are needed"),
         (lambda: equivalent_epochs([], CURVE), "no run succeeded"),

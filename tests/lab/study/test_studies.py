@@ -74,12 +74,6 @@ def test_flip_compares_both_flips_in_each_setting():
     assert [recipe.epochs for recipe in settings if not recipe.reshuffle] == [9.9]
 
 
-def test_scaling_and_variance():
-    assert list(recipes("scaling").values()) == [AIRBENCH94, AIRBENCH95, AIRBENCH96]
-    assert list(recipes("variance").values()) == [AIRBENCH94]
-    assert [name for name, study in STUDIES.items() if study.predictions] == ["variance"]
-
-
 def test_a_recipe_is_a_study_of_one():
     (variant,) = study_named("airbench95").variants()
     assert variant == Variant("airbench95", AIRBENCH95)
