@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airbench_core.errors import UsageError
-from airbench_lab.study.statistics import Values, by_seed, checked
+from airbench_lab.study.statistics import by_seed, checked
 
 Curve = Mapping[float, Sequence[float]] | Mapping[float, Mapping[Hashable, float]]  # budget -> its runs, or seed -> run
 
@@ -55,15 +55,6 @@ class MeasuredCurve:
     def residuals(self) -> NDArray:
         """Runs about the mean of their budget, as wide as those about the true mean would be."""
         return np.concatenate([(runs - runs.mean()) * math.sqrt(len(runs) / (len(runs) - 1)) for runs in self.runs])
-
-    def beside(self, others: Values) -> NDArray:
-        """The values of `others`; where they name seeds, in the order of this curve's, which must be the same."""
-        if isinstance(others, Mapping) != (self.seeds is not None):
-            raise UsageError("seeds are named on one side only: name them on both, or on neither")
-        if self.seeds is not None:
-            _, values = by_seed(dict.fromkeys(self.seeds, 0.0), others)
-            others = values
-        return np.array(checked(others, fewest=1))
 
     def resampled(self, rng: np.random.Generator, resamples: int, picked: NDArray | None = None) -> NDArray:
         """Means of runs that are drawn again, (resamples, budgets); `picked`: which runs, where they are paired."""

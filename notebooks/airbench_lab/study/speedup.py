@@ -20,7 +20,7 @@ from scipy import stats
 
 from airbench_core.errors import UsageError
 from airbench_lab.study.curves import Curve, MeasuredCurve, isotonic
-from airbench_lab.study.statistics import ALPHA, Values, checked
+from airbench_lab.study.statistics import ALPHA, Values, by_seed, checked
 
 RESAMPLES = 4_000
 ENOUGH = 5  # runs a budget from which on the intervals cover what they are meant to; see above
@@ -140,7 +140,7 @@ def equivalent_epochs(runs: Values, reference: Curve | None, *, resamples: int =
         reason = "no curve of the reference recipe is recorded for this"
         return Epochs(accuracy=float(np.mean(given)), n=len(runs), epochs=None, low=0.0, high=math.inf, reason=reason)
     measured = MeasuredCurve(reference)
-    values = measured.beside(runs) if paired else np.array(given)
+    values = np.array(by_seed(dict.fromkeys(measured.seeds or ()), runs)[1] if paired else given)
     accuracy = float(values.mean())
     rng = np.random.default_rng(seed)
     picked = rng.integers(len(values), size=(resamples, len(values)))
