@@ -67,7 +67,12 @@ class RayEngine:
         if workers is None:
             _join(address)
         else:
-            _init(address="local", num_cpus=workers * threads, num_gpus=workers if device == "cuda" else 0)
+            _init(
+                "Ray does not start: ",
+                address="local",
+                num_cpus=workers * threads,
+                num_gpus=workers if device == "cuda" else 0,
+            )
         try:
             device = self._start(device, threads)
             found = self._described(device, dtype, threads)
@@ -197,18 +202,19 @@ def _join(address: str) -> None:
     try:
         if address != "auto":
             _knock(address)  # Ray itself would try for minutes
-        _init(address=address)
+        _init("", address=address)
     except (OSError, ValueError, AirbenchError) as error:
         remedy = "start one with `ray start --head`, or name one by --address"
         raise AirbenchError(f"no Ray cluster answers {where} ({error}): {remedy}") from error
 
 
-def _init(**options: Any) -> None:
+def _init(what: str, **options: Any) -> None:
+    """Start Ray, or join it. Raises AirbenchError: `what`, and why."""
     quiet = {"include_dashboard": False} if options["address"] == "local" else {}
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **options, **quiet)
     except Exception as error:  # of several kinds
-        raise AirbenchError(f"Ray does not start: {str(error).strip().splitlines()[0]}") from error
+        raise AirbenchError(what + str(error).strip().splitlines()[0]) from error
 
 
 def _knock(address: str) -> None:
