@@ -178,7 +178,7 @@ class RayEngine:
             if lost[task] <= LOST:
                 return None
             failed = runlog.Failed("died", f"its process was lost {lost[task]} times ({_reason(error)})")
-        return failure(task, self.setting, (self.data.name, self.data.digest), since, failed)
+        return failure(task, self.setting.scale, self.data, self.described[0], since, failed)
 
 
 class _Actor:

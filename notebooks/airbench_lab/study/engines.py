@@ -106,7 +106,8 @@ class Runner:
             failed = runlog.Failed("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
         with suppress(Exception):  # a GPU's context may be broken for good
             self._forget()
-        return failure(task, self.setting, (self.data.name, self.data.digest), started, failed)
+        about = self.setting.runtime.describe()
+        return failure(task, self.setting.scale, self.data, about, started, failed)
 
     def _trainer(self, task: Task) -> Trainer:
         if self.trainer is None or self.made != (task.recipe, task.compile):
@@ -175,14 +176,16 @@ def following(pending: Sequence[Task], last: Task | None) -> int:
     return 0
 
 
-def failure(task: Task, setting: Setting, data: tuple[str, str], started: float, failed: runlog.Failed) -> Outcome:
-    """A task that failed, as an outcome. data: name and digest of what the scale keeps of it."""
+def failure(
+    task: Task, scale: str, data: Dataset, runtime: Mapping[str, Any], started: float, failed: runlog.Failed
+) -> Outcome:
+    """A task that failed, as an outcome. data: what the scale keeps of it. runtime: as described."""
     record = runlog.failure(
         task.recipe,
-        scale_named(setting.scale).recipe(task.recipe),
-        scale=setting.scale,
-        data=data,
-        runtime={**setting.runtime.describe(), "compile": task.compile},
+        scale_named(scale).recipe(task.recipe),
+        scale=scale,
+        data=(data.name, data.digest),
+        runtime={**runtime, "compile": task.compile},
         seed=task.seed,
         started=started,
         failed=failed,
