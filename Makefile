@@ -4,7 +4,6 @@
 # make notebooks     execute the lessons again, at the laptop scale, and keep what they show
 # make assignments   make the students' and the graders' versions of the assignments
 # make bench         only the speed of training
-# make badges REPOSITORY=owner/name [BRANCH=main]   badges for Colab and Binder in README and the lessons; none: without
 #
 # The first call makes .venv and installs the project there. Choices, for that first call:
 #   make lab PYTHON=python3.13    another Python (3.11 to 3.14)
@@ -22,7 +21,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Linux without a display has no browser to open: JupyterLab then only prints its address.
 NO_BROWSER := $(if $(filter-out Linux,$(shell uname))$(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
 
-.PHONY: lab test test-all notebooks assignments bench badges
+.PHONY: lab test test-all notebooks assignments bench
 
 # On PATH, so that `!airbench ...` in a cell and `airbench ...` in JupyterLab's terminal find the command.
 lab: .venv/.installed-lab
@@ -45,10 +44,6 @@ assignments: .venv/.installed-course
 
 bench: .venv/.installed-lab
 	$(BIN)/python -m airbench_core bench
-
-# Before anything is installed: a fork's first step.
-badges:
-	@$(PYTHON) notebooks/airbench_lab/badges.py '$(REPOSITORY)' '$(BRANCH)'
 
 # One stamp for each extra, made again when pyproject.toml has changed.
 .venv/.installed-%: pyproject.toml

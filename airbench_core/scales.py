@@ -1,16 +1,11 @@
 """Scales shrink a recipe and its data by a stated rule, for machines on which the published one takes too long."""
 
-import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
 
 from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
-from airbench_core.published import RECIPES
 from airbench_core.recipes import Recipe
 
 
@@ -48,26 +43,6 @@ class Scale:
         except UsageError as error:
             raise UsageError(f"at scale {self.name} {error}") from error
 
-    def asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The inverse of `recipe`: from all fields of a scaled recipe those that were asked for, to nine digits.
-
-        Channels and images were rounded, so that several numbers may have come to the same one. Of these it is, as far
-        as there is one, a published recipe's; that which needed no rounding; the one with the most zeros at its end.
-        """
-        keep, width = values["proxy_keep"], self.width if values["proxy_keep"] else 1
-        return {
-            **values,
-            "widths": tuple(_before(n, self.width, "widths") for n in values["widths"]),
-            "proxy_widths": tuple(_before(n, width, "proxy_widths") for n in values["proxy_widths"]),
-            "batch_size": _before(values["batch_size"], self.batch_size, "batch_size"),
-            "proxy_keep": keep and _before(keep, self.batch_size, "proxy_keep"),
-            "epochs": _over(values["epochs"], self.epochs),
-            "whiten_bias_epochs": _over(values["whiten_bias_epochs"], self.epochs),
-            "lr": _over(values["lr"], self._lr(values["optimizer"])),
-            "bias_lr": _over(values["bias_lr"], self.lr),
-            "head_lr": _over(values["head_lr"], self.lr),
-        }
-
     def _lr(self, optimizer: str) -> float:
         return {"sgd": self.lr, "torch-sgd": self.lr * self.batch_size, "muon": 1}[optimizer]
 
@@ -86,28 +61,6 @@ def _channels(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
 
 def _or_none(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
-
-
-def _over(value: float | None, factor: float) -> float | None:
-    return None if value is None else float(f"{value / factor:.9g}")
-
-
-@cache
-def _before(n: int, factor: float, field: str) -> int:
-    """The number that `_times` made `n`: see `Scale.asked`."""
-    published = {m for recipe in RECIPES.values() for m in _numbers(getattr(recipe, field))}
-    near = range(max(1, math.floor((n - 0.5) / factor)), math.ceil((n + 0.5) / factor) + 1)
-
-    def unlikely(m: int) -> tuple:
-        return m not in published, abs(m * factor - n) > 1e-9, len(str(m).rstrip("0")), abs(m * factor - n)
-
-    return min((m for m in (*published, *near) if _times(m, factor) == n), key=unlikely, default=n)
-
-
-def _numbers(value: tuple[int, ...] | int | None) -> tuple[int, ...]:
-    if value is None:
-        return ()
-    return value if isinstance(value, tuple) else (value,)
 
 
 SCALES = {

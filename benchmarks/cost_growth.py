@@ -30,10 +30,9 @@ from matplotlib.ticker import LogLocator
 from PIL import Image
 
 import airbench_core
-from airbench_core import AIRBENCH94, Runtime, Scale, Trainer
+from airbench_core import AIRBENCH94, Runtime, Scale, Trainer, lines
 from airbench_core.flops import training_flops
 from airbench_core.speed import random_dataset
-from airbench_core.study import lines
 
 LOG = Path(__file__).parent / "results" / "cost-growth.jsonl"
 BATCH_SIZE = 250  # divides all numbers of images, so that none is dropped

@@ -21,18 +21,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a machine that is lent has this checkout alone
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "notebooks"))
 
+import against
 import torch
+from airbench_lab.study.keys import key
+from airbench_lab.study.statistics import against_target, mean_interval
 from gpu_pace import MARGIN, Pace
 from gpu_plan import Piece, plan
+from gpu_state import gpu_state
 from gpu_work import REPOSITORY, Session, compare, doctor, make_jobs, say
 
-from airbench_core import SCALES
+from airbench_core import SCALES, lines
 from airbench_core.errors import AirbenchError, UsageError
-from airbench_core.study import against, lines
-from airbench_core.study.gpu_state import gpu_state
-from airbench_core.study.keys import key
-from airbench_core.study.statistics import against_target, mean_interval
 
 
 def work(session: Session, pieces: Sequence[Piece]) -> dict[str, int]:

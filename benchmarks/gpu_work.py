@@ -15,14 +15,14 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
+import against
 import torch
+from airbench_lab.study.keys import key
 from gpu_pace import Pace
 from gpu_plan import Comparison, Job, Piece
 
 import airbench_core
-from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer, load_dataset
-from airbench_core.study import against, lines, runlog
-from airbench_core.study.keys import key
+from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer, lines, load_dataset, runlog
 
 REPOSITORY = Path(airbench_core.__file__).parents[1]
 

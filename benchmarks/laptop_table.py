@@ -9,12 +9,13 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+from airbench_lab.study.frames import frame
+from airbench_lab.study.statistics import Mean, mean_interval
 from matplotlib.figure import Figure
 
-from airbench_core import AIRBENCH94, SCALES, Recipe
+from airbench_core import AIRBENCH94
 from airbench_core.recipes import parse_field, with_fields
-from airbench_core.study import runlog
-from airbench_core.study.statistics import Mean, mean_interval
 
 LOG = Path(__file__).parent / "results" / "laptop-cifar10.jsonl"
 REMOVED = {
@@ -37,32 +38,19 @@ class Row(NamedTuple):
 
 def table(log: Path = LOG) -> tuple[list[float], list[Row]]:
     """The accuracies of airbench94, and a row for each trick removed from it."""
-    laptop = SCALES["laptop"].recipe(AIRBENCH94)
-    runs: dict[str, dict[int, dict]] = {}
-    for record in runlog.load(log):
-        changes = str(Recipe(**record["recipe"]).changes(laptop))
-        runs.setdefault(changes, {})[record["seed"]] = record
-    base = runs["{}"]
+    groups = {asked: runs.set_index("seed") for asked, runs in frame(log).groupby("asked", sort=False)}
+    base = groups[AIRBENCH94]
 
-    def row(label: str, setting: str, with_it: dict[int, float], without: dict[int, float]) -> Row:
-        pairs = [100 * (without[seed] - with_it[seed]) for seed in sorted(with_it)]
-        return Row(label, setting, 100 * statistics.mean(without.values()), mean_interval(pairs))
+    def row(label: str, setting: str, without: pd.Series) -> Row:
+        return Row(label, setting, 100 * without.mean(), mean_interval(100 * (without - base["accuracy"])))
 
-    def changes(setting: str) -> str:
-        return str(with_fields(laptop, **dict([parse_field(setting)])).changes(laptop))
-
-    whole = {seed: run["accuracy"] for seed, run in base.items()}
     rows = [
-        row(label, setting, whole, {seed: run["accuracy"] for seed, run in runs[changes(setting)].items()})
+        row(label, setting, groups[with_fields(AIRBENCH94, **dict([parse_field(setting)]))]["accuracy"])
         for label, setting in REMOVED.items()
     ]
     # TTA is removed from the very same networks.
-    rows.append(
-        row(
-            "test-time augmentation", "tta=none", whole, {seed: run["accuracies"]["none"] for seed, run in base.items()}
-        )
-    )
-    return [100 * accuracy for accuracy in whole.values()], rows
+    rows.append(row("test-time augmentation", "tta=none", base["accuracy_none"]))
+    return list(100 * base["accuracy"]), rows
 
 
 def signed(value: float) -> str:

@@ -6,7 +6,7 @@ LambdaLR schedule, and each epoch's images made all at once by masked copies.
 It is also a script of the public ones' kind, so that on a CPU ours can be measured beside it:
 
     python benchmarks/plain_port.py --scale laptop --threads 1
-    airbench bench airbench94 --scale laptop --threads 1 --against benchmarks/plain_port.py \\
+    python benchmarks/against.py benchmarks/plain_port.py airbench94 --scale laptop --threads 1 \\
         --script-args="--scale laptop --threads 1"
 
 It prints their table, with seconds by the speedrun's rule: from normalization and whitening to the last view of the

@@ -5,18 +5,17 @@ python benchmarks/recipes_table.py --figure recipes.png
 """
 
 import argparse
-import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from airbench_lab import replay
+from airbench_lab.study.frames import frame
+from airbench_lab.study.statistics import Mean, mean_interval
 from matplotlib.figure import Figure
 
-from airbench_core import BASELINE, RECIPES, SCALES, Recipe
+from airbench_core import BASELINE, RECIPES, SCALES
 from airbench_core.flops import training_flops
-from airbench_core.study import runlog
-from airbench_core.study.statistics import Mean, mean_interval
 
 LOG = replay.FOLDER / "recipes" / "laptop-recipes.jsonl"
 LAPTOP = SCALES["laptop"]
@@ -34,19 +33,16 @@ class Row(NamedTuple):
 
 
 def table(log: Path = LOG) -> list[Row]:
-    runs: dict[Recipe, list[dict]] = {}
-    for record in runlog.load(log):
-        runs.setdefault(Recipe(**record["recipe"]), []).append(record)
-    rows = []
+    groups, rows = dict(list(frame(log).groupby("asked", sort=False))), []
     for name, recipe in SHOWN.items():
-        scaled = LAPTOP.recipe(recipe)
+        runs, scaled = groups[recipe], LAPTOP.recipe(recipe)
         rows.append(
             Row(
                 name=name,
                 steps=scaled.steps(LAPTOP.train_images),
                 flops=training_flops(scaled, LAPTOP.train_images, LAPTOP.test_images),
-                accuracy=mean_interval([100 * run["accuracy"] for run in runs[scaled]]),
-                seconds=statistics.median(run["seconds"] for run in runs[scaled]),
+                accuracy=mean_interval(100 * runs["accuracy"]),
+                seconds=runs["seconds"].median(),
             )
         )
     return rows

@@ -21,19 +21,19 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airbench_lab.replay import FOLDER, hardware
+from airbench_lab.replay import FOLDER
+from airbench_lab.study.cli_sweep import axes_from
+from airbench_lab.study.frames import hardware
+from airbench_lab.study.keys import recipe_of
+from airbench_lab.study.studies import grid, study_named
 
+from airbench_core import runlog
 from airbench_core.cli import main as main_of_airbench
-from airbench_core.cli.sweep import axes_from
 from airbench_core.errors import AirbenchError
 from airbench_core.scales import SCALES
-from airbench_core.study import runlog
-from airbench_core.study.keys import recipe_parts
-from airbench_core.study.studies import grid, study_named
 
 SCALE, DATA = "laptop", "cifar10"
 
@@ -119,11 +119,11 @@ def wanted(sweep: str) -> Iterator[tuple[str, str]]:
     for seed in range(args.seeds):
         for variant in grid(study_named(args.study).variants(), axes_from(args.axes)):
             if not variant.compile:
-                yield identity(asdict(SCALES[SCALE].recipe(variant.recipe)), seed)
+                yield SCALES[SCALE].recipe(variant.recipe).to_json(), seed
 
 
-def identity(recipe: Mapping[str, Any], seed: int) -> tuple[str, int]:
-    return json.dumps(recipe_parts(recipe), sort_keys=True), seed
+def identity(record: Record) -> tuple[str, int]:
+    return recipe_of(record["recipe"]).to_json(), record["seed"]
 
 
 def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[str, int], Record]:
@@ -132,7 +132,7 @@ def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[str, int], R
     for quoted, some in ((False, logs), (True, timed)):
         for record in (record for log in some for record in runlog.load(log)):
             if (record["scale"], record["data"]["name"]) == (SCALE, DATA) and not record.get("parts"):
-                found[identity(record["recipe"], record["seed"])] = record if quoted else runlog.untimed(record)
+                found[identity(record)] = record if quoted else runlog.untimed(record)
     return found
 
 
@@ -144,7 +144,8 @@ def packed(record: Record) -> Record:
 
     seconds = None if record["seconds"] is None else round(record["seconds"], 2)
     epochs = [rounded(epoch) for epoch in record["epochs"]]
-    return {**record, "recipe": recipe_parts(record["recipe"]), "epochs": epochs, "seconds": seconds}
+    recipes = {name: recipe_of(record[name]).changes() for name in ("asked", "recipe")}
+    return {**record, **recipes, "epochs": epochs, "seconds": seconds}
 
 
 def select(name: str, sweeps: Iterable[str], runs: Mapping[tuple[str, int], Record]) -> list[Record]:

@@ -1,5 +1,6 @@
 """What several test files share: the real CIFAR-10, and its rule for machines that lack it."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -8,9 +9,9 @@ import hypothesis
 import pytest
 import torch
 
-from airbench_core import AIRBENCH94, SCALES
+from airbench_core import AIRBENCH94, SCALES, Dataset, Runtime, Scale, runlog
 from airbench_core.data import datasets
-from airbench_core.study import runlog
+from airbench_core.speed import random_dataset
 
 CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}
 
@@ -42,14 +43,30 @@ def cifar10(unavailable) -> datasets.Dataset:
 
 
 @pytest.fixture(scope="session")
+def noise() -> Dataset:
+    return random_dataset(192, 48)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Scale:
+    """Three steps an epoch of 64 images on `noise`."""
+    return Scale(name="tiny", width=1 / 16, batch_size=1 / 16)
+
+
+@pytest.fixture
+def float32() -> Runtime:
+    return Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=1)
+
+
+@pytest.fixture(scope="session")
 def record() -> Callable[..., dict]:
     """Makes a record as a log holds it, of a run that nobody made; other keywords are parts of the runtime."""
 
     def make(recipe=AIRBENCH94, *, accuracy=0.7, seed=0, scale="laptop", seconds=10.0, data="cifar10", **runtime):
-        values = asdict(SCALES[scale].recipe(recipe))
         return {
             "schema": runlog.SCHEMA,
-            "recipe": {**values, "widths": list(values["widths"])},  # a list, as JSON reads it
+            "asked": json.loads(json.dumps(asdict(recipe))),
+            "recipe": json.loads(json.dumps(asdict(SCALES[scale].recipe(recipe)))),
             "scale": scale,
             "data": {"name": data, "digest": data},
             "runtime": CPU | runtime,

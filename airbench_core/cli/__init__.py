@@ -4,16 +4,15 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
-from types import ModuleType
 from typing import NoReturn
 
-from airbench_core.cli import bench, data, diff, doctor, recipes, report, sweep, train, verify
+from airbench_core.cli import bench, data, diff, doctor, recipes, train
 from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
 
-VERBS = "airbench.verbs"  # the group of entry points; each is a module with `add(verbs)`
+VERBS = "airbench.verbs"  # the group of entry points: a verb's name, and the function that adds it
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,12 +26,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
     parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (train, verify, sweep, report, recipes, diff, data, doctor, bench):
+    for module in (train, recipes, diff, data, doctor, bench):
         module.add(verbs)
     words = sys.argv[1:] if argv is None else argv
-    if not words or words[0] not in verbs.choices:  # or help is asked for: the others are slower to import
-        for module in _from_elsewhere():
-            module.add(verbs)
+    if not words or words[0] not in verbs.choices:
+        for add in _from_elsewhere(words[0] if words else ""):
+            add(verbs)
     try:
         args = parser.parse_args(argv)
         with _warnings_in_one_line():
@@ -61,9 +60,13 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _from_elsewhere() -> Iterator[ModuleType]:
-    """The modules of verbs that entry points bring, where all that they import is installed."""
-    for entry in sorted(entry_points(group=VERBS), key=lambda entry: entry.name):
+def _from_elsewhere(verb: str) -> Iterator[Callable[[argparse._SubParsersAction], None]]:
+    """What adds the `verb` that an entry point brings, or all of these if there is none such; they import more.
+
+    Without those of which something is not installed.
+    """
+    entries = sorted(entry_points(group=VERBS), key=lambda entry: entry.name)
+    for entry in [entry for entry in entries if entry.name == verb] or entries:
         with suppress(ModuleNotFoundError):
             yield entry.load()
 

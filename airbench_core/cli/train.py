@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from airbench_core import runlog
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from, seeds_from
-from airbench_core.cli.terminal import ctrl_c, say
+from airbench_core.cli.terminal import ctrl_c, every, say
 from airbench_core.data.datasets import LOADERS, load_dataset
 from airbench_core.errors import Diverged
 from airbench_core.results import EpochRecord, RunResult, Stopped
-from airbench_core.study import runlog
-from airbench_core.study.ticker import every
 from airbench_core.training import Trainer
 
 

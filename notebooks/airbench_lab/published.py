@@ -42,7 +42,7 @@ class Interaction(NamedTuple):
 
 AIRBENCH94_EPOCHS, WHITENED_EPOCHS = 9.9, 21.0  # of these two themselves
 UNWHITENED_EPOCHS = 22.0  # of airbench94 without whitening
-# [P], figure 4; [Z], its data. By the labels of `airbench_core.study.studies.ablation`.
+# [P], figure 4; [Z], its data. By the labels of `airbench_lab.study.studies.ablation`.
 INTERACTIONS = {
     "identity initialization": Interaction(12.7, 18.0),
     "BatchNorm-bias learning rate x 64": Interaction(14.2, 16.5),

@@ -15,7 +15,6 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from airbench_lab.badges import for_colab
 from airbench_lab.figures.drawing import fewer_colours
 
 LESSONS = Path(__file__).parents[1]
@@ -64,7 +63,7 @@ def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Without what does not last, or differs from one machine to the next."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
-    for number, cell in enumerate(cell for cell in notebook.cells if not for_colab(cell)):
+    for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

@@ -5,18 +5,18 @@ what is recorded is never mixed with what is measured here, and runs with parts 
 recorded, and by what: recorded/README.md.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from airbench_core import Dataset, Recipe, Scale
+import pandas as pd
+
+from airbench_core import Dataset, Recipe, Scale, runlog
 from airbench_core.scales import scale_named
-from airbench_core.study import runlog
-from airbench_core.study.keys import key, recipe_parts
 from airbench_core.tricks.tta import TTA_WEIGHTS
+from airbench_lab.study.frames import frame, of_recipe
 
 FOLDER = Path(__file__).parent / "recorded"
 
@@ -56,7 +56,20 @@ def lookup(
     """
     scale = scale_named(scale) if isinstance(scale, str) else scale
     runs = _runs(scale, data, folder)
-    return runs if isinstance(runs, Replay) else _of(scale.recipe(recipe), runs, compile)
+    if isinstance(runs, Replay):
+        return runs
+    scaled = scale.recipe(recipe)
+    found = of_recipe(runs, scaled, compile=compile)
+    if found.empty:
+        return Replay(reason=f"no runs of this recipe{', compiled,' * compile} are recorded: run it")
+    _, most = max(found.groupby(["hardware", "digest"], sort=False), key=lambda group: len(group[1]))
+    most = most.sort_values("seed")
+    where = most["hardware"].iloc[0] + ", compiled" * compile
+    records = (
+        record if exact else _at_level(record, scaled.tta)
+        for record, exact in zip(most["record"], most["exact"], strict=True)
+    )
+    return Replay(tuple(records), where)
 
 
 def curve(
@@ -71,89 +84,43 @@ def curve(
     runs = _runs(scale, data, folder)
     if isinstance(runs, Replay):
         return {}
-    scaled = scale.recipe(recipe)
-    found: dict[tuple[str, str], dict[float, dict[int, float]]] = defaultdict(dict)
-    for epochs in sorted({run.record["recipe"]["epochs"] for run in runs}):
-        for setting, of in _by_setting(replace(scaled, epochs=epochs), runs, compile=False).items():
-            found[setting][epochs] = {seed: of[seed]["accuracy"] for seed in sorted(of)}
-    return max(found.values(), key=len, default={})
+    found = of_recipe(runs, scale.recipe(recipe), any_epochs=True).sort_values(["epochs", "seed"])
+    if found.empty:
+        return {}
+    _, most = max(found.groupby(["hardware", "digest"], sort=False), key=lambda group: group[1]["epochs"].nunique())
+    lengths = most.groupby("epochs")
+    return {epochs: dict(zip(of["seed"], of["accuracy"], strict=True)) for epochs, of in lengths}
 
 
-@dataclass(frozen=True)
-class _Run:
-    record: Record
-    training: dict[str, Any]  # the recipe's fields that are not at their defaults, without `tta`
-    setting: tuple[str, str]  # the hardware, and the digest of the images
-
-
-def _runs(scale: Scale, data: Dataset | str, folder: Path) -> list[_Run] | Replay:
+def _runs(scale: Scale, data: Dataset | str, folder: Path) -> pd.DataFrame | Replay:
     """What is recorded at `scale` on `data`; an empty Replay where nothing is."""
     name, digest = (data, None) if isinstance(data, str) else (data.name, scale.data(data).digest)
-    there = f"scale {scale.name} on {name}"
     recorded = _recorded(folder)
-    runs = [run for run in recorded if (run.record["scale"], run.record["data"]["name"]) == (scale.name, name)]
-    if not runs:
-        settings = sorted({f"scale {run.record['scale']} on {run.record['data']['name']}" for run in recorded})
+    runs = recorded[(recorded["scale"] == scale.name) & (recorded["data"] == name)]
+    there = f"scale {scale.name} on {name}"
+    if runs.empty:
+        settings = sorted(set("scale " + recorded["scale"] + " on " + recorded["data"]))
         return Replay(reason=f"no runs are recorded at {there}; there are: {', '.join(settings) or 'none'}")
-    same = [run for run in runs if digest in (None, run.setting[1])]
-    return same or Replay(reason=f"the runs recorded at {there} used other images than these")
-
-
-def _of(scaled: Recipe, runs: Iterable[_Run], compile: bool) -> Replay:
-    """Those of `runs` that are of this recipe, on the hardware that made the most of them."""
-    found = _by_setting(scaled, runs, compile)
-    if not found:
-        return Replay(reason=f"no runs of this recipe{', compiled,' * compile} are recorded: run it")
-    (hardware, _), most = max(found.items(), key=lambda group: len(group[1]))
-    return Replay(tuple(most[seed] for seed in sorted(most)), hardware)
-
-
-def _by_setting(scaled: Recipe, runs: Iterable[_Run], compile: bool) -> dict[tuple[str, str], dict[int, Record]]:
-    """The runs of this recipe at its level of TTA, by seed: those on the same hardware and images together."""
-    wanted = _training(asdict(scaled))
-    groups: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
-    for run in runs:
-        record = run.record
-        if run.training == wanted and record["runtime"]["compile"] == compile and scaled.tta in record["accuracies"]:
-            group = groups[run.setting]
-            exact = record["recipe"]["tta"] == scaled.tta
-            if exact or record["seed"] not in group:
-                group[record["seed"]] = record if exact else _at_level(record, scaled.tta)
-    return groups
+    same = runs if digest is None else runs[runs["digest"] == digest]
+    return same if len(same) else Replay(reason=f"the runs recorded at {there} used other images than these")
 
 
 def _at_level(record: Record, tta: str) -> Record:
     """The run as if its recipe had asked for a lower level of TTA: the same training, the accuracy at that level."""
+    below = list(TTA_WEIGHTS)[: list(TTA_WEIGHTS).index(tta) + 1]
     return {
         **record,
         "recipe": {**record["recipe"], "tta": tta},
         "accuracy": record["accuracies"][tta],
-        "accuracies": {name: record["accuracies"][name] for name in TTA_WEIGHTS if _level(name) <= _level(tta)},
+        "accuracies": {name: record["accuracies"][name] for name in below},
         "seconds": None,
     }
 
 
-def _level(tta: str) -> int:
-    return list(TTA_WEIGHTS).index(tta)
-
-
-def _training(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in recipe_parts(recipe).items() if name != "tta"}
-
-
-def hardware(runtime: Mapping[str, Any]) -> str:
-    """A record's runtime in words."""
-    threads = f", {runtime['threads']} thread{'s' * (runtime['threads'] > 1)}" if runtime["device"] == "cpu" else ""
-    return f"{runtime['name']}, {runtime['dtype']}{threads}{', compiled' * runtime['compile']}"
-
-
 @cache
-def _recorded(folder: Path) -> tuple[_Run, ...]:
-    """All runs of a recipe in `folder`, each once: of two copies the one with its seconds."""
+def _recorded(folder: Path) -> pd.DataFrame:
+    """All runs in `folder`, each once, with their records: of two copies the one with its seconds."""
     records = [record for log in sorted(folder.glob("*.jsonl")) for record in runlog.load(log)]
-    plain = [record for record in records if not record.get("parts")]
-    timed = sorted(plain, key=lambda record: record["seconds"] is not None)
-    return tuple(
-        _Run(record, _training(record["recipe"]), (hardware(record["runtime"]), record["data"]["digest"]))
-        for record in {key(record): record for record in timed}.values()
-    )
+    runs = frame(records).assign(record=pd.Series(records, dtype=object))
+    runs = runs[runs["parts"].map(len) == 0].sort_values("seconds", kind="stable", na_position="first")
+    return runs.drop_duplicates("key", keep="last")

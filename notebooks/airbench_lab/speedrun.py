@@ -15,14 +15,14 @@ from pathlib import Path
 
 from scipy import stats
 
-from airbench_core import AIRBENCH94, RunResult, UsageError
-from airbench_core.cli.verify import FEWEST
-from airbench_core.study import lines, runlog
-from airbench_core.study.groups import recipe_name
-from airbench_core.study.statistics import ALPHA, Mean, TargetTest, against_target, mean_interval
+from airbench_core import AIRBENCH94, RunResult, UsageError, lines, runlog
 from airbench_lab.figures.board import board
 from airbench_lab.figures.drawing import Drawing
-from airbench_lab.replay import hardware, lookup
+from airbench_lab.replay import lookup
+from airbench_lab.study.frames import hardware
+from airbench_lab.study.keys import recipe_of
+from airbench_lab.study.names import recipe_name
+from airbench_lab.study.statistics import ALPHA, FEWEST, Mean, TargetTest, against_target, mean_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ def _entry(name: str, records: Sequence[dict], rules: Rules) -> Entry:
     first = records[0]
     return Entry(
         name=name,
-        recipe=recipe_name(first),
+        recipe=recipe_name(recipe_of(first["asked"]), first.get("parts", ())),
         fields=dict(first["recipe"]),
         parts=tuple(first.get("parts", ())),
         scale=first["scale"],

@@ -10,8 +10,8 @@ from itertools import combinations
 from airbench_core import AIRBENCH94, RunResult, UsageError
 from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
-from airbench_core.study.studies import SWITCHES
 from airbench_lab.replay import lookup
+from airbench_lab.study.studies import SWITCHES
 
 BySeed = dict[int, float]
 Grid = Mapping[frozenset[str], Mapping[int, float]]  # by the tricks that are off: the accuracies in 0..1, by seed

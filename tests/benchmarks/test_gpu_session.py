@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import against
 import pytest
 import torch
 
 from airbench_core import AIRBENCH94, UsageError
-from airbench_core.study import against
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ["--device", "cpu", "--scale", "smoke", "--threads", "1"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from airbench_lab import replay
+from airbench_lab.study.frames import frame, one_setting
 
+from airbench_core import lines, runlog
 from airbench_core.errors import AirbenchError
-from airbench_core.study import lines, runlog
-from airbench_core.study.keys import one_setting
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "recorded.py"
 
@@ -40,7 +40,7 @@ def test_each_file_holds_its_sweeps_and_nothing_else(recorded, folder):
     assert {log.stem for log in logs(folder)} == {f"{recorded.SCALE}-{name}" for name in files}
     for name, (_, sweeps) in files.items():
         records = runlog.load(replay.FOLDER / folder / f"{recorded.SCALE}-{name}.jsonl")
-        held = [recorded.identity(record["recipe"], record["seed"]) for record in records]
+        held = [recorded.identity(record) for record in records]
         assert len(held) == len(set(held))
         assert set(held) == {one for sweep in sweeps for one in recorded.wanted(sweep)}
 
@@ -48,7 +48,7 @@ def test_each_file_holds_its_sweeps_and_nothing_else(recorded, folder):
 @in_each_folder
 def test_all_are_of_one_kind_and_of_clean_checkouts(folder):
     records = [record for log in logs(folder) for record in runlog.load(log)]
-    one_setting(records)
+    one_setting(frame(records))
     assert {record["data"]["name"] for record in records} == {"cifar10"}
     for record in records:
         assert not record["versions"]["commit"].endswith("+")
@@ -89,7 +89,7 @@ def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded
     assert "proxy_keep" not in json.loads((tmp_path / "laptop-few.jsonl").read_text().splitlines()[0])["recipe"]
     page = (tmp_path / "README.md").read_text()
     assert "| laptop-few.jsonl | a few | `airbench94 --seeds 2` | 2 | of 1 | `abcdef0` |\n\nAfter.\n" in page
-    assert re.search(rf"{report}.* seconds .*\n.*\n\\| airbench94 \\| 2 \\| 70.00 % .* 10.12 \\|\n\nEnd.\n$", page)
+    assert re.search(rf"{report}.* seconds .*\n.*\n\\| airbench94 +\\| +2 \\| +70.00 % .* 10.12 \\|\n\nEnd.\n$", page)
     assert "old" not in page
     lines.append(tmp_path / "other", full(seed=1, name="another CPU"), "")
     with pytest.raises(AirbenchError, match=r"several kinds: a processor, .*; another CPU, "):

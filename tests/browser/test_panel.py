@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from airbench_core.study import runlog
+from airbench_core import runlog
 
 OPEN_SECONDS, RUN_SECONDS = 60, 120
 KERNEL_IS_IDLE = re.compile(r"^Python.* \| Idle$")

@@ -16,14 +16,14 @@ from airbench_lab import figures
 from airbench_lab.figures import STYLES, Drawing, Line, LiveCurves, png, table_html
 from airbench_lab.figures.curves import EARLIER, RECORDED
 from airbench_lab.speedrun import chance_to_pass
+from airbench_lab.study.frames import frame
+from airbench_lab.study.studies import WHITENED, ablation
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
 from airbench_core.published import LADDER, RECIPES
-from airbench_core.study.frames import frame
-from airbench_core.study.studies import WHITENED, ablation
 from airbench_core.tricks.flip import flip_mask
 
 SOURCES = sorted((Path(figures.__file__).parent).glob("*.py"))

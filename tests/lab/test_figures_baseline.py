@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from airbench_lab.figures import epochs_to, schedules, smoothed_losses
+from airbench_lab.study.speedup import epochs_to_target
 
 from airbench_core import BASELINE, UsageError
-from airbench_core.study.speedup import epochs_to_target
 from airbench_core.tricks.schedule import lr_factors
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from airbench_lab.figures import Drawing, Line, LiveCurves, curves, lines, png
 from airbench_lab.figures.curves import EARLIER, RECORDED
+from airbench_lab.study.frames import epochs_frame, frame
+from airbench_lab.study.statistics import mean_interval
 from matplotlib.lines import Line2D
 from PIL import Image
 
 from airbench_core import AIRBENCH94, UsageError
-from airbench_core.study.frames import epochs_frame, frame
-from airbench_core.study.statistics import mean_interval
 
 RUN = Line(label="airbench94", epochs=[1, 2, 2.5], accuracies=[0.5, 0.6, 0.65])
 MANY = Line(label="baseline", epochs=[1, 2], accuracies=[[0.5, 0.6], [0.52, 0.63], [0.54, 0.6]], recorded="an A100")

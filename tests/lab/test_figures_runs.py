@@ -8,15 +8,16 @@ import pytest
 from airbench_lab import published
 from airbench_lab.figures import Drawing, add_remove, flops_against_error, ladder
 from airbench_lab.replay import FOLDER
+from airbench_lab.study import report, report_epochs
+from airbench_lab.study.frames import frame
+from airbench_lab.study.names import named
+from airbench_lab.study.statistics import mean_interval
+from airbench_lab.study.studies import STUDIES, WHITENED, ablation
 from matplotlib.axes import Axes
 
 from airbench_core import AIRBENCH94, SCALES, UsageError
 from airbench_core.flops import training_flops
 from airbench_core.published import BASELINE, LADDER, RECIPES
-from airbench_core.study import report, report_epochs, runlog
-from airbench_core.study.frames import frame
-from airbench_core.study.statistics import mean_interval
-from airbench_core.study.studies import STUDIES, WHITENED, ablation
 
 RUNGS = {rung.label: rung for rung in LADDER}
 WHITEN, TTA, FLIP, COMPILED = (
@@ -147,17 +148,17 @@ def test_epochs_to_a_target(trained):
 def test_the_ladder_says_of_the_recorded_runs_what_their_report_does():
     accuracies, epochs = FOLDER / "laptop-ladder.jsonl", FOLDER / "laptop-rungs.jsonl"
     table = ladder(frame(accuracies)).table.set_index("rung")
-    for row in report.rows(runlog.load(accuracies), study=STUDIES["ladder"]):
-        own = table.loc[row.recipe]
+    for row in report.rows(named(frame(accuracies), STUDIES["ladder"])):
+        own = table.loc[row["recipe"]]
         assert [own[ACCURACY], own["low"], own["high"]] == pytest.approx(
-            [100 * row.accuracy, *(100 * np.array(row.interval))]
+            [100 * row["accuracy"], *(100 * np.array(row["interval"]))]
         )
-        assert own["n"] == row.n == 5
+        assert own["n"] == row["n"] == 5
     table = ladder(frame(epochs), 0.75).table.set_index("rung")
-    for row in report_epochs.rows(runlog.load(epochs), 0.75, study=STUDIES["ladder"]):
-        own = table.loc[row.recipe]
-        assert [own[EPOCHS], own["low"], own["high"]] == pytest.approx([row.epochs, *row.interval])
-        assert own["n"] == row.n == 3
+    for row in report_epochs.rows(named(frame(epochs), STUDIES["ladder"]), 0.75):
+        own = table.loc[row["recipe"]]
+        assert [own[EPOCHS], own["low"], own["high"]] == pytest.approx([row["epochs"], *row["interval"]])
+        assert own["n"] == row["n"] == 3
 
 
 def test_an_open_interval_ends_in_an_arrow(trained):

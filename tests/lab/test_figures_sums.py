@@ -5,9 +5,9 @@ import math
 import pytest
 from airbench_lab.figures import sums
 from airbench_lab.figures.sums import APART, JOINT, SUM
+from airbench_lab.study.statistics import difference, mean_interval
 
 from airbench_core import UsageError
-from airbench_core.study.statistics import difference, mean_interval
 
 ONE = {0: -3.0, 1: -3.5, 2: -2.5}, {2: -1.0, 1: -2.0, 0: -1.6}
 OTHER = {0: -1.0, 1: 0.5, 2: 0.2}, {0: -1.1, 1: 0.4, 2: 0.1}

@@ -8,9 +8,9 @@ import pytest
 import torch
 from airbench_lab import speedrun
 from airbench_lab.speedrun import RULES, Entry, chance_to_pass, entries, entry, median_interval, standings, submit
+from airbench_lab.study.statistics import against_target
 
 from airbench_core import AIRBENCH94, SCALES, EpochRecord, RunResult, Runtime, UsageError
-from airbench_core.study.statistics import against_target
 
 RULE = RULES["laptop"]
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.bfloat16, threads=1)
@@ -22,6 +22,7 @@ def run(seed=0, accuracy=0.71, seconds=10.0, *, recipe=AIRBENCH94, watched=False
     )
     values = {"scale": "laptop", "data_name": "cifar10", "data_digest": "d", "parts": (), "runtime": CPU} | other
     return RunResult(
+        asked=recipe,
         recipe=SCALES[values["scale"]].recipe(recipe),
         seed=seed,
         accuracy=accuracy,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from airbench_lab.badges import for_colab
 from airbench_lab.refresh import WIDGET, stripped
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -32,9 +31,7 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 
 def code(path: Path) -> list[nbformat.NotebookNode]:
-    """The code cells that are executed here: not the one for Colab, which `make badges` writes."""
-    cells = [cell for cell in read(path).cells if cell.cell_type == "code" and cell.source.strip()]
-    return [cell for cell in cells if not for_colab(cell)]
+    return [cell for cell in read(path).cells if cell.cell_type == "code" and cell.source.strip()]
 
 
 @by_name

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from airbench_lab.badges import for_colab
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SOURCE = 96  # characters of a source that a cell prints: what is longer wraps in mid-word
@@ -15,7 +14,7 @@ CODE = 104  # characters of a line of code: what is longer runs out of its cell
 
 def code(path: Path) -> list[str]:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    return [cell.source for cell in cells if not for_colab(cell)]
+    return [cell.source for cell in cells]
 
 
 def imported(sources: list[str]) -> dict:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from scipy import stats
 
-from airbench_core.study.statistics import difference
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
+from airbench_lab.study.statistics import difference
 
 Runs = Mapping[int, float]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from scipy import stats
 
-from airbench_core.study.statistics import against_target
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
+from airbench_lab.study.statistics import against_target
 
 BELOW = [0.7012, 0.7044, 0.6988, 0.7061, 0.7020]  # the mean lies a little below 0.705, the test lets it pass
 FAR_BELOW = [0.6921, 0.6958, 0.6904, 0.6933, 0.6950, 0.6917]

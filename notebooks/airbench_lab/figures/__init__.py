@@ -4,7 +4,7 @@
     figure.table                            # the same numbers as a DataFrame
     png(figure)                             # the picture alone, for a widget
 
-Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
+Drawn from tables of runs (`airbench_lab.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
 `lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
 `singular_values`, `depths`, `by_layer`.
 """

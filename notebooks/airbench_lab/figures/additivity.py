@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from airbench_core import AIRBENCH94, Recipe
-from airbench_core.study.speedup import ENOUGH, TOO_NARROW, TargetSpeedup, speedup_to_target
-from airbench_core.study.studies import WHITENED, ablation
 from airbench_lab import published
 from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
 from airbench_lab.figures.measured import Measured
+from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, TargetSpeedup, speedup_to_target
+from airbench_lab.study.studies import WHITENED, ablation
 
 ADDED, REMOVED = "epochs saved when added", "epochs lost when removed"
 

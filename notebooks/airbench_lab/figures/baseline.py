@@ -7,9 +7,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_core.study.speedup import epochs_to_target
 from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
 from airbench_lab.figures.measured import percent
+from airbench_lab.study.speedup import epochs_to_target
 
 MARGINS = np.linspace(0, 12, 121)
 ROWS = 12  # of a schedule, in its table

@@ -74,8 +74,8 @@ def lines(runs: pd.DataFrame, epochs: pd.DataFrame, *, recorded: bool = False) -
     measured = Measured(runs)
     watched = epochs.dropna(subset="accuracy")
     found = []
-    for name, rows in measured.groups().items():
-        of = watched[watched["run"].isin(runs.index[rows])]
+    for name, group in measured.groups().items():
+        of = watched[watched["run"].isin(group.index)]
         if len(of):
             hardware = measured.hardware if recorded else ""
             accuracies = of.pivot(index="run", columns="epoch", values="accuracy").to_numpy()

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from airbench_core.study.statistics import difference
 from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.study.statistics import difference
 
 ROW = 0.36  # inches
 COLUMNS = ["change", "source", "n", "difference, points", "low", "high", "clear of 0"]

@@ -1,13 +1,12 @@
 """What a lower error costs: FLOPs against error."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from airbench_core import Recipe, UsageError
+from airbench_core import UsageError
 from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN, training_flops
 from airbench_core.scales import scale_named
 from airbench_lab import published
@@ -38,7 +37,7 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
         {"recipe": name, "source": "[P]", FLOPS: 1000 * of.pflops, ERROR: round(100 - of.accuracy, 2), "n": of.n}
         for name, of in published.METHODS.items()
     ]
-    own = [_point(measured, name, rows) for name, rows in groups.items()]
+    own = [_point(measured, name, runs) for name, runs in groups.items()]
     points = ", ".join(
         f"{row['source']} {row['recipe']} {row[ERROR]:.3g} % at {row[FLOPS]:.3g}" for row in (*theirs, *own)
     )
@@ -70,15 +69,14 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
     return drawing
 
 
-def _point(measured: Measured, name: str, rows: Sequence[int]) -> dict[str, Any]:
-    records = [measured.records[row] for row in rows]
-    accuracy = percent({record["seed"]: record["accuracy"] for record in records}.values())
+def _point(measured: Measured, name: str, runs: pd.DataFrame) -> dict[str, Any]:
+    accuracy = percent(runs["accuracy"])
     scale = scale_named(measured.scale)
     images = scale.train_images or CIFAR10_TRAIN, scale.test_images or CIFAR10_TEST
     return {
         "recipe": name,
         "source": "own",
-        FLOPS: training_flops(Recipe(**records[0]["recipe"]), *images) / 1e12,
+        FLOPS: training_flops(runs["trained"].iloc[0], *images) / 1e12,
         ERROR: 100 - accuracy.mean,
         "low": 100 - accuracy.high,
         "high": 100 - accuracy.low,

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 
 from airbench_core.published import LADDER, Rung
 from airbench_core.scales import scale_named
-from airbench_core.study.speedup import ENOUGH, TOO_NARROW, epochs_to_target
 from airbench_lab import published
 from airbench_lab.figures.drawing import BLUE, ORANGE, SMALL, Drawing, interval, look, wrapped
 from airbench_lab.figures.measured import Measured, percent
+from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, epochs_to_target
 
 PAPER, ZOO = "[P], epochs to 94 %", "[Z], epochs to 94 %"
 

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from airbench_core import UsageError
-from airbench_core.study.statistics import by_seed, mean_interval
 from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.study.statistics import by_seed, mean_interval
 
 ROW = 0.42  # inches
 SUM, JOINT, APART = "sum of the single effects", "effect together", "together minus sum"

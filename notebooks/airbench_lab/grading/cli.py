@@ -1,6 +1,6 @@
 """`airbench grade` and `airbench leaderboard`: folders of submissions.
 
-An entry point of the group `airbench.verbs` (pyproject.toml) brings them into the command line.
+Entry points of the group `airbench.verbs` (pyproject.toml) bring them into the command line.
 """
 
 import argparse
@@ -8,13 +8,11 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from airbench_core import SCALES, AirbenchWarning, UsageError
 from airbench_core.cli.options import seeds_from
-from airbench_core.cli.verify import FEWEST, legal_target
-from airbench_core.study import layout
 from airbench_lab.grading.folder import GRADED, grade
 from airbench_lab.grading.generate import GENERATED
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
@@ -23,14 +21,12 @@ from airbench_lab.grading.marking import assignments_in
 from airbench_lab.grading.process import Limits, readable
 from airbench_lab.grading.submissions import Submission, find, read_roster
 from airbench_lab.speedrun import RULES
+from airbench_lab.study import layout
+from airbench_lab.study.cli_verify import legal_target
+from airbench_lab.study.statistics import FEWEST
 
 
-def add(verbs: argparse._SubParsersAction) -> None:
-    _add_grade(verbs)
-    _add_leaderboard(verbs)
-
-
-def _add_grade(verbs: argparse._SubParsersAction) -> None:
+def add_grade(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "grade",
         help="grade a folder of submissions",
@@ -47,7 +43,7 @@ def _add_grade(verbs: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_grade)
 
 
-def _add_leaderboard(verbs: argparse._SubParsersAction) -> None:
+def add_leaderboard(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "leaderboard",
         help="run the speedrun entries in a folder of submissions, and rank them",
@@ -115,7 +111,7 @@ def run_leaderboard(args: argparse.Namespace) -> int:
     rows = compete(submissions, args.out.with_suffix(".jsonl"), rules, seeds, limits=_limits(args))
     named = f"# Leaderboard\n\n{rules}\n\n{layout.table(rows, COLUMNS, 'markdown')}\n"
     args.out.write_text(named, encoding="utf-8")
-    args.out.with_suffix(".csv").write_text(layout.table(rows, COLUMNS, "csv") + "\n", encoding="utf-8")
+    args.out.with_suffix(".csv").write_text(layout.csv(map(asdict, rows)) + "\n", encoding="utf-8")
     print(layout.table(rows, COLUMNS))
     print(f"written to {args.out}")
     return 0

@@ -14,8 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airbench_core import AirbenchError
-from airbench_core.study import lines
+from airbench_core import AirbenchError, lines
 from airbench_lab.grading.feedback import page
 from airbench_lab.grading.marking import Assignment, Check, Marks, Question
 from airbench_lab.grading.process import Limits

@@ -9,21 +9,20 @@ student's process; the grader looks at its watch, and does not rank a clock that
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from airbench_core import Parts, Recipe, Runtime, UsageError
-from airbench_core.scales import scale_named
-from airbench_core.study import layout, lines
-from airbench_core.study.groups import recipe_name
-from airbench_core.study.layout import Column
-from airbench_core.study.statistics import against_target, mean_interval
+from airbench_core import Parts, Recipe, Runtime, UsageError, lines
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.sandbox import Sandbox, StudentError
 from airbench_lab.grading.submissions import Submission, key_of
 from airbench_lab.grading.training import DRY, Request, data_name, evaluated, own_functions
 from airbench_lab.speedrun import Rules, median_interval
+from airbench_lab.study import layout
+from airbench_lab.study.layout import Column
+from airbench_lab.study.names import recipe_name
+from airbench_lab.study.statistics import against_target, mean_interval
 
 ASSIGNMENT, RECIPE, PARTS = "speedrun", "my_recipe", "my_parts"  # the assignment, and the names it asks for
 LEAST = 0.5  # of the seconds that passed, which a clock has to show
@@ -158,13 +157,8 @@ def _run(submission: Submission, rules: Rules, seed: int, limits: Limits) -> dic
     seconds = float(result["seconds"])
     if not 0 < seconds < float("inf"):
         raise StudentError("its clock shows no time")
-    record = {
-        "recipe": asdict(scale_named(rules.scale).recipe(recipe)),
-        "scale": rules.scale,
-        "parts": list(parts.replaced),
-    }
     return {
-        "recipe": recipe_name(record),
+        "recipe": recipe_name(recipe, parts.replaced),
         "accuracy": accuracy,
         "seconds": seconds,
         "passed": passed,

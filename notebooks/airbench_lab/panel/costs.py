@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from airbench_core import Dataset, Runtime
 from airbench_core.speed import estimate_seconds, measure_speed
-from airbench_core.study.sweep import Costs
 from airbench_lab.panel.settings import Settings
+from airbench_lab.study.sweep import Costs
 
 MEASURE_SECONDS = 0.3  # for each of three counts
 
@@ -29,13 +29,13 @@ class Prices:
         """Of one run."""
         with self._lock:
             costs = self._costs.get(_place(settings, runtime))
-            return None if costs is None else costs.expect((settings.scaled, runtime.compile))
+            return None if costs is None else costs.expect(settings.recipe, runtime.compile)
 
     def learn(self, settings: Settings, runtime: Runtime, data: Dataset, seconds: float) -> None:
         """A run took so long. data: as scaled."""
         with self._lock:
-            costs = self._costs.setdefault(_place(settings, runtime), Costs(data))
-            costs.learn((settings.scaled, runtime.compile), seconds)
+            costs = self._costs.setdefault(_place(settings, runtime), Costs(settings.shrink, data))
+            costs.learn(settings.recipe, runtime.compile, seconds)
 
     def measure(self, settings: Settings, runtime: Runtime, load: Callable[[], Dataset]) -> None:
         """Measure this machine, unless that was done: for the worker, since it takes seconds. Not if it compiles."""
@@ -47,8 +47,8 @@ class Prices:
         race = estimate_seconds(settings.recipe, scale, speed, images)
         evaluations = math.ceil(settings.scaled.epochs) * images[1] / speed.evaluate
         for is_race, seconds in (True, race), (False, race + evaluations):
-            costs = Costs(data)
-            costs.guess(settings.scaled, seconds)
+            costs = Costs(settings.shrink, data)
+            costs.guess(settings.recipe, seconds)
             with self._lock:
                 self._costs.setdefault(_place(replace(settings, race=is_race), runtime), costs)
 

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from airbench_core import AirbenchError, DataError, Parts, Recipe, RunResult, Runtime, UsageError
-from airbench_core.study import runlog
+from airbench_core import AirbenchError, DataError, Parts, Recipe, RunResult, Runtime, UsageError, runlog
 from airbench_lab.panel import snapshot
 from airbench_lab.panel.costs import PRICES
 from airbench_lab.panel.recorded import Recorded, reference_curve

@@ -4,12 +4,12 @@ import threading
 from typing import Any, NamedTuple
 
 from airbench_core import Dataset, Recipe
-from airbench_core.study.curves import Curve, curve_of
 from airbench_lab import replay
 from airbench_lab.figures import Line
 from airbench_lab.panel.runs import line, name_of, plain, row_of, was_watched
 from airbench_lab.panel.settings import Settings, Shelf
 from airbench_lab.replay import Replay
+from airbench_lab.study.curves import Curve, curve_of
 
 
 class Found(NamedTuple):

@@ -2,19 +2,20 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from airbench_core import EpochRecord, Parts, Recipe, RunResult
-from airbench_core.study import report, runlog
-from airbench_core.study.curves import Curve
-from airbench_core.study.groups import recipe_name
-from airbench_core.study.report import Row
+from airbench_core import EpochRecord, Parts, Recipe, RunResult, runlog
 from airbench_lab.figures import Line
 from airbench_lab.panel.settings import Settings
+from airbench_lab.study import report
+from airbench_lab.study.curves import Curve
+from airbench_lab.study.frames import frame as frame_of
+from airbench_lab.study.names import recipe_name
+from airbench_lab.study.report import Row
 
 HERE = "here"
 COLUMNS = {
@@ -150,9 +151,7 @@ class Runs:
 
 def name_of(settings: Settings, parts: Parts | None = None) -> str:
     """What a run of these settings is called."""
-    own = list((parts or Parts()).replaced)
-    record = {"recipe": asdict(settings.scaled), "scale": settings.scale, "parts": own}
-    return recipe_name(record) + ", compiled" * settings.compile
+    return recipe_name(settings.recipe, (parts or Parts()).replaced) + ", compiled" * settings.compile
 
 
 def row_of(
@@ -163,8 +162,8 @@ def row_of(
         run.get("parts") for run in runs.values()
     )
     of_reference = name_of(settings.changed(recipe=reference, compile=False))
-    row = report.row(name, runs, of_reference, None if itself else curve)
-    return replace(row, note="the reference itself") if itself else row
+    row = report.row(name, frame_of(runs.values()), reference=of_reference, curve=None if itself else curve or {})
+    return {**row, "note": "the reference itself"} if itself else row
 
 
 def line(name: str, records: Sequence[Mapping[str, Any]], recorded: str = "") -> Line:
@@ -191,24 +190,24 @@ def was_watched(record: Mapping[str, Any]) -> bool:
 
 def plain(row: Row, where: str, settings: Settings, timed: str) -> dict[str, Any]:
     """A row in percent, with its intervals taken apart; None for what is not known. timed: which seconds these are."""
-    low, high = row.interval or (None, None)
-    worth_low, worth_high = row.worth_interval or (None, None)
+    low, high = row["interval"] or (None, None)
+    worth_low, worth_high = row["worth_interval"] or (None, None)
     return {
-        "recipe": row.recipe,
+        "recipe": row["recipe"],
         "where": where,
         "scale": settings.scale,
         "data": settings.data,
-        "n": row.n,
-        "accuracy": 100 * row.accuracy,
+        "n": row["n"],
+        "accuracy": 100 * row["accuracy"],
         "low": None if low is None else 100 * low,
         "high": None if high is None else 100 * high,
-        "seconds": row.seconds,
-        "timed": timed if row.seconds is not None else "",
-        "worth": row.worth,
+        "seconds": row["seconds"],
+        "timed": timed if row["seconds"] is not None else "",
+        "worth": row["worth"],
         "worth_low": worth_low,
         "worth_high": worth_high,
-        "speedup": row.speedup,
-        "note": row.note,
+        "speedup": row["speedup"],
+        "note": row["note"],
     }
 
 

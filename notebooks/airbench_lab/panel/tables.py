@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core.study import layout
-from airbench_core.study.layout import Column, bounds, number
 from airbench_lab.figures.drawing import html_table
+from airbench_lab.study import layout
+from airbench_lab.study.layout import Column, bounds, number
 
 Row = Mapping[str, Any]
 

@@ -1,6 +1,6 @@
 """The leaderboard: entries run in turns with the teacher's seeds, tested and ranked."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from airbench_lab.grading import leaderboard
@@ -9,13 +9,13 @@ from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, find
 from airbench_lab.grading.training import data_name
 from airbench_lab.speedrun import RULES, Rules
+from airbench_lab.study import layout
 
 from airbench_core import UsageError
-from airbench_core.study import layout
 
 RULE = Rules(scale="laptop", target=0.70)
 ENTRY = """
-from dataclasses import replace
+from dataclasses import asdict, replace
 from airbench_core import AIRBENCH94, Parts
 from airbench_lab.grading import trained
 my_recipe = replace(AIRBENCH94, epochs={epochs})
@@ -67,8 +67,10 @@ def test_a_duplicate_says_so_in_its_line():
 
 def test_the_table_can_be_written_in_all_forms():
     rows = ranked([entry("one", runs(0.72, 5.0)), entry("none", [], "it | broke")], RULE)
-    for form in layout.FORMS:
+    for form in "text", "markdown":
         assert "one" in layout.table(rows, COLUMNS, form)
+    assert "it \\| broke" in layout.table(rows, COLUMNS, "markdown")
+    assert layout.csv(map(asdict, rows)).splitlines()[2].startswith("refused,none,")
 
 
 @pytest.fixture

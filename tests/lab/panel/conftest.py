@@ -15,9 +15,8 @@ from airbench_lab.panel.costs import Prices
 from airbench_lab.panel.experiment import Experiment
 from airbench_lab.panel.settings import Settings, Shelf
 
-from airbench_core import AIRBENCH94, Dataset, EpochRecord, Parts, RunResult, Runtime
+from airbench_core import AIRBENCH94, Dataset, EpochRecord, Parts, RunResult, Runtime, lines
 from airbench_core.speed import random_dataset
-from airbench_core.study import lines
 from airbench_core.tricks.flip import flip_mask
 
 SOON = 20  # seconds in which what is to happen does, also on a busy machine
@@ -133,6 +132,7 @@ def result(cpu) -> Callable[..., RunResult]:
         n = 3
         watched = not settings.race
         return RunResult(
+            asked=settings.recipe,
             recipe=settings.scaled,
             scale=settings.scale,
             seed=seed,

@@ -2,8 +2,7 @@ import pandas as pd
 import pytest
 from airbench_lab.panel.runs import Partial
 
-from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError
-from airbench_core.study import runlog
+from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, runlog
 
 
 @pytest.fixture

@@ -1,0 +1,187 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from airbench_core import AirbenchError, lines
+
+RECORDS = [{"seed": seed, "data": {"name": "a \n ü }"}, "epochs": [{"loss": -0.5}], "cuda": None} for seed in range(4)]
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="forks, and kills by signals")
+
+
+def append_all(log, records):
+    for values in records:
+        lines.append(log, values, "it")
+
+
+def test_what_is_appended_is_loaded_in_its_order(tmp_path, capsys):
+    log = tmp_path / "log.jsonl"
+    append_all(log, RECORDS)
+    assert lines.load(log) == RECORDS
+    assert [json.loads(line) for line in log.read_text().splitlines()] == RECORDS
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]  # no lock is left lying about
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_cut_off_at_any_byte_loses_only_the_line_that_was_cut(tmp_path, capsys):
+    log, torn = tmp_path / "log.jsonl", tmp_path / "log.jsonl.torn"
+    append_all(log, RECORDS[:3])
+    whole = log.read_bytes()
+    start = whole.rindex(b"\n", 0, -1) + 1
+    for cut in range(start, len(whole)):
+        log.write_bytes(whole[:cut])
+        kept = RECORDS[: 3 if cut == len(whole) - 1 else 2]  # there only the end of the line is missing
+        half = start < cut < len(whole) - 1
+        assert lines.load(log) == kept
+        assert log.read_bytes() == whole[:cut]  # reading changes nothing
+        assert capsys.readouterr().err == f"{log}, line 3: not a whole record, left out\n" * half
+
+        lines.append(log, RECORDS[3], "it")
+        moved = f"{log}: its last line was cut off while it was written; moved to {torn}\n"
+        assert capsys.readouterr().err == moved * half
+        assert [json.loads(line) for line in log.read_text().splitlines()] == [*kept, RECORDS[3]]
+        if half:
+            assert torn.read_bytes() == whole[start:cut] + b"\n"
+            torn.unlink()
+        assert not torn.exists()
+
+
+@pytest.mark.parametrize("garbage", [b"\x00\x00\x00\x00", b"\xff\xfe{", b'"text"', b"12", b"[1]", b"\r"])
+def test_bytes_that_are_no_object_are_left_out(garbage, tmp_path, capsys):
+    """As where a disk lost its power, or a line was cut off before there was a log that sets it aside."""
+    log = tmp_path / "log.jsonl"
+    append_all(log, RECORDS[:1])
+    log.write_bytes(log.read_bytes() + garbage + b"\n" + log.read_bytes() + garbage)
+    assert lines.load(log) == [RECORDS[0]] * 2
+    reported = capsys.readouterr().err.splitlines()
+    assert reported == [f"{log}, line {number}: not a whole record, left out" for number in (2, 4)]
+    append_all(log, RECORDS[1:2])
+    assert lines.load(log) == [RECORDS[0], RECORDS[0], RECORDS[1]]
+    assert (tmp_path / "log.jsonl.torn").read_bytes() == garbage + b"\n"
+
+
+def test_a_log_with_nothing_in_it_and_one_that_is_not_there(tmp_path, capsys):
+    lines.check_writable(tmp_path / "new.jsonl")
+    assert lines.load(tmp_path / "new.jsonl") == []
+    assert capsys.readouterr().err == ""
+    with pytest.raises(AirbenchError, match=r"^cannot read the run log .*no.jsonl: No such file"):
+        lines.load(tmp_path / "no.jsonl")
+
+
+def test_a_log_that_cannot_be_written_is_known_beforehand(tmp_path):
+    with pytest.raises(AirbenchError, match=r"cannot write the run log .*no/such/folder"):
+        lines.check_writable(tmp_path / "no/such/folder")
+
+
+def test_a_line_waits_for_its_turn_and_is_then_on_the_disk(tmp_path, monkeypatch):
+    log, synced = tmp_path / "log.jsonl", []
+    append_all(log, RECORDS[:1])
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(log.read_bytes()), fsync(file)))
+    with log.open("a+b", buffering=0) as held, lines._locked(held):
+        held.write(b'{"half')  # of a line that is still being written, not a torn one
+        waiting = threading.Thread(target=append_all, args=(log, RECORDS[1:2]))
+        waiting.start()
+        time.sleep(0.2)
+        assert waiting.is_alive()
+        held.write(b'": 2}\n')
+    waiting.join(10)
+    assert lines.load(log) == [RECORDS[0], {"half": 2}, RECORDS[1]]
+    assert synced == [log.read_bytes()]
+    assert not (tmp_path / "log.jsonl.torn").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_names_what_is_lost(tmp_path):
+    (tmp_path / "log").symlink_to("/dev/full")
+    with pytest.raises(AirbenchError, match=r"^seed 3 is done but could not be logged in .*log: No space left"):
+        lines.append(tmp_path / "log", RECORDS[0], "seed 3 is done")
+
+
+def test_a_disk_that_fills_up_in_a_line_leaves_the_log_as_it_was(tmp_path):
+    resource = pytest.importorskip("resource")
+    log = tmp_path / "log.jsonl"
+    append_all(log, RECORDS[:2])
+    before = log.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))  # Python ignores the signal
+    try:
+        with pytest.raises(AirbenchError, match="File too large; make room"):
+            lines.append(log, RECORDS[2], "it is done")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert log.read_bytes() == before
+
+
+WRITERS = """
+import os, sys
+from pathlib import Path
+from airbench_core import lines
+log = Path(sys.argv[1])
+for writer in range(4):
+    if os.fork() == 0:
+        for n in range(25):
+            lines.append(log, {"writer": writer, "n": n, "text": str(writer) * 400_000}, "it")
+        os._exit(0)
+sys.exit(any(os.wait()[1] for _ in range(4)))
+"""
+
+
+@posix
+def test_processes_that_append_at_once_do_not_mix_their_lines(tmp_path, capfd):
+    """Lines so long that another process sees them while they are being written."""
+    log = tmp_path / "log.jsonl"
+    subprocess.run([sys.executable, "-c", WRITERS, log], check=True)
+    found = lines.load(log)
+    assert all(values["text"] == str(values["writer"]) * 400_000 for values in found)
+    for writer in range(4):
+        assert [values["n"] for values in found if values["writer"] == writer] == list(range(25))
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    assert capfd.readouterr().err == ""
+
+
+# Without the wait for the disk, which a kill does not need, most of the time goes into writing.
+KILLED = """
+import itertools, os, signal, sys, time
+from pathlib import Path
+from airbench_core import lines
+os.fsync = lambda file: None
+log, acknowledged = Path(sys.argv[1]), os.open(sys.argv[2], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+for turn in range(30):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for n in itertools.count():
+            lines.append(log, {"turn": turn, "n": n, "text": "x" * 1_000_000}, "it")
+            os.write(acknowledged, f"{turn} {n}\\n".encode())
+            os.write(write, b".")
+    os.read(read, 1)  # the first line is written
+    end = time.perf_counter() + turn * 1e-4
+    while time.perf_counter() < end:
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+@posix
+def test_a_process_killed_while_it_writes_loses_nothing_that_was_logged(tmp_path, capfd):
+    log, acknowledged = tmp_path / "log.jsonl", tmp_path / "acknowledged"
+    subprocess.run([sys.executable, "-c", KILLED, log, acknowledged], check=True)
+    lines.append(log, {"turn": 30, "n": 0}, "it")
+    torn = tmp_path / "log.jsonl.torn"
+    cut_off = torn.read_bytes().splitlines() if torn.exists() else []
+    assert capfd.readouterr().err.count("moved to") <= len(cut_off)  # the kill may come before it is said
+    runs = [(values["turn"], values["n"]) for values in lines.load(log)]
+    assert capfd.readouterr().err == ""
+    assert {tuple(map(int, line.split())) for line in acknowledged.read_text().splitlines()} <= set(runs)
+    for turn in range(31):
+        ours = [n for other, n in runs if other == turn]
+        assert ours == list(range(len(ours)))
+    assert all(line.startswith(b'{"turn"'[: len(line)]) for line in cut_off)

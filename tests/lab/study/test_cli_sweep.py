@@ -1,0 +1,193 @@
+"""`airbench sweep` as a person uses it: the plan, going on after a kill, Ctrl-C, failures, wrong requests."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from airbench_lab.study import cli_sweep
+
+from airbench_core import UsageError, runlog
+from airbench_core.cli import main
+
+SMOKE = ["--scale", "smoke", "--data", "builtin", "--workers", "1"]
+
+
+def sweep(log: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "airbench_core", "sweep", *arguments, *SMOKE, "--out", str(log)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(true, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def runs(log: Path) -> list[dict]:
+    return runlog.load(log) if log.exists() else []
+
+
+def test_a_plan_says_what_is_to_do_and_makes_nothing(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    assert main(["sweep", "ladder", *SMOKE, "--seeds", "2", "--out", str(log), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"scale smoke, builtin: 1,000 training and 500 test images; 1 process of 1 thread, .*float", out)
+    assert re.search(r"^\+ whitening +6\.3 +2 +0 +0 +\d+\.\d$", out, re.MULTILINE)
+    assert re.search(r"^16 runs: 0 in .*runs.jsonl; 16 to do, about \d+ (s|min)$", out, re.MULTILINE)
+    assert "left out: + torch.compile: on a CPU" in out
+    assert not log.exists()
+
+
+def test_a_compiled_ladder_has_one_rung_less(tmp_path, capsys):
+    """Its last two rungs differ in compilation alone."""
+    arguments = ["ladder", *SMOKE, "--compile", "--seeds", "1", "--out", str(tmp_path / "runs.jsonl"), "--dry-run"]
+    assert main(["sweep", *arguments]) == 0
+    assert "8 runs: 0 in" in capsys.readouterr().out
+
+
+def test_a_sweep_that_was_killed_goes_on_and_ctrl_c_ends_a_run_at_its_next_step(tmp_path):
+    log = tmp_path / "runs.jsonl"
+    arguments = ("airbench94", "--set", "epochs=3,5000", "--seeds", "2")  # 3, then 5,000 epochs, which are never done
+    first = sweep(log, *arguments)
+    wait_for(lambda: len(runs(log)) == 1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    before = log.read_bytes()
+    second = sweep(log, *arguments)
+    assert second.stdout.readline().startswith("airbench94: the recipe airbench94")
+    time.sleep(8)  # it measures this machine, and is then at its run
+    os.kill(second.pid, signal.SIGINT)
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 130
+    assert log.read_bytes() == before
+    assert f"4 runs: 1 in {log}; 3 to do" in out
+    assert f"1 of 4 runs are in {log}: `airbench report {log}` shows" in out
+    assert err.splitlines() == [
+        "airbench: ending at the next step; Ctrl-C again ends at once",
+        "airbench: stopped: the same command goes on from here",
+    ]
+
+
+def test_a_failed_run_is_said_and_logged_and_the_exit_status_shows_it(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    arguments = ["sweep", "airbench94", *SMOKE, "--set", "lr=1e8,11.5", "--set", "epochs=3", "--seeds", "1"]
+    assert main([*arguments, "--out", str(log)]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"1/2  airbench94 epochs=3 lr=100000000, seed 0: failed: the training loss is nan", out)
+    assert f"1 of 2 runs are in {log}" in out
+    assert re.match(r"airbench: airbench94 epochs=3 lr=100000000, seed 0 failed: the training loss is nan", err)
+    assert len(runs(log)) == 1
+    assert [record["failed"]["kind"] for record in runlog.load(log, failed=True) if "failed" in record] == ["diverged"]
+    assert main([*arguments, "--out", str(log)]) == 1  # not tried again, and not forgotten
+    out, err = capsys.readouterr()
+    assert "1 in" in out
+    assert "1 diverged; nothing to do" in out
+    assert "airbench94 epochs=3 lr=100000000, seed 0 diverged earlier" in err
+    assert len(runlog.load(log, failed=True)) == 2
+
+
+def test_variance_keeps_predictions(tmp_path):
+    log = tmp_path / "runs.jsonl"
+    arguments = ["sweep", "variance", *SMOKE, "--set", "epochs=2", "--seeds", "2", "--race", "--out", str(log)]
+    assert main(arguments) == 0
+    for record in runs(log):
+        assert {tta: len(classes) for tta, classes in runlog.predictions(record).items()} == {
+            "none": 500,
+            "mirror": 500,
+            "mirror+translate": 500,
+        }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["laddr"], "'laddr' is neither a study nor a recipe; studies: ladder, ablation"),
+        (["ladder", "--set", "epochs=1", "--set", "epochs=2"], "--set epochs is given twice: write epochs=VALUE,VALUE"),
+        (["ladder", "--set", "epochs"], "cannot read 'epochs': write FIELD=VALUE"),
+        (["ladder", "--set", "epochs=1,,2"], "epochs="),
+        (["ladder", "--seeds", "0"], "seeds=0 is not legal: 1 or more"),
+        (["ladder", "--seed", "-1"], "seed=-1 with seeds=5 is not legal"),
+        (
+            ["ladder", "--seeds", "3000000000"],
+            "seed=0 with seeds=3000000000 is not legal: seeds are 0 to 2",
+        ),
+        (["ladder", "--threads", "0"], "threads=0 is not legal"),
+        (["ladder", "--workers", "1000"], "workers=1000 is not legal"),
+        (["ladder", "--address", "somewhere"], "--address is that of a Ray cluster: add --engine ray"),
+        (["ladder", "--engine", "ray", "--workers", "2"], "--workers does not go with --engine ray"),
+        (["ladder", "--set", "batch_size=90000"], "baseline batch_size=90000: batch_size=2812 is more than the 1000"),
+    ],
+)
+def test_a_wrong_request_is_one_line_before_anything_is_run(arguments, message, tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    settings = [] if "--workers" in arguments else ["--workers", "1"]
+    where = ["--scale", "smoke", "--data", "builtin", *settings, "--out", str(log)]
+    if "ray" in arguments:
+        where = ["--scale", "smoke", "--data", "builtin", "--out", str(log)]
+    assert main(["sweep", *arguments, *where]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"airbench: error: {message}")
+    assert not log.exists()
+
+
+def test_without_ray_one_run_goes_on_at_a_time(tmp_path, monkeypatch, capsys):
+    """More are refused by a line that says what to install."""
+    monkeypatch.setattr(cli_sweep, "find_spec", lambda name: None)
+    monkeypatch.setattr(cli_sweep, "available_cores", lambda: 64)
+    where = [
+        "sweep",
+        "airbench94",
+        "--scale",
+        "smoke",
+        "--data",
+        "builtin",
+        "--out",
+        str(tmp_path / "log"),
+        "--dry-run",
+    ]
+    assert main(where) == 0
+    assert "; 1 process of " in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "ray", None)
+    sys.modules.pop("airbench_lab.study.cluster", None)
+    assert main([*where, "--workers", "2"]) == 2
+    assert "which is not installed: `pip install -e '.[cluster]'`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "memory", "workers"),
+    [(8, 1, 64e9, 7), (8, 3, 64e9, 2), (1, 1, 64e9, 1), (2, 4, 64e9, 1), (64, 1, 16e9, 3), (8, 1, 1e9, 1)],
+)
+def test_as_many_runs_at_a_time_as_leave_a_core_free_and_fit_into_memory(monkeypatch, cores, threads, memory, workers):
+    monkeypatch.setattr(cli_sweep, "find_spec", lambda name: True)
+    monkeypatch.setattr(cli_sweep, "available_cores", lambda: cores)
+    monkeypatch.setattr(cli_sweep, "available_memory", lambda: memory)
+    args = SimpleNamespace(device="cpu", dtype="float32", threads=threads, workers=None, scale="full")
+    assert cli_sweep._local(args)[0] == workers
+
+
+def test_one_run_a_gpu(monkeypatch):
+    monkeypatch.setattr(cli_sweep, "find_spec", lambda name: True)
+    monkeypatch.setattr(cli_sweep.torch.cuda, "device_count", lambda: 3)
+    detect = lambda device, **_: SimpleNamespace(device=torch.device(device), threads=1)  # noqa: E731
+    monkeypatch.setattr(cli_sweep.Runtime, "detect", detect)
+
+    def workers(device: str, asked: int | None = None) -> int:
+        return cli_sweep._local(SimpleNamespace(device=device, dtype="auto", threads=None, workers=asked))[0]
+
+    assert [workers("cuda"), workers("cuda:1"), workers("cuda", 2)] == [3, 1, 2]
+    for asked in (0, 4):
+        with pytest.raises(UsageError, match=f"workers={asked} is not legal: one for each of the 3 device"):
+            workers("cuda", asked)
+
+
+def test_a_log_is_needed(capsys):
+    assert main(["sweep", "ladder"]) == 2
+    assert "--out" in capsys.readouterr().err

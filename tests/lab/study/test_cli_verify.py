@@ -1,0 +1,49 @@
+from types import SimpleNamespace
+
+import pytest
+from airbench_lab.study import cli_verify
+
+from airbench_core.cli import main
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "verdict"), [(0.99, 1, "FAILED"), (0.9375, 0, "nothing speaks"), (None, 0, "nothing speaks")]
+)
+def test_verify_tests_the_mean_against_the_target(target, status, verdict, monkeypatch, capsys):
+    """Five runs of 0.93 to 0.945; the published target of airbench94 is 0.94."""
+    results = [SimpleNamespace(accuracy=value) for value in (0.93, 0.935, 0.94, 0.945, 0.9375)]
+    monkeypatch.setattr(cli_verify, "make_runs", lambda args: results[: args.runs])
+    asked = [] if target is None else ["--target", str(target)]
+    assert main(["verify", "airbench94", "--runs", "5", *asked]) == status
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert line.startswith("mean accuracy 0.9375, 95 % interval 0.9306 to 0.9444, n=5; ")
+    assert verdict in line
+    monkeypatch.setattr(cli_verify, "make_runs", lambda args: results)
+    assert main(["verify", "airbench94", "--runs", "6"]) == 130  # stopped before the last run
+
+
+def test_verify_makes_real_runs(capsys):
+    recipe = ["verify", "airbench94", "--scale", "smoke", "--data", "builtin", "--set", "epochs=1", "--runs", "5"]
+    assert main([*recipe, "--target", "0.999"]) == 1
+    assert main([*recipe, "--target", "0.001"]) == 0
+    assert capsys.readouterr().out.count("n=5; target") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["airbench94", "--runs", "4"], "runs=4 is not legal: fewer than 5 runs say nothing"),
+        (["resnet18"], "no accuracy is published for resnet18 as it is here: name a --target"),
+        (["airbench94", "--target", "94"], "target=94 is not legal: above 0, below 1, such as 0.94"),
+        (["airbench94", "--scale", "laptop"], "a published accuracy is that of a recipe as it is"),
+        (["airbench94", "--set", "flip=none"], "a published accuracy is that of a recipe as it is"),
+        (["airbench94", "--data", "svhn"], "a published accuracy is that of a recipe as it is"),
+        (["airbench93"], "unknown recipe 'airbench93'"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line(arguments, message, capsys):
+    assert main(["verify", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1

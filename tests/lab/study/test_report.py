@@ -1,0 +1,167 @@
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from airbench_lab.study import report
+from airbench_lab.study.frames import frame
+from airbench_lab.study.names import named
+from scipy.stats import t
+
+from airbench_core import AIRBENCH94, UsageError
+
+LAPTOP = Path(__file__).parents[3] / "benchmarks" / "results" / "laptop-cifar10.jsonl"
+
+
+def rows(records, *args, study=None, **options) -> list[SimpleNamespace]:
+    return [SimpleNamespace(**row) for row in report.rows(named(frame(records), study), *args, **options)]
+
+
+def table(rows: list[SimpleNamespace], form: str = "text") -> str:
+    return report.table([vars(row) for row in rows], form)
+
+
+FLIP = replace(AIRBENCH94, flip="random")
+
+
+@pytest.fixture
+def runs(record) -> list[dict]:
+    return [
+        record(accuracy=0.70, seed=0, seconds=10),
+        record(accuracy=0.72, seed=1, seconds=30),
+        record(accuracy=0.74, seed=2, seconds=14),
+        record(FLIP, accuracy=0.69, seed=1),
+        record(FLIP, accuracy=0.73, seed=2),
+        record(FLIP, accuracy=0.50, seed=7),
+    ]
+
+
+def test_means_intervals_and_differences_are_those_of_the_runs(runs):
+    base, flip = rows(runs, baseline="airbench94")
+    assert (base.recipe, base.n, base.seconds) == ("airbench94", 3, 14)
+    assert base.accuracy == pytest.approx(0.72)
+    half = t.ppf(0.975, 2) * 0.02 / 3**0.5
+    assert base.interval == pytest.approx((0.72 - half, 0.72 + half))
+    assert (base.difference, base.difference_interval, base.pairs) == (None, None, None)
+    assert (flip.recipe, flip.n, flip.pairs) == ("airbench94 flip=random", 3, 2)
+    assert flip.accuracy == pytest.approx(0.64)
+    assert flip.difference == pytest.approx(-0.02)  # of the seeds that both have: 1 and 2
+    half = t.ppf(0.975, 1) * 0.0141421356 / 2**0.5
+    assert flip.difference_interval == pytest.approx((-0.02 - half, -0.02 + half))
+
+
+def test_one_run_or_pair_has_no_interval(runs, record):
+    _, row = rows([*runs[:3], record(FLIP, accuracy=0.71, seed=2)], baseline="airbench94")
+    assert (row.interval, row.difference_interval, row.pairs) == (None, None, 1)
+    assert row.difference == pytest.approx(-0.03)
+    assert table([row]).count("n below 2") == 2
+    (_, other) = rows([runs[0], runs[-1]], baseline="airbench94")
+    assert (other.difference, other.pairs) == (None, 0)
+
+
+def test_runs_that_differ_in_runtime_alone_are_not_one(record):
+    eager, compiled = (
+        [record(accuracy=0.70 + seed / 100, seed=seed) for seed in range(3)],
+        record(accuracy=0, compile=True),
+    )
+    before = rows(eager)
+    with_both = rows([*eager, compiled], baseline="airbench94")
+    assert [(row.recipe, row.n) for row in with_both] == [("airbench94", 3), ("airbench94, compiled", 1)]
+    assert with_both[0].interval == before[0].interval
+    assert with_both[1].difference == pytest.approx(-0.70)
+
+
+def test_what_cannot_be_compared_is_refused(runs, record):
+    for other in record(accuracy=0.5, scale="smoke"), record(accuracy=0.5, data="svhn"):
+        with pytest.raises(UsageError, match="mix"):
+            rows([*runs, other])
+    with pytest.raises(UsageError, match=r"baseline=muon is not in the log; there is: airbench94; airbench94 flip=ran"):
+        rows(runs, baseline="muon")
+    with pytest.raises(UsageError, match="no runs"):
+        rows([])
+
+
+def test_the_tables_say_the_same(runs):
+    found = rows(runs, baseline="airbench94")
+    text, markdown, values = (table(found, form) for form in ("text", "markdown", "csv"))
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
+    assert cells[0][4:] == ["difference", "95 % interval of it", "pairs", "seconds"]
+    assert cells[3][:5] == ["airbench94 flip=random", "3", "64.00 %", "33.47 to 94.53", "-2.00"]
+    for line, row in zip(text.splitlines(), [cells[0], *cells[2:]], strict=True):
+        assert all(cell in line for cell in row)
+    assert len({len(line) for line in text.splitlines()}) == 1
+    first, second = csv.DictReader(io.StringIO(values))
+    assert float(second["difference"]) == found[1].difference
+    assert float(first["interval_high"]) == found[0].interval[1]
+    assert first["difference_interval_low"] == ""
+
+
+def test_columns_that_nobody_asked_for_are_left_out_but_of_csv(runs):
+    found = rows(runs)
+    assert table(found).splitlines()[0].split() == ["recipe", "n", "accuracy", "95", "%", "interval", "seconds"]
+    assert "difference" in table(found, "csv")
+
+
+@pytest.fixture
+def reference(record) -> list[dict]:
+    """Random flip for 8 and 16 epochs, in seeds 0 to 2, and alternating flip for 8 epochs, worth 8 sqrt(2) of them."""
+    return [
+        record(replace(recipe, epochs=epochs), accuracy=accuracy + spread, seed=seed, scale="full")
+        for recipe, epochs, accuracy in ((FLIP, 8, 0.92), (FLIP, 16, 0.94), (AIRBENCH94, 8, 0.93))
+        for seed, spread in enumerate((-0.001, 0.001, 0.0))
+    ]
+
+
+def test_a_recipe_is_worth_the_epochs_that_the_reference_needs(reference):
+    first, second, ours = rows(reference, reference="airbench94 flip=random")
+    assert (first.worth, second.worth, second.speedup, second.note) == (None, None, None, "")  # it is the reference
+    assert ours.recipe == "airbench94 epochs=8"
+    assert ours.worth == pytest.approx(8 * 2**0.5)
+    assert ours.speedup == pytest.approx(2**0.5)
+    assert (ours.worth_n, ours.worth_paired) == (3, True)
+    assert ours.note == "intervals of n below 5 are too narrow"
+    assert ours.worth_interval == (pytest.approx(ours.worth), pytest.approx(ours.worth))  # a seed's luck is in both
+    for run in reference[6:]:
+        run["seed"] += 5
+    *_, apart = rows(reference, reference="airbench94 flip=random")
+    assert (apart.worth, apart.worth_paired) == (pytest.approx(ours.worth), False)
+    assert apart.worth_interval[0] < 11 < 11.6 < apart.worth_interval[1]
+    assert apart.speedup_interval == pytest.approx((apart.worth_interval[0] / 8, apart.worth_interval[1] / 8))
+    head, *_, line = table([first, ours]).splitlines()
+    assert "worth epochs of airbench94 flip=random" in head
+    assert "3 pairs" in line
+
+
+def test_the_worth_of_one_run_has_no_interval_and_beyond_the_reference_there_is_a_bound(reference):
+    *_, ours = rows(reference[:7], reference="airbench94 flip=random")
+    assert ours.worth == pytest.approx(8 * 2 ** (0.009 / 0.02))
+    assert (ours.n, ours.worth_interval, ours.speedup_interval, ours.note) == (1, None, None, "")
+    assert table([ours]).count("n below 2") == 3
+    for run in reference[6:]:
+        run["accuracy"] += 0.02
+    *_, beyond = rows(reference, reference="airbench94 flip=random")
+    assert (beyond.worth, beyond.speedup) == (None, None)
+    assert (beyond.worth_interval, beyond.speedup_interval) == ((16, float("inf")), (2, float("inf")))
+    assert beyond.note.startswith("more than 16 epochs: 0.9500 is beyond the highest mean measured, 0.9400 (n=3)")
+
+
+def test_a_reference_needs_a_curve(reference):
+    with pytest.raises(UsageError, match=r"^reference=airbench94 has 1 length\(s\) of training with two runs and more"):
+        rows(reference, reference="airbench94")
+    with pytest.raises(UsageError, match=r"^reference=airbench94 flip=random has 1 length"):
+        rows(reference[:4], reference="airbench94 flip=random")
+    with pytest.raises(
+        UsageError, match=r"^reference=airbench94 epochs=8 is not in the log; there is: airbench94 flip="
+    ):
+        rows(reference, reference="airbench94 epochs=8")
+
+
+def test_seconds_that_are_not_to_be_quoted_are_left_out(record):
+    timed = [record(seed=seed) | {"seconds": seconds} for seed, seconds in enumerate((5.0, None, 9.0))]
+    (row,) = rows(timed)
+    assert row.seconds == 7
+    (row,) = rows([one | {"seconds": None} for one in timed])
+    assert row.seconds is None
+    assert "None" not in table([row]) + table([row], "csv")

@@ -1,0 +1,232 @@
+import math
+
+import numpy as np
+import pytest
+from airbench_lab.study.speedup import epochs_to_target, equivalent_epochs, speedup_to_target
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from airbench_core import UsageError
+
+CURVE = {6: [0.929, 0.931, 0.930], 12: [0.939, 0.941, 0.940], 24: [0.944, 0.946, 0.945]}
+SEEDED = {epochs: dict(enumerate(runs)) for epochs, runs in CURVE.items()}
+STD = 0.0014  # of an accuracy of airbench94, about
+BUDGETS = (6, 8, 10, 12)
+
+
+def _mean(epochs):
+    """A curve that is linear in the logarithm of the epochs, so that interpolation is exact: 0.94 at 9 epochs."""
+    return 0.94 + 0.01 * math.log2(epochs / 9)
+
+
+def _drawn(rng, n):
+    return {epochs: rng.normal(_mean(epochs), STD, n) for epochs in BUDGETS}
+
+
+def test_the_known_crossing():
+    found = epochs_to_target(CURVE, 0.935)
+    assert found.epochs == pytest.approx(6 * math.sqrt(2))
+    assert 6 < found.low < found.epochs < found.high < 12
+    assert (found.n, found.accuracy, found.reason) == (3, 0.935, "")
+    assert str(found) == f"8.49 epochs (95 % interval {found.low:.3g} to {found.high:.3g}, n=3)"
+    assert found == epochs_to_target(dict(reversed(CURVE.items())), 0.935)
+
+
+def test_above_the_curve_nothing_is_extrapolated():
+    found = epochs_to_target(CURVE, 0.95)
+    assert (found.epochs, found.low, found.high) == (None, 24, math.inf)
+    assert str(found) == "more than 24 epochs: 0.9500 is beyond the highest mean measured, 0.9450 (n=3)"
+
+
+def test_below_the_curve_nothing_is_extrapolated():
+    found = epochs_to_target(CURVE, 0.92)
+    assert (found.epochs, found.low, found.high) == (None, 0, 6)
+    assert str(found) == "fewer than 6 epochs: 0.9200 is beyond the lowest mean measured, 0.9300 (n=3)"
+
+
+def test_an_interval_that_leaves_the_curve_is_open():
+    near_top, near_bottom = epochs_to_target(CURVE, 0.9449), epochs_to_target(CURVE, 0.9301)
+    assert near_top.epochs is not None
+    assert 12 < near_top.low < near_top.high == math.inf
+    assert f"interval above {near_top.low:.3g}, not bounded" in str(near_top)
+    assert near_bottom.epochs is not None
+    assert 0 == near_bottom.low < near_bottom.high < 12
+    assert f"interval below {near_bottom.high:.3g}, not bounded" in str(near_bottom)
+    just_missed = epochs_to_target(CURVE, 0.9451)
+    assert just_missed.epochs is None
+    assert 12 < just_missed.low < 24  # some of what could have been drawn does reach it
+
+
+def _covers(n, trials, interval):
+    rng, held = np.random.default_rng(n), 0
+    for _ in range(trials):
+        low, high, true = interval(rng)
+        held += low <= true <= high
+    return held / trials
+
+
+@pytest.mark.parametrize(("n", "covered"), [(2, 0.66), (3, 0.89), (5, 0.96)])
+def test_coverage_of_epochs_to_target(n, covered):
+    def interval(rng):
+        found = epochs_to_target(_drawn(rng, n), 0.94, resamples=1_000)
+        return found.low, found.high, 9
+
+    trials = 300
+    waver = 4 * math.sqrt(covered * (1 - covered) / trials)
+    assert _covers(n, trials, interval) == pytest.approx(covered, abs=waver)
+
+
+def test_the_interval_is_students_where_epochs_are_a_mean():
+    """Luck that all budgets share: then the logarithm of the epochs is a mean, of which Student's interval is known."""
+    luck = STD * stats.norm.ppf((np.arange(10) + 0.5) / 10)
+    found = epochs_to_target({e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}, 0.94, resamples=20_000)
+    width = 2 * stats.t.ppf(0.975, 9) * stats.sem(luck)
+    assert 0.01 * math.log2(found.high / found.low) == pytest.approx(width, rel=0.03)
+
+
+FASTER = {epochs / 1.5: runs for epochs, runs in CURVE.items()}  # the same accuracies in fewer epochs
+
+
+def test_the_known_ratio_to_a_target():
+    found = speedup_to_target(CURVE, FASTER, 0.935)
+    assert found.ratio == pytest.approx(1.5)
+    assert found.a == epochs_to_target(CURVE, 0.935)
+    assert found.b.epochs == pytest.approx(found.a.epochs / 1.5)
+    assert found.low < 1.5 < found.high
+    assert found.fewer == pytest.approx(6 * math.sqrt(2) / 3)
+    assert found.fewer_low < found.fewer < found.fewer_high
+    assert (found.n, found.paired) == (3, False)
+    back = speedup_to_target(FASTER, CURVE, 0.935)
+    assert (back.ratio, back.low) == (pytest.approx(1 / 1.5), pytest.approx(1 / found.high, rel=0.05))
+    assert (back.fewer, back.fewer_low) == (pytest.approx(-found.fewer), pytest.approx(-found.fewer_high, rel=0.05))
+
+
+def test_a_ratio_to_a_target_of_the_same_seeds_has_only_the_spread_that_they_do_not_share():
+    rng = np.random.default_rng(0)
+    luck = rng.normal(0, STD, 8)
+    a = {e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}
+    b = {e: dict(reversed(list(enumerate(_mean(1.2 * e) + luck)))) for e in BUDGETS}
+    same = speedup_to_target(a, b, 0.94)
+    assert (same.paired, same.n) == (True, 8)
+    assert (same.low, same.ratio, same.high) == (pytest.approx(1.2), pytest.approx(1.2), pytest.approx(1.2))
+    assert 0 < same.fewer_high - same.fewer_low < 0.3 * same.fewer  # of what is shared a ratio loses all, this not
+    others = {e: {10 + seed: run for seed, run in runs.items()} for e, runs in b.items()}
+    apart = speedup_to_target(a, others, 0.94)
+    assert not apart.paired
+    assert apart.ratio == pytest.approx(1.2)
+    assert apart.high - apart.low > 0.1
+    # each still by its own seeds: as wide as two means that vary independently, on the scale of the logarithm
+    half = stats.t.ppf(0.975, 7) * math.sqrt(2) * stats.sem(luck) / 0.01 * math.log(2)
+    assert math.log(apart.high / apart.low) == pytest.approx(2 * half, rel=0.1)
+
+
+def test_what_a_ratio_to_a_target_is_where_a_curve_misses_it():
+    """The baseline ends before it: so at least so many times fewer, by its last budget. And the other way round."""
+    short = {epochs: [run - 0.02 for run in runs] for epochs, runs in CURVE.items()}
+    unreached = speedup_to_target(short, CURVE, 0.935)
+    assert unreached.ratio is None
+    assert unreached.a.reason.startswith("more than 24 epochs")
+    needs = epochs_to_target(CURVE, 0.935)
+    assert (unreached.low, unreached.high) == (pytest.approx(24 / needs.high, rel=0.02), math.inf)
+    other = speedup_to_target(CURVE, short, 0.935)
+    assert (other.low, other.high) == (0, pytest.approx(needs.high / 24, rel=0.02))
+    early = speedup_to_target(CURVE, {epochs: [run + 0.02 for run in runs] for epochs, runs in CURVE.items()}, 0.935)
+    assert (early.low, early.high) == (pytest.approx(needs.low / 6, rel=0.02), math.inf)
+    neither = speedup_to_target(short, short, 0.935)
+    assert (neither.ratio, neither.low, neither.high) == (None, 0, math.inf)
+    assert (unreached.fewer, unreached.fewer_high) == (None, math.inf)
+    assert unreached.fewer_low == pytest.approx(24 - needs.high, rel=0.02)
+    assert (other.fewer_low, other.fewer_high) == (-math.inf, pytest.approx(needs.high - 24, rel=0.02))
+    assert early.fewer_low == pytest.approx(needs.low - 6, rel=0.02)  # at least: the other one takes 6 at most
+    assert early.fewer_high == pytest.approx(needs.high, rel=0.02)  # no more than all of them
+    assert (neither.fewer_low, neither.fewer_high) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("n", "shared", "ratio"), [(5, 0.0, True), (10, 1.0, True), (10, 0.0, False)])
+def test_coverage_of_what_is_saved_to_a_target(n, shared, ratio):
+    """shared: luck of a seed that is the same for both recipes and all budgets, in units of the rest."""
+
+    def drawn(rng, faster, luck):
+        runs = {e: _mean(faster * e) + luck + rng.normal(0, STD, n) for e in BUDGETS}
+        return {e: dict(enumerate(values)) if shared else values for e, values in runs.items()}
+
+    def interval(rng):
+        luck = rng.normal(0, 1, n) * shared * STD
+        found = speedup_to_target(drawn(rng, 1, luck), drawn(rng, 1.2, luck), 0.94, resamples=1_000)
+        return (found.low, found.high, 1.2) if ratio else (found.fewer_low, found.fewer_high, 9 - 7.5)
+
+    assert _covers(n, 300, interval) == pytest.approx(0.96, abs=4 * math.sqrt(0.96 * 0.04 / 300))
+
+
+def test_equivalent_epochs_invert_the_curve():
+    found = equivalent_epochs([0.934, 0.936], CURVE)
+    assert found.epochs == pytest.approx(6 * math.sqrt(2))
+    assert found.low < found.epochs < found.high
+    assert found.n == 2
+
+
+def test_equivalent_epochs_of_the_same_seeds_have_no_spread_where_luck_is_all_shared():
+    luck = np.random.default_rng(0).normal(0, STD, 6)
+    reference = {e: dict(enumerate(_mean(e) + luck)) for e in BUDGETS}
+    runs = 0.94 + luck
+    paired = equivalent_epochs(dict(reversed(list(enumerate(runs)))), reference)
+    apart = equivalent_epochs(runs, reference)
+    assert (paired.low, paired.epochs, paired.high) == (pytest.approx(9), pytest.approx(9), pytest.approx(9))
+    assert apart.epochs == pytest.approx(9)
+    assert apart.high - apart.low > 1
+    with pytest.raises(UsageError, match="only on one side 6"):
+        equivalent_epochs(dict(enumerate([*runs, 0.94])), reference)
+
+
+def test_the_interval_of_a_single_run_beside_a_well_known_curve_is_its_own_spread():
+    found = equivalent_epochs([0.94], _drawn(np.random.default_rng(0), 400))
+    assert 0.01 * math.log2(found.high / found.low) == pytest.approx(2 * 1.96 * STD, rel=0.1)
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_without_a_curve_there_is_a_reason(nothing):
+    found = equivalent_epochs([0.94], nothing)
+    assert (found.epochs, found.low, found.high, found.n) == (None, 0, math.inf, 1)
+    assert str(found) == "no curve of the reference recipe is recorded for this"
+
+
+curves = st.lists(
+    st.lists(st.integers(0, 1_000).map(lambda right: right / 1_000), min_size=2, max_size=5), min_size=2, max_size=5
+)
+
+
+@settings(max_examples=50)
+@given(runs=curves, target=st.integers(0, 1_000), unit=st.sampled_from([0.5, 49.0]), data=st.data())
+def test_units_and_the_order_of_runs_do_not_matter(runs, target, unit, data):
+    target /= 1_000
+    curve = {2 + i: values for i, values in enumerate(runs)}
+    found = epochs_to_target(curve, target, resamples=200)
+    percent = {e: [100 * value for value in values] for e, values in curve.items()}
+    shuffled = {e: data.draw(st.permutations(values)) for e, values in curve.items()}
+    steps = epochs_to_target({unit * e: values for e, values in curve.items()}, target, resamples=200)
+    if found.epochs is None:
+        assert steps.epochs is None
+    else:
+        assert steps.epochs == pytest.approx(unit * found.epochs)
+        assert epochs_to_target(percent, 100 * target, resamples=200).epochs == pytest.approx(found.epochs)
+        assert epochs_to_target(shuffled, target, resamples=200).epochs == pytest.approx(found.epochs)
+    assert steps.low == pytest.approx(unit * found.low)
+    assert found.low <= found.high
+
+
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        (lambda: epochs_to_target(CURVE, math.nan), "target=nan"),
+        (lambda: epochs_to_target({6: [0.9, 0.9]}, 0.9), "at least 2 are needed"),
+        (lambda: speedup_to_target(CURVE, CURVE, math.inf), "target=inf"),
+        (lambda: speedup_to_target(CURVE, {6: [0.9, 0.9]}, 0.9), "at least 2 are needed"),
+        (lambda: equivalent_epochs([], CURVE), "no run succeeded"),
+        (lambda: equivalent_epochs([math.inf], CURVE), "value 0 is inf"),
+        (lambda: equivalent_epochs([0.94], {6: [0.9, 0.9]}), "make no curve"),
+    ],
+)
+def test_what_is_asked_wrongly(ask, what):
+    with pytest.raises(UsageError, match=what):
+        ask()
