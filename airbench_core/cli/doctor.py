@@ -11,7 +11,6 @@ import torch
 import airbench_core
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, runtime_from
-from airbench_core.cli.terminal import duration
 from airbench_core.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError
@@ -19,7 +18,7 @@ from airbench_core.fast.cpu import plain_
 from airbench_core.fast.kernels import kernels
 from airbench_core.published import AIRBENCH94
 from airbench_core.scales import SCALES, Scale
-from airbench_core.speed import estimate_seconds, measure_speed, random_dataset
+from airbench_core.speed import duration, estimate_seconds, measure_speed, random_dataset
 from airbench_core.training import Trainer
 
 PROBE_BATCH = 512  # on a CPU: a step at the published batch of 1,024 would take longer than the whole check

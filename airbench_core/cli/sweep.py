@@ -10,13 +10,14 @@ from typing import Any
 
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, add_scale, seeds_from
-from airbench_core.cli.terminal import ctrl_c, duration, say
+from airbench_core.cli.terminal import ctrl_c, say
 from airbench_core.datasets import LOADERS, Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES
 from airbench_core.recipes import parse_field
 from airbench_core.scales import scale_named
+from airbench_core.speed import duration
 from airbench_core.study import runlog
 from airbench_core.study.engines import Engine, Outcome, Setting, Task
 from airbench_core.study.local import LocalEngine

@@ -133,4 +133,4 @@ def check_full() -> Callable[[Drawing], None]:
 def worker() -> Iterator[Worker]:
     one = Worker()
     yield one
-    one.leave()
+    one.shutdown()

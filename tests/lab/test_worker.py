@@ -33,7 +33,7 @@ class Gate:
 
 def put(worker: Worker | Foreground, work: Callable, **named) -> Job:
     job = Job(work, **named)
-    worker.put(job)
+    worker.submit(job)
     return job
 
 
@@ -74,15 +74,15 @@ def test_jobs_are_done_one_after_another_in_one_thread(worker):
 def test_a_job_runs_from_when_it_is_put_until_it_is_over(worker):
     first, gate = begun(worker)
     second = put(worker, lambda _: "second")
-    assert (first.state, first.waits) == ("running", False)
-    assert (second.state, second.waits) == ("running", True)
-    assert [worker.does_another(job) for job in (first, second)] == [False, True]
-    assert not Worker().does_another(Job(lambda _: None))  # whose turn comes next
+    assert (first.state, first.is_queued) == ("running", False)
+    assert (second.state, second.is_queued) == ("running", True)
+    assert [worker.is_busy_with_another(job) for job in (first, second)] == [False, True]
+    assert not Worker().is_busy_with_another(Job(lambda _: None))  # whose turn comes next
     assert not second.wait(0)
     assert not first.wait(0.3)  # longer than one look
     gate.go.set()
     assert second.wait(SOON)
-    assert (first.state, second.state, second.waits) == ("done", "done", False)
+    assert (first.state, second.state, second.is_queued) == ("done", "done", False)
     assert (first.result(), second.result()) == ("let go", "second")
 
 
@@ -112,7 +112,7 @@ def test_a_waiting_job_is_over_at_once_and_never_begins(worker):
     second = put(worker, lambda _: done.append("second"))
     second.stop()
     assert second.state == "stopped"  # while the first goes on
-    assert not second.waits
+    assert not second.is_queued
     with pytest.raises(Stopped):
         second.result()
     third = put(worker, lambda _: done.append("third"))
@@ -143,7 +143,7 @@ def test_a_turn_that_comes_while_a_job_is_being_stopped():
         def __exit__(self, *_) -> None:
             self.lock.release()
             if not doing:
-                doing.append(threading.Thread(target=job.do))
+                doing.append(threading.Thread(target=job.run))
                 doing[0].start()
                 entered.wait(0.1)
 
@@ -176,7 +176,7 @@ def test_what_the_work_raises_is_raised_by_result_each_time_and_the_thread_lives
 def test_a_dead_thread_is_noticed_and_replaced(worker, monkeypatch):
     job, gate = begun(worker)
     ends = []
-    job._ending = lambda state, error: ends.append((state, type(error)))
+    job._on_end = lambda state, error: ends.append((state, type(error)))
     monkeypatch.setattr(gate.thread, "is_alive", lambda: False)  # as after a fork
     with pytest.raises(WorkerDied, match="run again"):
         job.result()
@@ -198,7 +198,7 @@ def test_who_waits_finds_the_bookkeeping_done(worker):
         time.sleep(0.1)
         kept.append((state, error, job.state))
 
-    job = put(worker, lambda _: 1, ending=ending, after=lambda: told.append((list(kept), job.state)))
+    job = put(worker, lambda _: 1, on_end=ending, on_over=lambda: told.append((list(kept), job.state)))
     gate.go.set()
     assert first.wait(SOON)
     assert job.wait(SOON)
@@ -212,7 +212,7 @@ def test_who_waits_finds_the_bookkeeping_done(worker):
 def test_bookkeeping_that_fails_fails_the_job(worker, error, work):
     """Nobody waits for ever, and the thread lives on."""
     before = put(worker, lambda _: threading.current_thread()).result()
-    job = put(worker, work, ending=lambda *_: (_ for _ in ()).throw(error))
+    job = put(worker, work, on_end=lambda *_: (_ for _ in ()).throw(error))
     assert job.wait(SOON)
     with pytest.raises(type(error)):
         job.result()
@@ -228,7 +228,7 @@ def test_the_foreground_does_it_here_and_at_once():
 
 def test_an_interrupt_in_the_foreground_is_a_stop():
     states = []
-    job = put(Foreground(), raising(KeyboardInterrupt()), ending=lambda state, _: states.append(state))
+    job = put(Foreground(), raising(KeyboardInterrupt()), on_end=lambda state, _: states.append(state))
     assert [job.state, *states] == ["stopped", "stopped"]
     with pytest.raises(KeyboardInterrupt):  # so that a cell that waits for it ends
         job.result()
@@ -294,28 +294,28 @@ def test_a_job_that_was_asked_to_stop_long_ago_is_stuck(worker, monkeypatch):
         gate.go.wait(SOON)
 
     monkeypatch.setattr("airbench_lab.worker.STUCK_SECONDS", 0.2)
-    assert not worker.stuck
+    assert not worker.is_stuck
     job = put(worker, deaf)
     assert began.wait(SOON)
     time.sleep(0.3)
-    assert (job.stuck, worker.stuck) == (False, False)  # nobody asked
+    assert (job.is_stuck, worker.is_stuck) == (False, False)  # nobody asked
     job.stop()
-    assert (job.stuck, worker.stuck) == (False, False)  # it may still hear
+    assert (job.is_stuck, worker.is_stuck) == (False, False)  # it may still hear
     time.sleep(0.15)
     job.stop()  # again: it is the first time that counts
     time.sleep(0.1)
-    assert (job.stuck, worker.stuck) == (True, True)
+    assert (job.is_stuck, worker.is_stuck) == (True, True)
     gate.go.set()
     assert job.wait(SOON)
-    assert not job.stuck
+    assert not job.is_stuck
     put(worker, lambda _: None).wait(SOON)
-    assert not worker.stuck
+    assert not worker.is_stuck
 
 
 def test_what_is_told_after_a_job_may_fail(worker):
     """The jobs behind it have their turn, in the same thread, and the job itself is as it was."""
     before = put(worker, lambda _: threading.current_thread()).result()
-    job = put(worker, lambda _: 1, after=lambda: 1 / 0)
+    job = put(worker, lambda _: 1, on_over=lambda: 1 / 0)
     behind = put(worker, lambda _: threading.current_thread())
     assert behind.wait(SOON)
     assert behind.result() is before
@@ -327,15 +327,15 @@ def test_an_interpreter_that_ends_leaves_no_training_behind(worker):
     first, _ = begun(worker)
     done = []
     second = put(worker, lambda _: done.append("second"))
-    worker.leave()
+    worker.shutdown()
     assert (first.state, second.state) == ("stopped", "stopped")
     assert not done
 
 
 def test_to_leave_what_does_nothing_is_no_error(worker):
-    Worker().leave()
+    Worker().shutdown()
     put(worker, lambda _: 1).wait(SOON)
-    worker.leave()
+    worker.shutdown()
 
 
 def test_what_is_over_is_forgotten(worker):
