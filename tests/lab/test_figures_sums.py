@@ -4,7 +4,7 @@ import math
 
 import pytest
 from airbench_lab.figures import sums
-from airbench_lab.figures.sums import APART, JOINT, SUM
+from airbench_lab.figures.additivity import APART, JOINT, SUM
 
 from airbench_core import UsageError
 from airbench_core.study.statistics import difference, mean_interval

@@ -41,9 +41,7 @@ def schedules(factors: Mapping[str, ArrayLike]) -> Drawing:
             axes.plot(
                 100 * np.arange(len(some)) / len(some),
                 some,
-                color=style.colour,
-                linestyle=style.dashes,
-                marker=style.marker,
+                **style.line,
                 markevery=max(1, len(some) // 10),
                 label=f"{wrapped(name, 3)} (mean {some.mean():.2f})",
             )
@@ -83,8 +81,7 @@ def smoothed_losses(smoothings: list[float], classes: int = 10) -> Drawing:
         axes = drawing.subplots()
         for row, (losses, best, least), style in zip(rows, lines, STYLES, strict=False):
             label = f"label smoothing {row['label smoothing']:g}"
-            how = {"color": style.colour, "marker": style.marker, "markevery": 15}
-            axes.plot(MARGINS, losses, linestyle=style.dashes, **how, label=label)
+            axes.plot(MARGINS, losses, **style.line, markevery=15, label=label)
             if best <= MARGINS[-1]:
                 axes.plot(best, least, "o", color=style.colour, markersize=12, fillstyle="none", markeredgewidth=2)
         axes.set(xlabel="margin: logit of the right class above the others", ylabel="loss", xlim=(0, 12), ylim=(0, 4))
@@ -129,8 +126,7 @@ def epochs_to(curves: Mapping[str, Mapping[float, Mapping[int, float]]], target:
         for (name, epochs), style in zip(found.items(), STYLES, strict=False):
             own = [row for row in rows if row["recipe"] == name]
             x, y = [row["epochs"] for row in own], [row["accuracy, %"] for row in own]
-            how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-            axes.plot(x, y, **how, label=wrapped(f"{name}: {epochs}", 3.7))
+            axes.plot(x, y, **style.line, label=wrapped(f"{name}: {epochs}", 3.7))
             for row in own:
                 interval(axes, row["epochs"], row["low"], row["high"], style.colour, upright=True)
             if epochs.epochs is not None:

@@ -45,12 +45,10 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
             axes.set(xlim=(min(ends) - room, max(ends) + room) if ends else (0, 1), xlabel=label)
             axes.grid(axis="x", alpha=0.3)
             for at, row in enumerate(rows):
-                colour, _, marker = STYLES[1 if axes is left else 3]
-                fill = "white" if row["rank"] == "fails" else colour
-                interval(axes, at, row[f"{start}, low"], row[f"{start}, high"], colour)
-                axes.plot(
-                    row[name], at, linestyle="none", marker=marker, color=colour, markerfacecolor=fill, markersize=8
-                )
+                style = STYLES[1 if axes is left else 3]
+                fill = "white" if row["rank"] == "fails" else style.colour
+                interval(axes, at, row[f"{start}, low"], row[f"{start}, high"], style.colour)
+                axes.plot(row[name], at, **style.point, markerfacecolor=fill, markersize=8)
         right.axvline(target, color=VERMILION, linestyle="--", linewidth=1)
         left.set_yticks(range(len(rows)), [wrapped(f"{row['rank']}: {row['entry']}", LABELS) for row in rows])
         left.set_ylim(max(1, len(rows)) - 0.4, -0.6)
@@ -84,15 +82,7 @@ def passing(
         axes.axvline(0, color=GREY, linewidth=1)
         axes.axhline(95, color=GREY, linewidth=1, linestyle=":")
         for (n, y), style in zip(lines.items(), STYLES, strict=False):
-            axes.plot(
-                above,
-                y,
-                color=style.colour,
-                linestyle=style.dashes,
-                marker=style.marker,
-                markevery=10,
-                label=f"{n} runs",
-            )
+            axes.plot(above, y, **style.line, markevery=10, label=f"{n} runs")
         axes.set(xlabel=PASSING[0], ylabel=PASSING[1], ylim=(-3, 103), xlim=(-reach, reach))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")

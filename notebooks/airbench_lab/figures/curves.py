@@ -102,16 +102,15 @@ class LiveCurves:
     """
 
     def __init__(self, epochs: float, others: Sequence[Line] = ()):
-        colour, dashes, marker = STYLES[0]
         with look():
             self.figure, self._axes = _drawn(others, epochs, above=2)
             self._canvas = FigureCanvasAgg(self.figure)
-            how = {"color": colour, "linestyle": dashes, "marker": marker, "linewidth": 2.5}
+            how = {**STYLES[0].line, "linewidth": 2.5}
             top = 1 - 0.2 / self.figure.get_figheight()
             self.figure.add_artist(Line2D([0.028, 0.064, 0.1], [top] * 3, **how, markevery=[1]))
             # Animated: left out when the figure is drawn to be kept, and then drawn upon it.
             (self._line,) = self._axes.plot([], [], **how, zorder=4, animated=True)
-            (self._stop,) = self._axes.plot([], [], **STOP, color=colour, zorder=5, animated=True)
+            (self._stop,) = self._axes.plot([], [], **STOP, color=STYLES[0].colour, zorder=5, animated=True)
             place = {"transform": self.figure.transFigure, "va": "top", "fontsize": SMALL}
             self._text = self._axes.text(0.11, top + 0.01, "", **place, animated=True)
         self._others = self.figure.table.assign(curve=self.figure.table["curve"] + 1)
@@ -181,8 +180,7 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _line(axes: Axes, line: Line, style: Style) -> Line2D:
     table = line.table
     epochs, accuracies = table["epochs"], table["accuracy, %"]
-    how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-    (handle,) = axes.plot(epochs, accuracies, **how, linewidth=1.8, markersize=5)
+    (handle,) = axes.plot(epochs, accuracies, **style.line, linewidth=1.8, markersize=5)
     axes.fill_between(epochs, table["low"], table["high"], color=style.colour, alpha=0.15, linewidth=0)
     if line.state in CUT_SHORT:
         axes.plot(epochs[-1:], accuracies[-1:], **STOP, color=style.colour)

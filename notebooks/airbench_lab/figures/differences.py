@@ -67,9 +67,8 @@ def differences(
             some = [row for row in rows if row["source"] == source]
             at = [names.index(row["change"]) + shift for row in some]
             values = [row["difference, points"] for row in some]
-            marker = {"linestyle": "none", "marker": style.marker, "color": style.colour, "markersize": 8}
             if some:
-                axes.plot(values, at, **marker, label=source)
+                axes.plot(values, at, **style.point, markersize=8, label=source)
             for row, y in zip(some, at, strict=True):
                 interval(axes, y, row["low"], row["high"], style.colour)
         if apart:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -61,6 +62,16 @@ class Style(NamedTuple):
     colour: str
     dashes: Dashes
     marker: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """For `plot`: a line through points."""
+        return {"color": self.colour, "linestyle": self.dashes, "marker": self.marker}
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """For `plot`: points alone."""
+        return {"color": self.colour, "linestyle": "none", "marker": self.marker}
 
 
 SOLID: Dashes = "solid"
@@ -175,6 +186,12 @@ def row_height(side: float, titles: Sequence[str] = ()) -> float:
     """Inches that a row of pictures takes: their side, the titles of the SMALL size above them, the space about."""
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     return round(side + PAD + (0.03 + 0.165 * lines if lines else 0), 2)
+
+
+def show_picture(axes: Axes, pixels: np.ndarray) -> None:
+    """Pixels (3, H, W) in 0..1, as they are; the nearest is drawn for what is outside."""
+    axes.imshow(pixels.transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
 
 
 def interval(axes: Axes, at: float, low: float, high: float, colour: str, *, upright: bool = False) -> None:

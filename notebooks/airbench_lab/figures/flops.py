@@ -52,15 +52,7 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
             n = f"n={row['n']}" if row["n"] > 1 else "n=1: no interval"
             label = wrapped(f"own: {row['recipe']} ({n})", 3.2)
             interval(axes, row[FLOPS], row["low"], row["high"], style.colour, upright=True)
-            axes.plot(
-                row[FLOPS],
-                row[ERROR],
-                linestyle="none",
-                marker=style.marker,
-                color=style.colour,
-                markersize=6,
-                label=label,
-            )
+            axes.plot(row[FLOPS], row[ERROR], **style.point, markersize=6, label=label)
         drawing.legend(loc="outside upper center", ncols=2)
         note = (
             f"Own: {measured.setting}. Lines: 95 % intervals. {published.PAPER}: full scale, with TTA, "
@@ -104,6 +96,6 @@ def _published(axes: Axes, flops: list[float], errors: list[float]) -> None:
     slope, start = np.polyfit(np.log(flops), np.log(errors), 1)
     ends = np.array(axes.get_xlim())
     axes.plot(ends, np.exp(start + slope * np.log(ends)), color=GREY, linewidth=1, linestyle="--", scalex=False)
-    axes.plot(flops, errors, linestyle="none", color=STYLES[0].colour, marker=STYLES[0].marker, label="published, [P]")
+    axes.plot(flops, errors, **STYLES[0].point, label="published, [P]")
     for name, x, y in zip(published.METHODS, flops, errors, strict=True):
         axes.annotate(name, (x, y), (-9, -5), textcoords="offset points", ha="right", va="top", fontsize=SMALL)

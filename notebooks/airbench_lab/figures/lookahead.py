@@ -86,14 +86,12 @@ def descents(paths: Mapping[str, ArrayLike], losses: Mapping[str, ArrayLike], cu
         left.plot(0, 0, marker="+", color=BLACK, markersize=12, linestyle="none")
         for name, path in ways.items():
             left.plot(*path[first:].T, color=styles[name].colour, linestyle=styles[name].dashes, linewidth=1)
-            left.plot(*path[-1], color=styles[name].colour, marker=styles[name].marker, markersize=9, linestyle="none")
+            left.plot(*path[-1], **styles[name].point, markersize=9)
         left.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
         left.set_title(f"one run of each, its last {last - first} steps\n+ is the minimum", loc="left")
         for name, loss in means.items():
             style = styles[name]
-            right.plot(
-                loss, color=style.colour, linestyle=style.dashes, marker=style.marker, markevery=last, label=name
-            )
+            right.plot(loss, **style.line, markevery=last, label=name)
         right.set(yscale="log", xlabel="step")
         right.set_title("mean loss of all runs", loc="left")
         right.yaxis.set_major_formatter("{x:g}")

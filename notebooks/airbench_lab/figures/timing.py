@@ -59,8 +59,7 @@ def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] 
         drawing = Drawing(table, f"{alt}; {end}.", height=3.4)
         axes = drawing.subplots()
         for (name, of), style in zip(ways.items(), STYLES, strict=False):
-            how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-            axes.plot(counts, of, **how, label=name, clip_on=False)
+            axes.plot(counts, of, **style.line, label=name, clip_on=False)
         if runs < math.inf:
             axes.axvline(runs, color=GREY, linewidth=1, linestyle=":")
         axes.set(xlabel="runs", ylabel="seconds in all", xlim=(0, last), ylim=(0, None), title=end)
