@@ -54,8 +54,10 @@ def differences(
             drawing = Drawing(table, f"{_words(rows)} {' '.join(notes)}", height=0.6)
             drawing.text(0.02, 0.5, wrapped(" ".join(notes), 7.6), va="center", fontsize=SMALL)
         return drawing
+    under = wrapped(" ".join(notes), 7.6)
     with look():
-        drawing = Drawing(table, _words(rows), height=1.3 + ROW * len(names))
+        room = 0.17 * max(0, under.count("\n") - 1)  # of a third line of the note, and more
+        drawing = Drawing(table, _words(rows), height=1.3 + ROW * len(names) + room)
         axes = drawing.subplots()
         ends = [0.0, *(row[key] for row in rows for key in COLUMNS[3:6] if math.isfinite(row[key]))]
         low, high = min(-0.3, *ends), max(0.3, *ends)
@@ -73,7 +75,7 @@ def differences(
                 interval(axes, y, row["low"], row["high"], style.colour)
         if apart:
             drawing.legend(loc="outside upper right", ncols=2)
-        drawing.supxlabel(wrapped(" ".join(notes), 7.6), fontsize=SMALL)
+        drawing.supxlabel(under, fontsize=SMALL)
     return drawing
 
 
