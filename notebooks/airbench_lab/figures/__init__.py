@@ -4,15 +4,14 @@
     figure.table                            # the same numbers as a DataFrame
     png(figure)                             # the picture alone, for a widget
 
-Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
-`lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`, `depths`, `by_layer`.
+Drawn from tables of runs (`airbench_core.study.frames`): `ladder`, `add_remove`, `flops_against_error`; from the
+accuracies that `replay` and `compare` find: `epochs_to`, `differences`, `sums`, `board`; the others from plain arrays.
 """
 
 from airbench_lab.figures.additivity import add_remove, sums
 from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
 from airbench_lab.figures.board import board, passing
-from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
+from airbench_lab.figures.curves import Line, LiveCurves, curves
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar, sides
 from airbench_lab.figures.flops import flops_against_error
@@ -44,7 +43,6 @@ __all__ = [
     "flops_against_error",
     "ladder",
     "launches",
-    "lines",
     "lookahead_round",
     "passing",
     "pictures",

@@ -14,7 +14,7 @@ from airbench_core.study.speedup import ENOUGH, TOO_NARROW, TargetSpeedup, speed
 from airbench_core.study.statistics import by_seed, mean_interval
 from airbench_core.study.studies import WHITENED, ablation
 from airbench_lab import published
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 from airbench_lab.figures.measured import Measured
 
 ADDED, REMOVED = "epochs saved when added", "epochs lost when removed"
@@ -51,7 +51,7 @@ def add_remove(runs: pd.DataFrame, target: float) -> Drawing:
         *([f"Not known: {missing}"] if missing else []),
         f"Published: {published.HARDWARE}, {published.PAPER}; {published.ZOO}.",
     ]
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=5.4)
         left, right = drawing.subplots(1, 2)
         _scatter(left, theirs)
@@ -154,7 +154,7 @@ def sums(effects: Mapping[str, tuple[BySeed, BySeed]], *, where: str) -> Drawing
     names = [row["removed"] + f" (n={row['n']})" * (len(n) > 1) for row in rows]
     said = f", n={n[0]} {'seeds' if n[0] > 1 else 'seed: no interval'}" * (len(n) == 1)
     note = f"{where}{said}. At 0 on the right the effects add. Lines: 95 % intervals, on the right taken seed by seed."
-    with look():
+    with house_style():
         drawing = Drawing(
             table, f"Effects added up, and together, in points of accuracy. {words}.", height=1.6 + ROW * len(rows)
         )

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
 from airbench_core.study.speedup import epochs_to_target
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 from airbench_lab.figures.measured import percent
 
 MARGINS = np.linspace(0, 12, 121)
@@ -34,7 +34,7 @@ def schedules(factors: Mapping[str, ArrayLike]) -> Drawing:
         f"{len(some) - 1}, mean {some.mean():.2g}"
         for name, some in arrays.items()
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"Factor on the learning rate against steps: {said}.", height=3.2)
         axes = drawing.subplots()
         for (name, some), style in zip(arrays.items(), STYLES, strict=False):
@@ -76,7 +76,7 @@ def smoothed_losses(smoothings: list[float], classes: int = 10) -> Drawing:
         + (f"margin {row['best margin']:.2f}" if np.isfinite(row["best margin"]) else "no finite margin")
         for row in rows
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"Loss against the margin with label smoothing {said}.", height=3.4)
         axes = drawing.subplots()
         for row, (losses, best, least), style in zip(rows, lines, STYLES, strict=False):
@@ -111,7 +111,7 @@ def epochs_to(curves: Mapping[str, Mapping[float, Mapping[int, float]]], target:
             row = {"recipe": name, "epochs": float(epochs), "accuracy, %": mean.mean, "low": mean.low}
             rows.append(row | {"high": mean.high, "n": mean.n})
     said = "; ".join(f"{name} {epochs}" for name, epochs in found.items())
-    with look():
+    with house_style():
         alt = f"Accuracy against epochs of training, on {where}. To {100 * target:g} %: {said}."
         drawing = Drawing(pd.DataFrame(rows), alt, height=4.2)
         axes = drawing.subplots()

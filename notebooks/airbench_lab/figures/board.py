@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, VERMILION, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, VERMILION, Drawing, house_style, interval, wrapped
 
 ROW = 0.5  # inches
 LABELS = 1.9  # inches of text beside the rows
@@ -30,7 +30,7 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
     note += " Hollow: does not pass." if any(row["rank"] == "fails" for row in rows) else ""
     note += " Not all on one machine: compare no seconds." if len({row.get("machine") for row in rows}) > 1 else ""
     under = wrapped(note, 7.6)
-    with look():
+    with house_style():
         drawing = Drawing(
             table,
             f"Leaderboard, {where}. {words or 'No entries yet'}.",
@@ -76,7 +76,7 @@ def passing(
         f"Chance to pass against true mean minus target, single runs scattering by {std:.2g} points. "
         f"At {above[20]:+.2g} points: {words}."
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows[::5]), alt, height=3.8)
         axes = drawing.subplots()
         axes.axvline(0, color=GREY, linewidth=1)

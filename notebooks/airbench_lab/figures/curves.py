@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import SMALL, STYLES, Dashes, Drawing, Style, look, wrapped
-from airbench_lab.figures.measured import Measured, percent
+from airbench_lab.figures.drawing import SMALL, STYLES, Dashes, Drawing, Style, house_style, wrapped
+from airbench_lab.figures.measured import percent
 
 MOST = 3  # of earlier lines, and of recorded ones: more cannot be told apart
 # Dashes say what a line is: the newest is solid, earlier ones are dotted, recorded ones dashed; no two are the same.
@@ -65,25 +65,6 @@ class Line:
         return f"recorded on {self.recorded}" if self.recorded else self.state
 
 
-def lines(runs: pd.DataFrame, epochs: pd.DataFrame, *, recorded: bool = False) -> list[Line]:
-    """A line for each recipe in a log: `runs` is its `study.frames.frame`, `epochs` its `epochs_frame`.
-
-    Several seeds of a recipe are one line; runs that nobody watched are none. Raises UsageError for runs of several
-    settings.
-    """
-    measured = Measured(runs)
-    watched = epochs.dropna(subset="accuracy")
-    found = []
-    for name, rows in measured.groups().items():
-        of = watched[watched["run"].isin(runs.index[rows])]
-        if len(of):
-            hardware = measured.hardware if recorded else ""
-            accuracies = of.pivot(index="run", columns="epoch", values="accuracy").to_numpy()
-            epochs_done = of.groupby("epoch")["epochs"].first().tolist()
-            found.append(Line(label=name, epochs=epochs_done, accuracies=accuracies, recorded=hardware))
-    return found
-
-
 def curves(lines: Sequence[Line]) -> Drawing:
     """Accuracy without TTA against epochs: of `lines`, oldest first, the newest three run here and three recorded.
 
@@ -102,7 +83,7 @@ class LiveCurves:
     """
 
     def __init__(self, epochs: float, others: Sequence[Line] = ()):
-        with look():
+        with house_style():
             self.figure, self._axes = _drawn(others, epochs, above=2)
             self._canvas = FigureCanvasAgg(self.figure)
             how = {**STYLES[0].line, "linewidth": 2.5}
@@ -136,7 +117,7 @@ class LiveCurves:
             self._canvas.draw()
             self._kept = self._axes.get_ylim(), self._canvas.copy_from_bbox(self.figure.bbox)
         self._canvas.restore_region(self._kept[1])
-        with look():
+        with house_style():
             for artist in self._line, self._stop, self._text:
                 artist.draw(self._canvas.get_renderer())
         out = io.BytesIO()
@@ -154,7 +135,7 @@ def _drawn(lines: Sequence[Line], epochs: float = 0, above: int = 0) -> tuple[Dr
         entries.append(f"older ones are not drawn: {len(lines) - len(shown)}")
     over, under = ENTRY * above + 0.15, ENTRY * sum(entry.count("\n") + 1 for entry in entries) + 0.6
     height = over + PLOT + under
-    with look():
+    with house_style():
         # No layout engine: it would measure every text each time.
         table = _joined([line.table.assign(curve=i) for i, line in enumerate(shown, 1)])
         drawing = Drawing(table, "", height, layout="none")

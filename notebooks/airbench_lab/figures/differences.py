@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from airbench_core.study.statistics import difference
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 
 ROW = 0.36  # inches
 COLUMNS = ["change", "source", "n", "difference, points", "low", "high", "clear of 0"]
@@ -50,12 +50,12 @@ def differences(
         alone = "; a single pair has no interval, and proves nothing" * (max(n["live"]) == 1)
         notes.append(f"Live: {live_where}, {_pairs(n['live'])}{alone}.")
     if not rows:
-        with look():
+        with house_style():
             drawing = Drawing(table, f"{_words(rows)} {' '.join(notes)}", height=0.6)
             drawing.text(0.02, 0.5, wrapped(" ".join(notes), 7.6), va="center", fontsize=SMALL)
         return drawing
     under = wrapped(" ".join(notes), 7.6)
-    with look():
+    with house_style():
         room = 0.17 * max(0, under.count("\n") - 1)  # of a third line of the note, and more
         drawing = Drawing(table, _words(rows), height=1.3 + ROW * len(names) + room)
         axes = drawing.subplots()

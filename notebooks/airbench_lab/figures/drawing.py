@@ -97,7 +97,7 @@ class Drawing(Figure):
         self.table, self.alt = table, alt
 
     def draw(self, renderer: RendererBase) -> None:
-        with look():  # some ticks are made only now
+        with house_style():  # some ticks are made only now
             super().draw(renderer)
 
     def _repr_html_(self) -> str:
@@ -111,7 +111,7 @@ class Drawing(Figure):
 
 
 @contextmanager
-def look() -> Iterator[None]:
+def house_style() -> Iterator[None]:
     """Within it, matplotlib has this project's look, whatever a notebook has set; in one thread at a time.
 
     matplotlib's settings are those of all threads: what a notebook plots by itself at that moment is drawn with them.

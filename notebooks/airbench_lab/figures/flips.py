@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import BLUE, SMALL, STYLES, VERMILION, Drawing, look
+from airbench_lab.figures.drawing import BLUE, SMALL, STYLES, VERMILION, Drawing, house_style
 
 PICTURES, EPOCHS = 12, 16  # drawn one by one at most; all of them count
 SIDES, SIDE_EPOCHS = 5, 4  # shown as pictures, at most
@@ -54,7 +54,7 @@ def flip_calendar(masks: Mapping[str, ArrayLike]) -> Drawing:
         f"Which of {pictures:,} pictures are mirrored in each of {epochs} epochs. "
         f"Sides seen after two epochs, of {2 * pictures:,}: {after}."
     )
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=5.6)
         top = drawing.subfigures(2, 1, height_ratios=(shown + 4, 12))
         for axes, (name, mask) in zip(top[0].subplots(1, 2, sharey=True), arrays.items(), strict=True):
@@ -134,7 +134,7 @@ def sides(images: ArrayLike, masks: Mapping[str, ArrayLike]) -> Drawing:
         f"the same side as in the epoch before: {counts}."
     )
     side = pictures.shape[-1] + GAP
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=0.7 + 3.6 * epochs / len(pictures))
         for axes, (name, mask) in zip(drawing.subplots(1, 2), arrays.items(), strict=True):
             _show_sides(axes, pictures, mask, side)

@@ -11,7 +11,7 @@ from airbench_core import Recipe, UsageError
 from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN, training_flops
 from airbench_core.scales import scale_named
 from airbench_lab import published
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 from airbench_lab.figures.measured import Measured, percent
 
 LIKE_CIFAR10 = ("cifar10", "cifar100")  # data sets with as many images
@@ -43,7 +43,7 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
         f"{row['source']} {row['recipe']} {row[ERROR]:.3g} % at {row[FLOPS]:.3g}" for row in (*theirs, *own)
     )
     alt = f"Mean test error against TFLOPs of a run, published [P] and own ({measured.setting}): {points}."
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame([*theirs, *own]).astype({"n": "Int64"}), alt, height=6)
         axes = drawing.subplots()
         _limits(axes, drawing.table)

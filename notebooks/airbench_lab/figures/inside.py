@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, look, show_picture
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, show_picture
 
 PIXELS = ("top left", "top right", "bottom left", "bottom right")
 PATCH = tuple(f"{colour} {pixel}" for colour in ("red", "green", "blue") for pixel in PIXELS)  # as F.unfold orders them
@@ -29,7 +29,7 @@ def filters(weights: ArrayLike) -> Drawing:
         "The 24 whitening filters as pictures of 2 by 2 pixels: twelve, and below them their negatives. Their lengths "
         f"go from {lengths.min():.2g} to {lengths.max():.2g}."
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), alt, height=2.3)
         for i, axes in enumerate(drawing.subplots(2, 12).flat):
             picture = 0.5 + 0.5 * values[i] / (np.abs(values[i]).max() or 1)
@@ -56,7 +56,7 @@ def covariances(before: ArrayLike, after: ArrayLike) -> Drawing:
     conditions = {when: _condition(matrix) for when, matrix in pair.items()}
     said = ", ".join(f"{when} {_count(value)}" for when, value in conditions.items())
     alt = f"Second moments of 2 by 2 patches before and after whitening, 12 by 12. Condition numbers: {said}."
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), alt, height=4)
         for axes, (when, matrix) in zip(drawing.subplots(1, 2), pair.items(), strict=True):
             limit = np.abs(matrix).max() or 1
@@ -86,7 +86,7 @@ def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
         raise UsageError(f"singular values need 1 to {len(STYLES)} arrays (K,) of one length")
     table = pd.DataFrame({"rank": range(1, shapes.pop()[0] + 1), **arrays})
     ranges = ", ".join(f"{name} {some[-1]:.2g} to {some[0]:.2g}" for name, some in arrays.items())
-    with look():
+    with house_style():
         drawing = Drawing(table, f"Singular values by rank, the smallest and largest: {ranges}.", height=4.2)
         axes = drawing.subplots()
         for (name, some), style in zip(arrays.items(), STYLES, strict=False):

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import BLACK, GREY, SKY, SMALL, STYLES, Drawing, look
+from airbench_lab.figures.drawing import BLACK, GREY, SKY, SMALL, STYLES, Drawing, house_style
 
 DEEPEST = 8  # pictures in a row, at most: they would be too small
 ROWS = 12  # steps in the table, of each panel, at most
@@ -36,7 +36,7 @@ def depths(rows: Mapping[str, Sequence[ArrayLike]]) -> Drawing:
     written = {name: [f"{value:.2f}".replace("-", "−") for value in values] for name, values in found.items()}
     ends = ", ".join(f"{name} {values[-1]}" for name, values in written.items())
     alt = f"One map before and after each of {last} layers. Correlation of the last with the first: {ends}."
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=0.6 + 1.25 * len(arrays))
         grid = drawing.subplots(len(arrays), last + 1, squeeze=False)
         for i, (line, (name, maps)) in enumerate(zip(grid, arrays.items(), strict=True)):
@@ -74,7 +74,7 @@ def by_layer(panels: Mapping[str, Mapping[str, Sequence[float]]], layers: str = 
         + ", ".join(f"{name} {of[0]:.3g} in the first and {of[-1]:.3g} in the last" for name, of in lines.items())
         for what, lines in arrays.items()
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"Numbers of each layer. {ends}.", height=3.4)
         for axes, (what, lines) in zip(drawing.subplots(1, len(arrays), squeeze=False)[0], arrays.items(), strict=True):
             for (name, of), style in zip(lines.items(), STYLES[1:] + STYLES[:1], strict=False):
@@ -122,7 +122,7 @@ def trajectories(
         f"{name} {values[-1].min():.2g} to {values[-1].max():.2g}, standard deviation {values[-1].std():.2g}"
         for name, values in arrays.items()
     )
-    with look():
+    with house_style():
         drawing = Drawing(table, f"{value} of each parameter over {steps} steps. After the last: {ends}.", height=3.6)
         grid = drawing.subplots(1, len(arrays), sharey=True, squeeze=False)[0]
         for axes, (name, values) in zip(grid, arrays.items(), strict=True):

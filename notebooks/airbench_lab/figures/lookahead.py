@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import BLACK, BLUE, GREY, STYLES, Drawing, look
+from airbench_lab.figures.drawing import BLACK, BLUE, GREY, STYLES, Drawing, house_style
 
 ROWS = 20  # of a table, at most
 
@@ -30,7 +30,7 @@ def lookahead_round(path: ArrayLike, slow: ArrayLike, decays: ArrayLike) -> Draw
         f"Left: from the slow weights {len(places) - 1} steps of the fast ones, then both are set to a place "
         f"between. Right: d from {kept[0]:.2g} over {kept[len(kept) // 2]:.2g} half way to {kept[-1]:.2g}."
     )
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=3.6)
         left, right = drawing.subplots(1, 2)
         left.plot(*np.stack([places[0], places[-1]]).T, color=GREY, linestyle=":", linewidth=1)
@@ -76,7 +76,7 @@ def descents(paths: Mapping[str, ArrayLike], losses: Mapping[str, ArrayLike], cu
     )
     ends = ", ".join(f"{name} {loss[-1]:.2g}" for name, loss in means.items())
     styles = dict(zip(ways, (STYLES[1], STYLES[2], STYLES[3]), strict=False))
-    with look():
+    with house_style():
         drawing = Drawing(table, f"Descents on a noisy quadratic; mean loss after {last} steps: {ends}.", height=3.8)
         left, right = drawing.subplots(1, 2)
         first = last - last // 4

@@ -60,18 +60,13 @@ class Measured:
         self.scale, self.data = self.records[0]["scale"], self.records[0]["data"]["name"]
         self.setting = f"scale {self.scale}, {self.data}, {self.hardware}"
 
-    def accuracies(self, recipe: Recipe, *, compile: bool = False) -> dict[int, float]:
-        """Of each seed that `recipe`, not scaled, was run with: the accuracy in 0..1 at its level of TTA.
-
-        As in `replay.lookup`, runs at a higher level answer for a lower one; those with parts of somebody's own
-        for none.
-        """
-        epochs = scale_named(self.scale).recipe(recipe).epochs
-        return {seed: record["accuracy"] for seed, record in self._lengths(recipe, compile).get(epochs, {}).items()}
-
     def curve(self, recipe: Recipe) -> Curve:
-        """The same of all lengths of training that have two runs and more: {epochs, as scaled: accuracies}."""
-        return curve(self._lengths(recipe, compile=False), str(recipe))
+        """Accuracies of `recipe`, not scaled, at its level of TTA, by the lengths of training that have two runs.
+
+        {epochs, as scaled: {seed: accuracy in 0..1}}. As in `replay.lookup`, runs at a higher level answer for a lower
+        one; compiled ones and those with parts of somebody's own answer for none.
+        """
+        return curve(self._lengths(recipe), str(recipe))
 
     def groups(self) -> dict[str, list[int]]:
         """The rows, counted from 0, of each recipe, compiled or not, by name, in the order of their first run.
@@ -83,7 +78,7 @@ class Measured:
             found[recipe_name(record) + ", compiled" * record["runtime"]["compile"]][record["seed"]] = row
         return {name: list(rows.values()) for name, rows in found.items()}
 
-    def _lengths(self, recipe: Recipe, compile: bool) -> dict[float, dict[int, Record]]:
+    def _lengths(self, recipe: Recipe) -> dict[float, dict[int, Record]]:
         """The runs of a recipe, whatever its epochs, by these and by seed; of several of a seed the last counts.
 
         `accuracy` is that at the recipe's level of TTA; runs that ask for just this level count before others.
@@ -93,7 +88,7 @@ class Measured:
         for record, training in sorted(
             zip(self.records, self._trainings, strict=True), key=lambda one: one[0]["recipe"]["tta"] == recipe.tta
         ):
-            same = training == wanted and record["runtime"]["compile"] == compile and not record["parts"]
+            same = training == wanted and not record["runtime"]["compile"] and not record["parts"]
             if same and recipe.tta in record["accuracies"]:
                 at_level = {**record, "accuracy": record["accuracies"][recipe.tta]}
                 found[record["recipe"]["epochs"]][record["seed"]] = at_level

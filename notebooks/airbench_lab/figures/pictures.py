@@ -7,7 +7,17 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import LETTERS, SMALL, WIDTH, Drawing, look, row_height, show_picture, side, wrapped
+from airbench_lab.figures.drawing import (
+    LETTERS,
+    SMALL,
+    WIDTH,
+    Drawing,
+    house_style,
+    row_height,
+    show_picture,
+    side,
+    wrapped,
+)
 
 MOST = 8  # in a row: of more the titles would touch
 LARGEST = 1.0  # inches, of a picture
@@ -40,7 +50,7 @@ def pictures(rows: Mapping[str, ArrayLike], titles: Mapping[str, Sequence[str]] 
     alt = f"Rows of {count} pictures: {'; '.join(arrays)}."
     names = [wrapped(name, 1.0) for name in arrays]
     one = side(count, LARGEST, max(len(line) for name in names for line in name.split("\n")) / LETTERS)
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=sum(row_height(one, given.get(name, ())) for name in arrays))
         grid = drawing.subplots(len(arrays), count, squeeze=False)
         for axes_row, label, (name, some) in zip(grid, names, arrays.items(), strict=True):
@@ -79,7 +89,7 @@ def picture_row(
     above = [wrapped(title, 0.9 * WIDTH / count) for title in titles]
     if below:
         above = [f"{title}\n{last}" for title, last in zip(above, below, strict=True)]
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, row_height(side(count, 2.5), above))
         for axes, picture, title in zip(drawing.subplots(1, count, squeeze=False)[0], pictures, above, strict=True):
             axes.set_anchor("N")  # else the room for the titles is measured from elsewhere

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
 from airbench_core.evaluation import TTA_WEIGHTS, tta_views
-from airbench_lab.figures.drawing import GREY, NORMAL, SMALL, STYLES, Drawing, look, show_picture, wrapped
+from airbench_lab.figures.drawing import GREY, NORMAL, SMALL, STYLES, Drawing, house_style, show_picture, wrapped
 from airbench_lab.figures.pictures import picture_row
 
 COLUMNS, ROWS = 6, 2  # of pictures, at most
@@ -58,7 +58,7 @@ def changed_predictions(
     )
     rows = -(-shown // COLUMNS)
     right = ", ".join(f"{level} {int((some[:shown] == truth[:shown]).sum())}" for level, some in given.items())
-    with look():
+    with house_style():
         drawing = Drawing(
             table,
             f"{shown} pictures whose class changes. Right of them at each level: {right}.",
@@ -98,7 +98,7 @@ def votes(views: ArrayLike, logits: ArrayLike, weights: Sequence[float], classes
     ]
     best = np.argsort(-np.max(list(means.values()), axis=0))[:3]
     said = ", ".join(f"{row['of']}: {row['class']} {row['share']:.0%}" for row in rows)
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"A {classes[label]}. {said}.", height=4.4)
         top, bottom = drawing.subfigures(2, 1, height_ratios=(1, 1))
         for axes, picture, what, row in zip(top.subplots(1, len(VIEWS)), pixels, VIEWS, rows, strict=False):

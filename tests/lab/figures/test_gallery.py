@@ -33,11 +33,6 @@ RNG = np.random.default_rng(0)
 
 
 def _ladder(made, trained):
-    rungs = [run for rung in LADDER[2:] for run in made(rung.recipe, [0.7, 0.72, 0.71], compile=rung.compile)]
-    return figures.ladder(frame([*rungs, *made(LADDER[0].recipe, [0.7])]))
-
-
-def _ladder_epochs(made, trained):
     return figures.ladder(frame([run for rung in LADDER[:6] for run in trained(rung.recipe)]), 0.76)
 
 
@@ -157,7 +152,6 @@ def _changed(*_):
 # Of each: what draws it, and how many rows its table has.
 GALLERY = {
     "ladder": (_ladder, 9),
-    "ladder epochs": (_ladder_epochs, 9),
     "add_remove": (_add_remove, 10),
     "flops": (_flops, 9),
     "curves": (lambda *_: figures.curves(_lines()), 18),
