@@ -13,7 +13,6 @@ from airbench_lab.replay import Replay
 
 
 class Match(NamedTuple):
-    runs: Replay  # of the settings themselves
     lines: tuple[Line, ...] = ()
     rows: tuple[dict[str, Any], ...] = ()
 
@@ -42,7 +41,7 @@ class RecordedRuns:
             runs = {start: replay.lookup(start.recipe, start.scale, data), settings: chosen}
         some = {one: found for one, found in runs.items() if found}
         lines = tuple(drawn for one, found in some.items() if (drawn := _line(run_name(one), found)))
-        return Match(chosen, lines, tuple(self._row(one, found, data) for one, found in some.items()))
+        return Match(lines, tuple(self._row(one, found, data) for one, found in some.items()))
 
     def _row(self, settings: Settings, found: Replay, data: Dataset | str) -> dict[str, Any]:
         runs = {record["seed"]: record for record in found.records}
