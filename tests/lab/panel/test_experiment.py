@@ -335,6 +335,7 @@ def test_between_two_runs_nothing_wrong_is_said(experiment):
     assert len({round(share, 2) for share in done}) > 30  # it moves at each step
     assert list(progress) == sorted(progress)  # "run 1 of 2, 2.97 of 2.97" and "run 2 of 2, 0.0 of 2.97"
     assert {text.split(",")[0] for text in progress} == {"run 1 of 2", "run 2 of 2"}
+    assert "run 1 of 2, 1.2 of 2.97" in progress
     assert set(labels) == {"airbench94, seed 0", "airbench94, seed 1"}
     between = {about[1:] for about in seen if about[0] == 0.5}
     assert ("run 2 of 2, 0.0 of 2.97", "airbench94, seed 0", "done") in between

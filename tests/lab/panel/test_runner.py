@@ -95,21 +95,6 @@ def test_the_steps_of_a_run_are_not_taken_for_those_of_the_one_before(press, mon
     assert one.seconds_left(None) == 0.8
 
 
-def test_how_many_epochs_were_made_in_words(press):
-    seen: list[str] = []
-    one = press(seeds=2, on_step=lambda: seen.append(one.epochs_text()), after_run=lambda *_: seen.append("over"))
-    assert one.epochs_text() == "0.0 of 2.97"
-    one(never())
-    first, second = seen[: seen.index("over")], seen[seen.index("over") + 1 : -1]
-    assert first == second  # the second from 0 on again
-    assert (first[0], first[-1]) == ("0.0 of 2.97", "2.97 of 2.97")  # not 3.0
-    assert "1.2 of 2.97" in first
-    after = []
-    one = press(seeds=2, after_run=lambda *_: after.append(one.epochs_text()))
-    one(never())
-    assert after == ["0.0 of 2.97", "2.97 of 2.97"]  # between two, of the next
-
-
 def test_what_is_compiled_before_the_first_run_is_in_no_run_s_seconds(press, monkeypatch):
     monkeypatch.setattr(runners.Trainer, "warm_up", lambda trainer: time.sleep(0.5))
     one, start = press(), time.monotonic()
