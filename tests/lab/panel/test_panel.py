@@ -197,9 +197,10 @@ def test_a_cell_is_known_by_its_identity_or_else_by_its_text(cell):
 
 def test_a_cell_that_is_executed_again_closes_its_older_panels(panel, cell):
     cell("1", cellId="a")
-    first, beside = panel(seeds=100), panel()
+    first = panel(seeds=100)
     first.run()
-    job = first._experiment._job
+    beside, job = panel(), first._experiment._job  # two of one execution live side by side
+    assert first.state == "running"
     cell("2", cellId="b")
     elsewhere = panel()
     elsewhere.run()
