@@ -95,3 +95,10 @@ def estimate_seconds(
     trained = scaled.steps(train) * scaled.batch_size
     inferred = test * len(TTA_WEIGHTS[recipe.tta])
     return trained / speed.train + inferred / speed.evaluate
+
+
+def duration(seconds: float) -> str:
+    """Such as "about 14 s", "about 5 min", "about 3.4 h"."""
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 2 * 3600 else f"about {seconds / 3600:.1f} h"

@@ -12,7 +12,6 @@ import airbench_core
 from airbench_core.cli import gradients
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, runtime_from
-from airbench_core.cli.terminal import duration
 from airbench_core.data.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError
@@ -20,7 +19,7 @@ from airbench_core.fast.cpu import plain_
 from airbench_core.fast.kernels import kernels
 from airbench_core.published import AIRBENCH94
 from airbench_core.scales import SCALES, Scale
-from airbench_core.speed import estimate_seconds, measure_speed, random_dataset
+from airbench_core.speed import duration, estimate_seconds, measure_speed, random_dataset
 from airbench_core.training import Trainer
 
 PROBE_BATCH = 64  # on a CPU, whose speed depends little on it: a step of the published 1,024 takes many seconds

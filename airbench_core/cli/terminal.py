@@ -1,4 +1,4 @@
-"""What several commands need of a terminal: lines beside a progress bar, that bar, Ctrl-C, durations in words."""
+"""What several commands need of a terminal: lines beside a progress bar, that bar, Ctrl-C."""
 
 import os
 import signal
@@ -53,10 +53,3 @@ def every(seconds: float, do: Callable[[], object]) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-
-
-def duration(seconds: float) -> str:
-    """Such as "about 14 s", "about 5 min", "about 3.4 h"."""
-    if seconds < 120:
-        return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 2 * 3600 else f"about {seconds / 3600:.1f} h"

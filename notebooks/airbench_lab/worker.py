@@ -19,9 +19,9 @@ from typing import Any, Literal
 from airbench_core import AirbenchError, Stopped
 
 State = Literal["running", "stopping", "stopped", "done", "failed"]
-LOOK_SECONDS = 0.2  # between two looks at whether the thread that one waits for is still alive
+POLL_SECONDS = 0.2  # between two looks at whether the thread that one waits for is still alive
 STUCK_SECONDS = 5  # after which a job that was asked to stop is thought never to
-LEAVE_SECONDS = 5  # that a job gets to end in when the interpreter does
+SHUTDOWN_SECONDS = 5  # that a job gets to end in when the interpreter does
 
 
 class WorkerDied(AirbenchError):
@@ -34,18 +34,18 @@ class WorkerDied(AirbenchError):
 class Job:
     """Something to be done once: `work` is called with an event that is set when it is to stop.
 
-    ending: called with how it ends and what it raised, just before it is over; after: called when it is. Both in the
+    on_end: called with how it ends and what it raised, just before it is over; on_over: called when it is. Both in the
     thread that did it, or that found out that this died.
     """
 
     def __init__(
         self,
         work: Callable[[threading.Event], Any],
-        ending: Callable[[State, BaseException | None], object] = lambda state, error: None,
-        after: Callable[[], object] = lambda: None,
+        on_end: Callable[[State, BaseException | None], object] = lambda state, error: None,
+        on_over: Callable[[], object] = lambda: None,
     ):
-        self._work, self._ending, self._after = work, ending, after
-        self._asked, self._over = threading.Event(), threading.Event()
+        self._work, self._on_end, self._on_over = work, on_end, on_over
+        self._stop_event, self._over = threading.Event(), threading.Event()
         self._lock, self._ends = threading.Lock(), False
         self._thread: threading.Thread | None = None  # that does it, from its beginning on
         self._value: Any = None
@@ -59,31 +59,31 @@ class Job:
         if not self._over.is_set() and self._thread is not None and not self._thread.is_alive():
             self._end(error=WorkerDied())
         if not self._over.is_set():
-            return "stopping" if self._asked.is_set() else "running"
+            return "stopping" if self._stop_event.is_set() else "running"
         return _state(self._error)
 
     @property
-    def waits(self) -> bool:
+    def is_queued(self) -> bool:
         """Whether its turn has not come yet."""
         return self._thread is None and not self._over.is_set()
 
     @property
-    def stuck(self) -> bool:
+    def is_stuck(self) -> bool:
         """Whether it was asked to stop long ago, and has not."""
         return not self._over.is_set() and time.monotonic() - self._asked_at > STUCK_SECONDS
 
     def stop(self) -> None:
         """Ask it to stop; what has not begun is over at once."""
         self._asked_at = min(self._asked_at, time.monotonic())
-        self._asked.set()
+        self._stop_event.set()
         self._end(error=Stopped(()), begun=False)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it was over within so many seconds (None: in the end)."""
         while self.state in ("running", "stopping"):
-            if self._over.wait(LOOK_SECONDS if seconds is None else min(LOOK_SECONDS, max(0, seconds))):
+            if self._over.wait(POLL_SECONDS if seconds is None else min(POLL_SECONDS, max(0, seconds))):
                 break
-            if seconds is not None and (seconds := seconds - LOOK_SECONDS) <= 0:
+            if seconds is not None and (seconds := seconds - POLL_SECONDS) <= 0:
                 return self.state not in ("running", "stopping")
         return True
 
@@ -94,14 +94,14 @@ class Job:
             raise self._error.with_traceback(self._where)
         return self._value
 
-    def do(self) -> None:
+    def run(self) -> None:
         """Do it in this thread, unless it was stopped before."""
         with self._lock:
             if self._ends:
                 return
             self._thread = threading.current_thread()
         try:
-            value = self._work(self._asked)
+            value = self._work(self._stop_event)
         except BaseException as error:  # also a SystemExit out of a student's function: the thread lives on
             self._end(error=error)
         else:
@@ -113,18 +113,18 @@ class Job:
                 return
             self._ends = True
         try:
-            self._ending(_state(error), error)
+            self._on_end(_state(error), error)
         except BaseException as failure:  # whatever it is: who waits is let go
             error = failure
         if error is not None:
             self._where = error.__traceback__
-            _forget_variables(error)
+            _clear_frames(error)
         self._value, self._error = value, error
         self._over.set()
-        self._after()
+        self._on_over()
 
 
-def _forget_variables(error: BaseException) -> None:
+def _clear_frames(error: BaseException) -> None:
     """Of the frames that it came through, and those of what led to it: networks, images."""
     seen: list[BaseException] = []
     further: list[BaseException | None] = [error]
@@ -152,7 +152,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._current: Job | None = None
 
-    def put(self, job: Job) -> None:
+    def submit(self, job: Job) -> None:
         """Do `job` when those before it are over."""
         self._jobs.put(job)
         with self._lock:
@@ -161,16 +161,16 @@ class Worker:
                 self._thread.start()
 
     @property
-    def stuck(self) -> bool:
+    def is_stuck(self) -> bool:
         """Whether those that wait will wait for ever."""
         job = self._current
-        return job is not None and job.stuck
+        return job is not None and job.is_stuck
 
-    def does_another(self, job: Job) -> bool:
+    def is_busy_with_another(self, job: Job) -> bool:
         """Whether something else is being done."""
         return self._current not in (None, job)
 
-    def leave(self) -> None:
+    def shutdown(self) -> None:
         """Stop all jobs, and wait a little for the current one: an interpreter that ends under a training may crash."""
         with suppress(queue.Empty):
             while True:
@@ -178,27 +178,27 @@ class Worker:
         job = self._current
         if job is not None and self._thread is not None and self._thread.is_alive():
             job.stop()
-            job.wait(LEAVE_SECONDS)
+            job.wait(SHUTDOWN_SECONDS)
 
     def _work(self) -> None:
         while True:
             self._current = self._jobs.get()
-            with suppress(Exception):  # of an `after`: the jobs behind it shall have their turn
-                self._current.do()
+            with suppress(Exception):  # of an `on_over`: the jobs behind it shall have their turn
+                self._current.run()
             self._current = None  # what is over is not kept from being forgotten
 
 
 class Foreground:
     """Does each job at once, in the thread that puts it: for notebooks that show nothing that a thread does."""
 
-    stuck = False
+    is_stuck = False
 
-    def does_another(self, job: Job) -> bool:
+    def is_busy_with_another(self, job: Job) -> bool:
         return False
 
-    def put(self, job: Job) -> None:
-        job.do()
+    def submit(self, job: Job) -> None:
+        job.run()
 
 
 WORKER = Worker()  # of this process, whose panels take turns: two trainings side by side would slow each other
-atexit.register(WORKER.leave)
+atexit.register(WORKER.shutdown)

@@ -97,21 +97,6 @@ def shown(monkeypatch) -> Callable[[Drawing], list[Shown]]:
 
 
 @pytest.fixture
-def check_texts(shown) -> Callable[[Drawing], None]:
-    """Fails for a drawing with a text that is cut off at its edge, or lies on another."""
-
-    def check(drawing: Drawing) -> None:
-        texts = shown(drawing)
-        for text in texts:
-            assert 0 <= text.box.x0 < text.box.x1 <= drawing.bbox.x1, text
-            assert 0 <= text.box.y0 < text.box.y1 <= drawing.bbox.y1, text
-        for i, one in enumerate(texts):
-            assert not any(one.box.overlaps(other.box) for other in texts[:i]), one
-
-    return check
-
-
-@pytest.fixture
 def check_full() -> Callable[[Drawing], None]:
     """Fails for a drawing of which a stripe at the top or the bottom is left empty, or a part of what is there cut off.
 
@@ -133,4 +118,4 @@ def check_full() -> Callable[[Drawing], None]:
 def worker() -> Iterator[Worker]:
     one = Worker()
     yield one
-    one.leave()
+    one.shutdown()

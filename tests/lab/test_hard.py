@@ -8,7 +8,7 @@ from airbench_lab.hard import Choice, agreement, hardest, watch_proxy
 
 from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, Runtime, Trainer, UsageError, load_dataset
 
-RECIPE = replace(AIRBENCH96_FASTER, epochs=5)
+RECIPE = replace(AIRBENCH96_FASTER, epochs=5, widths=(16, 32, 32))
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=1)
 
 

@@ -14,33 +14,33 @@ SOON = 10  # seconds in which what is to happen does, also on a busy machine
 
 
 class Gate:
-    """Work that is done when it is let go, or, as a training, when it is asked to stop."""
+    """Work that is done when it is let go, or, as a training, when it is asked to stop; a deaf one is not asked."""
 
-    def __init__(self) -> None:
-        self.entered, self.go = threading.Event(), threading.Event()
+    def __init__(self, deaf: bool = False) -> None:
+        self.entered, self.go, self.deaf = threading.Event(), threading.Event(), deaf
         self.thread: threading.Thread | None = None
 
     def __call__(self, stop: threading.Event) -> str:
         self.thread = threading.current_thread()
         self.entered.set()
         for _ in range(100 * SOON):
-            if stop.is_set():
+            if stop.is_set() and not self.deaf:
                 raise Stopped(())
             if self.go.wait(0.01):
                 return "let go"
         raise TimeoutError
 
 
-def put(worker: Worker | Foreground, work: Callable, **named) -> Job:
+def submit(worker: Worker | Foreground, work: Callable, **named) -> Job:
     job = Job(work, **named)
-    worker.put(job)
+    worker.submit(job)
     return job
 
 
-def begun(worker: Worker) -> tuple[Job, Gate]:
+def begun(worker: Worker, **how) -> tuple[Job, Gate]:
     """A job that is being done."""
-    gate = Gate()
-    job = put(worker, gate)
+    gate = Gate(**how)
+    job = submit(worker, gate)
     assert gate.entered.wait(SOON)
     return job, gate
 
@@ -52,74 +52,63 @@ def raising(error: BaseException) -> Callable:
     return work
 
 
-def test_jobs_are_done_one_after_another_in_one_thread(worker):
-    """Also that which is put long after the one before was over."""
-    inside, threads = [], []
+def which_thread(_: threading.Event) -> threading.Thread:
+    return threading.current_thread()
 
-    def work(_: threading.Event) -> int:
-        threads.append(threading.current_thread())
+
+def test_jobs_are_done_one_after_another_in_one_thread(worker):
+    """Also that which is submitted long after the one before was over."""
+    inside = []
+
+    def work(_: threading.Event) -> threading.Thread:
         inside.append(True)
         time.sleep(0.02)
         assert inside == [True]
         inside.clear()
-        return len(threads)
+        return threading.current_thread()
 
-    jobs = [put(worker, work) for _ in range(3)]
-    assert [job.result() for job in jobs] == [1, 2, 3]
-    assert put(worker, work).result() == 4
-    assert set(threads) == {threads[0]} != {threading.current_thread()}
-    assert threads[0].daemon  # an interpreter that ends does not wait for a training
+    threads = {job.result() for job in [submit(worker, work) for _ in range(3)]} | {submit(worker, work).result()}
+    assert len(threads) == 1
+    (thread,) = threads
+    assert thread is not threading.current_thread()
+    assert thread.daemon  # an interpreter that ends does not wait for a training
 
 
-def test_a_job_runs_from_when_it_is_put_until_it_is_over(worker):
+def test_a_job_runs_from_when_it_is_submitted_until_it_is_over(worker):
     first, gate = begun(worker)
-    second = put(worker, lambda _: "second")
-    assert (first.state, first.waits) == ("running", False)
-    assert (second.state, second.waits) == ("running", True)
-    assert [worker.does_another(job) for job in (first, second)] == [False, True]
-    assert not Worker().does_another(Job(lambda _: None))  # whose turn comes next
+    second = submit(worker, lambda _: "second")
+    assert (first.state, first.is_queued) == ("running", False)
+    assert (second.state, second.is_queued) == ("running", True)
+    assert [worker.is_busy_with_another(job) for job in (first, second)] == [False, True]
+    assert not Worker().is_busy_with_another(Job(lambda _: None))  # whose turn comes next
     assert not second.wait(0)
     assert not first.wait(0.3)  # longer than one look
     gate.go.set()
     assert second.wait(SOON)
-    assert (first.state, second.state, second.waits) == ("done", "done", False)
+    assert (first.state, second.state, second.is_queued) == ("done", "done", False)
     assert (first.result(), second.result()) == ("let go", "second")
+    second.stop()  # too late
+    assert (second.state, second.result()) == ("done", "second")
 
 
-def test_a_running_job_is_asked_to_stop_and_is_over_when_it_has(worker):
-    gate, began = Gate(), threading.Event()
-
-    def slow(stop: threading.Event) -> None:
-        began.set()
-        assert stop.wait(SOON)
-        assert gate.go.wait(SOON)
-        raise Stopped(())
-
-    job = put(worker, slow)
-    assert began.wait(SOON)
-    job.stop()
-    assert job.state == "stopping"
-    assert not job.wait(0)
-    gate.go.set()
-    with pytest.raises(Stopped):
-        job.result()
-    assert job.state == "stopped"
-
-
-def test_a_waiting_job_is_over_at_once_and_never_begins(worker):
-    first, gate = begun(worker)
+def test_a_running_job_is_asked_to_stop_and_a_waiting_one_never_begins(worker):
     done = []
-    second = put(worker, lambda _: done.append("second"))
+    first, gate = begun(worker, deaf=True)
+    second = submit(worker, lambda _: done.append("second"))
     second.stop()
-    assert second.state == "stopped"  # while the first goes on
-    assert not second.waits
-    with pytest.raises(Stopped):
-        second.result()
-    third = put(worker, lambda _: done.append("third"))
+    assert (second.state, second.is_queued) == ("stopped", False)  # at once, while the first goes on
+    first.stop()
+    assert first.state == "stopping"
+    assert not first.wait(0)
     gate.go.set()
-    third.wait(SOON)
-    assert first.state == "done"
+    assert submit(worker, lambda _: done.append("third")).wait(SOON)
     assert done == ["third"]
+    hearing, _ = begun(worker)
+    hearing.stop()
+    for job in second, hearing:
+        with pytest.raises(Stopped):
+            job.result()
+    assert hearing.state == "stopped"
 
 
 def test_a_turn_that_comes_while_a_job_is_being_stopped():
@@ -143,7 +132,7 @@ def test_a_turn_that_comes_while_a_job_is_being_stopped():
         def __exit__(self, *_) -> None:
             self.lock.release()
             if not doing:
-                doing.append(threading.Thread(target=job.do))
+                doing.append(threading.Thread(target=job.run))
                 doing[0].start()
                 entered.wait(0.1)
 
@@ -154,35 +143,31 @@ def test_a_turn_that_comes_while_a_job_is_being_stopped():
     doing[0].join()
 
 
-def test_what_asked_to_stop_comes_too_late_for_is_done(worker):
-    job = put(worker, lambda _: 1)
-    assert job.result() == 1
-    job.stop()
-    assert (job.state, job.result()) == ("done", 1)
-
-
 @pytest.mark.parametrize("error", [UsageError("no"), ZeroDivisionError("no"), SystemExit(3), KeyboardInterrupt()])
 def test_what_the_work_raises_is_raised_by_result_each_time_and_the_thread_lives_on(worker, error):
-    before = put(worker, lambda _: threading.current_thread()).result()
-    job = put(worker, raising(error))
-    for _ in range(2):
+    """It says where it was raised, not how often it was asked for."""
+    before = submit(worker, which_thread).result()
+    job, lengths = submit(worker, raising(error)), set()
+    for _ in range(3):
         with pytest.raises(type(error)) as raised:
             job.result()
         assert raised.value is error
+        assert raised.traceback[-1].name == "work"
+        lengths.add(len(traceback.extract_tb(raised.value.__traceback__)))
+    assert len(lengths) == 1
     assert job.state == ("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
-    assert put(worker, lambda _: threading.current_thread()).result() is before
+    assert submit(worker, which_thread).result() is before
 
 
 def test_a_dead_thread_is_noticed_and_replaced(worker, monkeypatch):
     job, gate = begun(worker)
     ends = []
-    job._ending = lambda state, error: ends.append((state, type(error)))
+    job._on_end = lambda state, error: ends.append((state, type(error)))
     monkeypatch.setattr(gate.thread, "is_alive", lambda: False)  # as after a fork
     with pytest.raises(WorkerDied, match="run again"):
         job.result()
     assert job.state == "failed"
-    after = put(worker, lambda _: threading.current_thread())
-    assert after.result() is not gate.thread
+    assert submit(worker, which_thread).result() is not gate.thread
     gate.go.set()
     time.sleep(0.05)
     assert job.state == "failed"  # whatever comes of it
@@ -194,56 +179,42 @@ def test_who_waits_finds_the_bookkeeping_done(worker):
     kept, told = [], []
     first, gate = begun(worker)
 
-    def ending(state: str, error: BaseException | None) -> None:
+    def on_end(state: str, error: BaseException | None) -> None:
         time.sleep(0.1)
         kept.append((state, error, job.state))
 
-    job = put(worker, lambda _: 1, ending=ending, after=lambda: told.append((list(kept), job.state)))
+    job = submit(worker, lambda _: 1, on_end=on_end, on_over=lambda: told.append((list(kept), job.state)))
     gate.go.set()
     assert first.wait(SOON)
     assert job.wait(SOON)
     assert kept == [("done", None, "running")]
-    put(worker, lambda _: None).wait(SOON)
+    submit(worker, lambda _: None).wait(SOON)
     assert told == [(kept, "done")]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit(), KeyboardInterrupt()])
 @pytest.mark.parametrize("work", [lambda _: 1, raising(Stopped(()))])
-def test_bookkeeping_that_fails_fails_the_job(worker, error, work):
+def test_bookkeeping_that_fails_fails_the_job_and_what_is_told_after_it_does_not(worker, error, work):
     """Nobody waits for ever, and the thread lives on."""
-    before = put(worker, lambda _: threading.current_thread()).result()
-    job = put(worker, work, ending=lambda *_: (_ for _ in ()).throw(error))
+    before = submit(worker, which_thread).result()
+    job = submit(worker, work, on_end=lambda *_: (_ for _ in ()).throw(error))
     assert job.wait(SOON)
     with pytest.raises(type(error)):
         job.result()
-    assert put(worker, lambda _: threading.current_thread()).result() is before
+    told = submit(worker, lambda _: 1, on_over=lambda: 1 / 0)
+    assert submit(worker, which_thread).result() is before
+    assert (told.state, told.result()) == ("done", 1)
 
 
-def test_the_foreground_does_it_here_and_at_once():
-    job = put(Foreground(), lambda _: threading.current_thread())
-    assert job.state == "done"
-    assert job.result() is threading.current_thread()
-    assert put(Foreground(), raising(ZeroDivisionError())).state == "failed"  # and put raises nothing
-
-
-def test_an_interrupt_in_the_foreground_is_a_stop():
+def test_the_foreground_does_it_here_and_at_once_and_an_interrupt_is_a_stop():
+    job = submit(Foreground(), which_thread)
+    assert (job.state, job.result()) == ("done", threading.current_thread())
+    assert submit(Foreground(), raising(ZeroDivisionError())).state == "failed"  # and submit raises nothing
     states = []
-    job = put(Foreground(), raising(KeyboardInterrupt()), ending=lambda state, _: states.append(state))
+    job = submit(Foreground(), raising(KeyboardInterrupt()), on_end=lambda state, _: states.append(state))
     assert [job.state, *states] == ["stopped", "stopped"]
     with pytest.raises(KeyboardInterrupt):  # so that a cell that waits for it ends
         job.result()
-
-
-def test_the_error_of_a_result_that_is_asked_for_again_and_again_says_the_same(worker):
-    """Where it was raised, not how often it was asked for."""
-    job = put(worker, raising(ZeroDivisionError()))
-    lengths = set()
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError) as raised:
-            job.result()
-        lengths.add(len(traceback.extract_tb(raised.value.__traceback__)))
-        assert raised.traceback[-1].name == "work"
-    assert len(lengths) == 1
 
 
 class Big:
@@ -277,7 +248,7 @@ def test_what_failed_keeps_its_error_and_none_of_its_variables(worker, failing):
         weak.append(weakref.ref(big))
         failing(big)
 
-    job = put(worker, work)
+    job = submit(worker, work)
     assert job.wait(SOON)
     gc.collect()
     assert weak[0]() is None
@@ -287,72 +258,49 @@ def test_what_failed_keeps_its_error_and_none_of_its_variables(worker, failing):
 
 
 def test_a_job_that_was_asked_to_stop_long_ago_is_stuck(worker, monkeypatch):
-    gate, began = Gate(), threading.Event()
-
-    def deaf(_: threading.Event) -> None:
-        began.set()
-        gate.go.wait(SOON)
-
     monkeypatch.setattr("airbench_lab.worker.STUCK_SECONDS", 0.2)
-    assert not worker.stuck
-    job = put(worker, deaf)
-    assert began.wait(SOON)
+    assert not worker.is_stuck
+    job, gate = begun(worker, deaf=True)
     time.sleep(0.3)
-    assert (job.stuck, worker.stuck) == (False, False)  # nobody asked
+    assert (job.is_stuck, worker.is_stuck) == (False, False)  # nobody asked
     job.stop()
-    assert (job.stuck, worker.stuck) == (False, False)  # it may still hear
+    assert (job.is_stuck, worker.is_stuck) == (False, False)  # it may still hear
     time.sleep(0.15)
     job.stop()  # again: it is the first time that counts
     time.sleep(0.1)
-    assert (job.stuck, worker.stuck) == (True, True)
+    assert (job.is_stuck, worker.is_stuck) == (True, True)
     gate.go.set()
     assert job.wait(SOON)
-    assert not job.stuck
-    put(worker, lambda _: None).wait(SOON)
-    assert not worker.stuck
-
-
-def test_what_is_told_after_a_job_may_fail(worker):
-    """The jobs behind it have their turn, in the same thread, and the job itself is as it was."""
-    before = put(worker, lambda _: threading.current_thread()).result()
-    job = put(worker, lambda _: 1, after=lambda: 1 / 0)
-    behind = put(worker, lambda _: threading.current_thread())
-    assert behind.wait(SOON)
-    assert behind.result() is before
-    assert (job.state, job.result()) == ("done", 1)
+    assert not job.is_stuck
+    submit(worker, lambda _: None).wait(SOON)
+    assert not worker.is_stuck
 
 
 def test_an_interpreter_that_ends_leaves_no_training_behind(worker):
-    """Neither that which is on nor one that waits for its turn."""
+    """Neither that which is on nor one that waits for its turn; and to leave what does nothing is no error."""
     first, _ = begun(worker)
     done = []
-    second = put(worker, lambda _: done.append("second"))
-    worker.leave()
-    assert (first.state, second.state) == ("stopped", "stopped")
-    assert not done
-
-
-def test_to_leave_what_does_nothing_is_no_error(worker):
-    Worker().leave()
-    put(worker, lambda _: 1).wait(SOON)
-    worker.leave()
+    second = submit(worker, lambda _: done.append("second"))
+    for one in worker, worker, Worker():
+        one.shutdown()
+    assert (first.state, second.state, done) == ("stopped", "stopped", [])
 
 
 def test_what_is_over_is_forgotten(worker):
     """A result holds a network, and the thread waits for its next job for hours."""
 
-    class Big:
-        def __call__(self, _: threading.Event) -> "Big":
+    class Result:
+        def __call__(self, _: threading.Event) -> "Result":
             return self
 
-    big = Big()
-    job = put(worker, big)
-    assert job.result() is big
-    forgotten = weakref.ref(big), weakref.ref(job)
-    del big, job
+    result = Result()
+    job = submit(worker, result)
+    assert job.result() is result
+    forgotten = weakref.ref(result), weakref.ref(job)
+    del result, job
     for _ in range(100 * SOON):
         gc.collect()
-        if forgotten[0]() is None and forgotten[1]() is None:
+        if all(one() is None for one in forgotten):
             return
         time.sleep(0.01)
     pytest.fail("the worker keeps a job that is over")

@@ -1,6 +1,8 @@
 """The lessons as they are kept: run from top to bottom, all parts there, nothing that does not last, small enough."""
 
+import ast
 import base64
+import inspect
 import re
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from airbench_lab.refresh import WIDGET, stripped
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 MEGABYTE, FIGURE = 1_000_000, 60_000  # bytes
+# Characters that fit a cell of JupyterLab 1280 pixels wide: a longer line of a source that a cell prints wraps in
+# mid-word, a longer line of code runs out of its cell.
+SOURCE, CODE = 96, 104
 # Of lessons 01 to 12, in this order; 00 is the way in.
 PARTS = (
     "## Predict",
@@ -24,6 +29,7 @@ PARTS = (
     "## Questions",
 )
 by_name = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
+but_the_way_in = pytest.mark.parametrize("path", LESSONS[1:], ids=[path.stem for path in LESSONS[1:]])
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -76,7 +82,7 @@ def test_it_says_what_it_takes_and_gives(path):
     assert "GPU" in first
 
 
-@pytest.mark.parametrize("path", LESSONS[1:], ids=[path.stem for path in LESSONS[1:]])
+@but_the_way_in
 def test_all_parts_are_there_in_their_order(path):
     notebook = read(path)
     headings = [line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
@@ -96,6 +102,34 @@ def test_all_parts_are_there_in_their_order(path):
         "*Sources:",
     ):
         assert piece in text, piece
+
+
+def imported(sources: list[str]) -> dict:
+    """The names that the cells import, but not what the preflight makes."""
+    names: dict = {}
+    for source in sources:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and "preflight" not in node.module):
+                exec(compile(ast.Module([node], []), "a lesson", "exec"), names)
+    return names
+
+
+@but_the_way_in
+def test_the_sources_that_it_prints_do_not_wrap(path, monkeypatch):
+    printed, getsource = [], inspect.getsource
+    sources = [cell.source for cell in code(path)]
+    names = imported(sources)
+    monkeypatch.setattr(inspect, "getsource", lambda thing: printed.append(getsource(thing)) or printed[-1])
+    for source in sources:
+        if "inspect.getsource(" in source:
+            exec(source, names)
+    assert printed
+    assert not [line for source in printed for line in source.splitlines() if len(line) > SOURCE]
+
+
+@by_name
+def test_its_code_is_not_cut_off(path):
+    assert not [line for cell in code(path) for line in cell.source.splitlines() if len(line) > CODE]
 
 
 def test_the_numbers_of_the_lessons_have_no_gap():

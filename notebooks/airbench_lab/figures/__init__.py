@@ -4,28 +4,24 @@
     figure.table                            # the same numbers as a DataFrame
     png(figure)                             # the picture alone, for a widget
 
-Drawn from tables of runs (`airbench_lab.study.frames`): `ladder`, `add_remove`, `flops_against_error`, and by way of
-`lines` also `curves`. From plain arrays: `curves`, `LiveCurves`, `filters`, `covariances`, `flip_calendar`, `views`,
-`singular_values`, `depths`, `by_layer`.
+Drawn from tables of runs (`airbench_lab.study.frames`): `ladder`, `add_remove`, `flops_against_error`; from the
+accuracies that `replay` and `compare` find: `epochs_to`, `differences`, `sums`, `board`; the others from plain arrays.
 """
 
-from airbench_lab.figures.additivity import add_remove
+from airbench_lab.figures.additivity import add_remove, sums
 from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
 from airbench_lab.figures.board import board, passing
-from airbench_lab.figures.curves import Line, LiveCurves, curves, lines
+from airbench_lab.figures.curves import Line, LiveCurves, curves
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
-from airbench_lab.figures.flips import flip_calendar
+from airbench_lab.figures.flips import flip_calendar, sides
 from airbench_lab.figures.flops import flops_against_error
-from airbench_lab.figures.inside import covariances, filters, singular_values, titled, views
+from airbench_lab.figures.inside import covariances, filters, singular_values
 from airbench_lab.figures.ladder import ladder
-from airbench_lab.figures.layers import by_layer, depths
+from airbench_lab.figures.layers import by_layer, depths, trajectories
 from airbench_lab.figures.lookahead import descents, lookahead_round
-from airbench_lab.figures.pictures import pictures
-from airbench_lab.figures.sides import sides
-from airbench_lab.figures.sums import sums
+from airbench_lab.figures.pictures import pictures, titled
 from airbench_lab.figures.timing import break_even, launches, seconds
-from airbench_lab.figures.trajectories import trajectories
-from airbench_lab.figures.tta import changed_predictions, votes
+from airbench_lab.figures.tta import changed_predictions, views, votes
 
 __all__ = [
     "STYLES",
@@ -47,7 +43,6 @@ __all__ = [
     "flops_against_error",
     "ladder",
     "launches",
-    "lines",
     "lookahead_round",
     "passing",
     "pictures",

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 from airbench_lab.figures.measured import percent
 from airbench_lab.study.speedup import epochs_to_target
 
@@ -34,16 +34,14 @@ def schedules(factors: Mapping[str, ArrayLike]) -> Drawing:
         f"{len(some) - 1}, mean {some.mean():.2g}"
         for name, some in arrays.items()
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"Factor on the learning rate against steps: {said}.", height=3.2)
         axes = drawing.subplots()
         for (name, some), style in zip(arrays.items(), STYLES, strict=False):
             axes.plot(
                 100 * np.arange(len(some)) / len(some),
                 some,
-                color=style.colour,
-                linestyle=style.dashes,
-                marker=style.marker,
+                **style.line,
                 markevery=max(1, len(some) // 10),
                 label=f"{wrapped(name, 3)} (mean {some.mean():.2f})",
             )
@@ -78,13 +76,12 @@ def smoothed_losses(smoothings: list[float], classes: int = 10) -> Drawing:
         + (f"margin {row['best margin']:.2f}" if np.isfinite(row["best margin"]) else "no finite margin")
         for row in rows
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"Loss against the margin with label smoothing {said}.", height=3.4)
         axes = drawing.subplots()
         for row, (losses, best, least), style in zip(rows, lines, STYLES, strict=False):
             label = f"label smoothing {row['label smoothing']:g}"
-            how = {"color": style.colour, "marker": style.marker, "markevery": 15}
-            axes.plot(MARGINS, losses, linestyle=style.dashes, **how, label=label)
+            axes.plot(MARGINS, losses, **style.line, markevery=15, label=label)
             if best <= MARGINS[-1]:
                 axes.plot(best, least, "o", color=style.colour, markersize=12, fillstyle="none", markeredgewidth=2)
         axes.set(xlabel="margin: logit of the right class above the others", ylabel="loss", xlim=(0, 12), ylim=(0, 4))
@@ -114,7 +111,7 @@ def epochs_to(curves: Mapping[str, Mapping[float, Mapping[int, float]]], target:
             row = {"recipe": name, "epochs": float(epochs), "accuracy, %": mean.mean, "low": mean.low}
             rows.append(row | {"high": mean.high, "n": mean.n})
     said = "; ".join(f"{name} {epochs}" for name, epochs in found.items())
-    with look():
+    with house_style():
         alt = f"Accuracy against epochs of training, on {where}. To {100 * target:g} %: {said}."
         drawing = Drawing(pd.DataFrame(rows), alt, height=4.2)
         axes = drawing.subplots()
@@ -129,8 +126,7 @@ def epochs_to(curves: Mapping[str, Mapping[float, Mapping[int, float]]], target:
         for (name, epochs), style in zip(found.items(), STYLES, strict=False):
             own = [row for row in rows if row["recipe"] == name]
             x, y = [row["epochs"] for row in own], [row["accuracy, %"] for row in own]
-            how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-            axes.plot(x, y, **how, label=wrapped(f"{name}: {epochs}", 3.7))
+            axes.plot(x, y, **style.line, label=wrapped(f"{name}: {epochs}", 3.7))
             for row in own:
                 interval(axes, row["epochs"], row["low"], row["high"], style.colour, upright=True)
             if epochs.epochs is not None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, VERMILION, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, VERMILION, Drawing, house_style, interval, wrapped
 
 ROW = 0.5  # inches
 LABELS = 1.9  # inches of text beside the rows
@@ -30,7 +30,7 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
     note += " Hollow: does not pass." if any(row["rank"] == "fails" for row in rows) else ""
     note += " Not all on one machine: compare no seconds." if len({row.get("machine") for row in rows}) > 1 else ""
     under = wrapped(note, 7.6)
-    with look():
+    with house_style():
         drawing = Drawing(
             table,
             f"Leaderboard, {where}. {words or 'No entries yet'}.",
@@ -45,12 +45,10 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
             axes.set(xlim=(min(ends) - room, max(ends) + room) if ends else (0, 1), xlabel=label)
             axes.grid(axis="x", alpha=0.3)
             for at, row in enumerate(rows):
-                colour, _, marker = STYLES[1 if axes is left else 3]
-                fill = "white" if row["rank"] == "fails" else colour
-                interval(axes, at, row[f"{start}, low"], row[f"{start}, high"], colour)
-                axes.plot(
-                    row[name], at, linestyle="none", marker=marker, color=colour, markerfacecolor=fill, markersize=8
-                )
+                style = STYLES[1 if axes is left else 3]
+                fill = "white" if row["rank"] == "fails" else style.colour
+                interval(axes, at, row[f"{start}, low"], row[f"{start}, high"], style.colour)
+                axes.plot(row[name], at, **style.point, markerfacecolor=fill, markersize=8)
         right.axvline(target, color=VERMILION, linestyle="--", linewidth=1)
         left.set_yticks(range(len(rows)), [wrapped(f"{row['rank']}: {row['entry']}", LABELS) for row in rows])
         left.set_ylim(max(1, len(rows)) - 0.4, -0.6)
@@ -78,21 +76,13 @@ def passing(
         f"Chance to pass against true mean minus target, single runs scattering by {std:.2g} points. "
         f"At {above[20]:+.2g} points: {words}."
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows[::5]), alt, height=3.8)
         axes = drawing.subplots()
         axes.axvline(0, color=GREY, linewidth=1)
         axes.axhline(95, color=GREY, linewidth=1, linestyle=":")
         for (n, y), style in zip(lines.items(), STYLES, strict=False):
-            axes.plot(
-                above,
-                y,
-                color=style.colour,
-                linestyle=style.dashes,
-                marker=style.marker,
-                markevery=10,
-                label=f"{n} runs",
-            )
+            axes.plot(above, y, **style.line, markevery=10, label=f"{n} runs")
         axes.set(xlabel=PASSING[0], ylabel=PASSING[1], ylim=(-3, 103), xlim=(-reach, reach))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import SMALL, STYLES, Dashes, Drawing, Style, look, wrapped
-from airbench_lab.figures.measured import Measured, percent
+from airbench_lab.figures.drawing import SMALL, STYLES, Dashes, Drawing, Style, house_style, wrapped
+from airbench_lab.figures.measured import percent
 
 MOST = 3  # of earlier lines, and of recorded ones: more cannot be told apart
 # Dashes say what a line is: the newest is solid, earlier ones are dotted, recorded ones dashed; no two are the same.
@@ -65,25 +65,6 @@ class Line:
         return f"recorded on {self.recorded}" if self.recorded else self.state
 
 
-def lines(runs: pd.DataFrame, epochs: pd.DataFrame, *, recorded: bool = False) -> list[Line]:
-    """A line for each recipe in a log: `runs` is its `study.frames.frame`, `epochs` its `epochs_frame`.
-
-    Several seeds of a recipe are one line; runs that nobody watched are none. Raises UsageError for runs of several
-    settings.
-    """
-    measured = Measured(runs)
-    watched = epochs.dropna(subset="accuracy")
-    found = []
-    for name, group in measured.groups().items():
-        of = watched[watched["run"].isin(group.index)]
-        if len(of):
-            hardware = measured.hardware if recorded else ""
-            accuracies = of.pivot(index="run", columns="epoch", values="accuracy").to_numpy()
-            epochs_done = of.groupby("epoch")["epochs"].first().tolist()
-            found.append(Line(label=name, epochs=epochs_done, accuracies=accuracies, recorded=hardware))
-    return found
-
-
 def curves(lines: Sequence[Line]) -> Drawing:
     """Accuracy without TTA against epochs: of `lines`, oldest first, the newest three run here and three recorded.
 
@@ -102,16 +83,15 @@ class LiveCurves:
     """
 
     def __init__(self, epochs: float, others: Sequence[Line] = ()):
-        colour, dashes, marker = STYLES[0]
-        with look():
+        with house_style():
             self.figure, self._axes = _drawn(others, epochs, above=2)
             self._canvas = FigureCanvasAgg(self.figure)
-            how = {"color": colour, "linestyle": dashes, "marker": marker, "linewidth": 2.5}
+            how = {**STYLES[0].line, "linewidth": 2.5}
             top = 1 - 0.2 / self.figure.get_figheight()
             self.figure.add_artist(Line2D([0.028, 0.064, 0.1], [top] * 3, **how, markevery=[1]))
             # Animated: left out when the figure is drawn to be kept, and then drawn upon it.
             (self._line,) = self._axes.plot([], [], **how, zorder=4, animated=True)
-            (self._stop,) = self._axes.plot([], [], **STOP, color=colour, zorder=5, animated=True)
+            (self._stop,) = self._axes.plot([], [], **STOP, color=STYLES[0].colour, zorder=5, animated=True)
             place = {"transform": self.figure.transFigure, "va": "top", "fontsize": SMALL}
             self._text = self._axes.text(0.11, top + 0.01, "", **place, animated=True)
         self._others = self.figure.table.assign(curve=self.figure.table["curve"] + 1)
@@ -137,7 +117,7 @@ class LiveCurves:
             self._canvas.draw()
             self._kept = self._axes.get_ylim(), self._canvas.copy_from_bbox(self.figure.bbox)
         self._canvas.restore_region(self._kept[1])
-        with look():
+        with house_style():
             for artist in self._line, self._stop, self._text:
                 artist.draw(self._canvas.get_renderer())
         out = io.BytesIO()
@@ -155,7 +135,7 @@ def _drawn(lines: Sequence[Line], epochs: float = 0, above: int = 0) -> tuple[Dr
         entries.append(f"older ones are not drawn: {len(lines) - len(shown)}")
     over, under = ENTRY * above + 0.15, ENTRY * sum(entry.count("\n") + 1 for entry in entries) + 0.6
     height = over + PLOT + under
-    with look():
+    with house_style():
         # No layout engine: it would measure every text each time.
         table = _joined([line.table.assign(curve=i) for i, line in enumerate(shown, 1)])
         drawing = Drawing(table, "", height, layout="none")
@@ -181,8 +161,7 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _line(axes: Axes, line: Line, style: Style) -> Line2D:
     table = line.table
     epochs, accuracies = table["epochs"], table["accuracy, %"]
-    how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-    (handle,) = axes.plot(epochs, accuracies, **how, linewidth=1.8, markersize=5)
+    (handle,) = axes.plot(epochs, accuracies, **style.line, linewidth=1.8, markersize=5)
     axes.fill_between(epochs, table["low"], table["high"], color=style.colour, alpha=0.15, linewidth=0)
     if line.state in CUT_SHORT:
         axes.plot(epochs[-1:], accuracies[-1:], **STOP, color=style.colour)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 from airbench_lab.study.statistics import difference
 
 ROW = 0.36  # inches
@@ -50,12 +50,14 @@ def differences(
         alone = "; a single pair has no interval, and proves nothing" * (max(n["live"]) == 1)
         notes.append(f"Live: {live_where}, {_pairs(n['live'])}{alone}.")
     if not rows:
-        with look():
+        with house_style():
             drawing = Drawing(table, f"{_words(rows)} {' '.join(notes)}", height=0.6)
             drawing.text(0.02, 0.5, wrapped(" ".join(notes), 7.6), va="center", fontsize=SMALL)
         return drawing
-    with look():
-        drawing = Drawing(table, _words(rows), height=1.3 + ROW * len(names))
+    under = wrapped(" ".join(notes), 7.6)
+    with house_style():
+        room = 0.17 * max(0, under.count("\n") - 1)  # of a third line of the note, and more
+        drawing = Drawing(table, _words(rows), height=1.3 + ROW * len(names) + room)
         axes = drawing.subplots()
         ends = [0.0, *(row[key] for row in rows for key in COLUMNS[3:6] if math.isfinite(row[key]))]
         low, high = min(-0.3, *ends), max(0.3, *ends)
@@ -67,14 +69,13 @@ def differences(
             some = [row for row in rows if row["source"] == source]
             at = [names.index(row["change"]) + shift for row in some]
             values = [row["difference, points"] for row in some]
-            marker = {"linestyle": "none", "marker": style.marker, "color": style.colour, "markersize": 8}
             if some:
-                axes.plot(values, at, **marker, label=source)
+                axes.plot(values, at, **style.point, markersize=8, label=source)
             for row, y in zip(some, at, strict=True):
                 interval(axes, y, row["low"], row["high"], style.colour)
         if apart:
             drawing.legend(loc="outside upper right", ncols=2)
-        drawing.supxlabel(wrapped(" ".join(notes), 7.6), fontsize=SMALL)
+        drawing.supxlabel(under, fontsize=SMALL)
     return drawing
 
 

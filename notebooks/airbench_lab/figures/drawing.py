@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -62,6 +63,16 @@ class Style(NamedTuple):
     dashes: Dashes
     marker: str
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """For `plot`: a line through points."""
+        return {"color": self.colour, "linestyle": self.dashes, "marker": self.marker}
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """For `plot`: points alone."""
+        return {"color": self.colour, "linestyle": "none", "marker": self.marker}
+
 
 SOLID: Dashes = "solid"
 STYLES = (
@@ -86,7 +97,7 @@ class Drawing(Figure):
         self.table, self.alt = table, alt
 
     def draw(self, renderer: RendererBase) -> None:
-        with look():  # some ticks are made only now
+        with house_style():  # some ticks are made only now
             super().draw(renderer)
 
     def _repr_html_(self) -> str:
@@ -100,7 +111,7 @@ class Drawing(Figure):
 
 
 @contextmanager
-def look() -> Iterator[None]:
+def house_style() -> Iterator[None]:
     """Within it, matplotlib has this project's look, whatever a notebook has set; in one thread at a time.
 
     matplotlib's settings are those of all threads: what a notebook plots by itself at that moment is drawn with them.
@@ -175,6 +186,12 @@ def row_height(side: float, titles: Sequence[str] = ()) -> float:
     """Inches that a row of pictures takes: their side, the titles of the SMALL size above them, the space about."""
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     return round(side + PAD + (0.03 + 0.165 * lines if lines else 0), 2)
+
+
+def show_picture(axes: Axes, pixels: np.ndarray) -> None:
+    """Pixels (3, H, W) in 0..1, as they are; the nearest is drawn for what is outside."""
+    axes.imshow(pixels.transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
 
 
 def interval(axes: Axes, at: float, low: float, high: float, colour: str, *, upright: bool = False) -> None:

@@ -10,7 +10,7 @@ from airbench_core import UsageError
 from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN, training_flops
 from airbench_core.scales import scale_named
 from airbench_lab import published
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, interval, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 from airbench_lab.figures.measured import Measured, percent
 
 LIKE_CIFAR10 = ("cifar10", "cifar100")  # data sets with as many images
@@ -42,7 +42,7 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
         f"{row['source']} {row['recipe']} {row[ERROR]:.3g} % at {row[FLOPS]:.3g}" for row in (*theirs, *own)
     )
     alt = f"Mean test error against TFLOPs of a run, published [P] and own ({measured.setting}): {points}."
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame([*theirs, *own]).astype({"n": "Int64"}), alt, height=6)
         axes = drawing.subplots()
         _limits(axes, drawing.table)
@@ -51,15 +51,7 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
             n = f"n={row['n']}" if row["n"] > 1 else "n=1: no interval"
             label = wrapped(f"own: {row['recipe']} ({n})", 3.2)
             interval(axes, row[FLOPS], row["low"], row["high"], style.colour, upright=True)
-            axes.plot(
-                row[FLOPS],
-                row[ERROR],
-                linestyle="none",
-                marker=style.marker,
-                color=style.colour,
-                markersize=6,
-                label=label,
-            )
+            axes.plot(row[FLOPS], row[ERROR], **style.point, markersize=6, label=label)
         drawing.legend(loc="outside upper center", ncols=2)
         note = (
             f"Own: {measured.setting}. Lines: 95 % intervals. {published.PAPER}: full scale, with TTA, "
@@ -102,6 +94,6 @@ def _published(axes: Axes, flops: list[float], errors: list[float]) -> None:
     slope, start = np.polyfit(np.log(flops), np.log(errors), 1)
     ends = np.array(axes.get_xlim())
     axes.plot(ends, np.exp(start + slope * np.log(ends)), color=GREY, linewidth=1, linestyle="--", scalex=False)
-    axes.plot(flops, errors, linestyle="none", color=STYLES[0].colour, marker=STYLES[0].marker, label="published, [P]")
+    axes.plot(flops, errors, **STYLES[0].point, label="published, [P]")
     for name, x, y in zip(published.METHODS, flops, errors, strict=True):
         axes.annotate(name, (x, y), (-9, -5), textcoords="offset points", ha="right", va="top", fontsize=SMALL)

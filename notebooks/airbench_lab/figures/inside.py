@@ -1,16 +1,13 @@
-"""Looking inside, on plain arrays: whitening filters, second moments, the views of TTA, singular values."""
+"""Looking inside, on plain arrays: whitening filters, second moments, singular values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_core.tricks.tta import TTA_WEIGHTS, tta_views
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, WIDTH, Drawing, look, row_height, side, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, show_picture
 
 PIXELS = ("top left", "top right", "bottom left", "bottom right")
 PATCH = tuple(f"{colour} {pixel}" for colour in ("red", "green", "blue") for pixel in PIXELS)  # as F.unfold orders them
@@ -32,11 +29,13 @@ def filters(weights: ArrayLike) -> Drawing:
         "The 24 whitening filters as pictures of 2 by 2 pixels: twelve, and below them their negatives. Their lengths "
         f"go from {lengths.min():.2g} to {lengths.max():.2g}."
     )
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), alt, height=2.3)
         for i, axes in enumerate(drawing.subplots(2, 12).flat):
             picture = 0.5 + 0.5 * values[i] / (np.abs(values[i]).max() or 1)
-            _picture(axes, picture, f"{i + 1}\n{lengths[i]:.2g}" if i < 12 else f"{i + 1}")
+            show_picture(axes, picture)
+            axes.set_title(f"{i + 1}\n{lengths[i]:.2g}" if i < 12 else f"{i + 1}", fontsize=SMALL)
+            axes.spines[:].set_visible(True)
         drawing.suptitle("whitening filters: number, length; below, their negatives")
     return drawing
 
@@ -57,7 +56,7 @@ def covariances(before: ArrayLike, after: ArrayLike) -> Drawing:
     conditions = {when: _condition(matrix) for when, matrix in pair.items()}
     said = ", ".join(f"{when} {_count(value)}" for when, value in conditions.items())
     alt = f"Second moments of 2 by 2 patches before and after whitening, 12 by 12. Condition numbers: {said}."
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), alt, height=4)
         for axes, (when, matrix) in zip(drawing.subplots(1, 2), pair.items(), strict=True):
             limit = np.abs(matrix).max() or 1
@@ -75,47 +74,6 @@ def covariances(before: ArrayLike, after: ArrayLike) -> Drawing:
     return drawing
 
 
-def titled(images: ArrayLike, titles: Sequence[str]) -> Drawing:
-    """Images in a row, each below its title.
-
-    images: (N, 3, H, W) of 1 to 10 images, in 0..1; the nearest is drawn for what is outside. Raises UsageError for
-    other shapes, or another number of titles.
-    """
-    pixels = np.asarray(images, float)
-    if pixels.ndim != 4 or pixels.shape[1] != 3 or not 1 <= len(pixels) <= 10 or len(titles) != len(pixels):
-        raise UsageError(f"images of shape {pixels.shape} with {len(titles)} titles: 1 to 10 of (3, H, W) are needed")
-    rows = [
-        {"picture": number, "title": title, "mean red": red, "mean green": green, "mean blue": blue}
-        for number, (title, (red, green, blue)) in enumerate(
-            zip(titles, pixels.mean((2, 3)).tolist(), strict=True), start=1
-        )
-    ]
-    return _row(pixels, list(titles), pd.DataFrame(rows), f"Pictures in a row: {'; '.join(titles)}.")
-
-
-def views(image: ArrayLike, tta: str = "mirror+translate") -> Drawing:
-    """The views of one image that a level of test-time augmentation shows the network, with their weights.
-
-    image: (3, H, W), uint8 or in 0..1. Raises UsageError for another shape, or a level that there is not.
-    """
-    if tta not in TTA_WEIGHTS:
-        raise UsageError(f"tta={tta} is not legal: {' or '.join(TTA_WEIGHTS)}")
-    pixels = np.asarray(image)
-    if pixels.ndim != 3 or len(pixels) != 3:
-        raise UsageError(f"an image of shape {pixels.shape} is not legal: (3, height, width)")
-    scaled = pixels / 255 if pixels.dtype == np.uint8 else pixels
-    pictures, weights = tta_views(torch.tensor(scaled, dtype=torch.float32)[None], tta)
-    table = pd.DataFrame({"view": range(1, len(pictures) + 1), "what": VIEWS[: len(pictures)], "weight": weights})
-    described = "; ".join(f"{what}, weight {weight:g}" for what, weight in zip(table["what"], weights, strict=True))
-    alt = f"The views of an image under test-time augmentation: {described}."
-    return _row([view[0].numpy() for view in pictures], table["what"], table, alt, [f"weight {w:g}" for w in weights])
-
-
-# As `tta_views` orders them: the first copy shows what lies one pixel up and left of each pixel.
-MOVED = "moved 1 px down and right", "moved 1 px up and left"
-VIEWS = ("the image", "mirrored", *MOVED, *(f"{moved}, mirrored" for moved in MOVED))
-
-
 def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
     """Singular values from the largest to the smallest, of a matrix and of what Newton-Schulz makes of it.
 
@@ -128,19 +86,11 @@ def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
         raise UsageError(f"singular values need 1 to {len(STYLES)} arrays (K,) of one length")
     table = pd.DataFrame({"rank": range(1, shapes.pop()[0] + 1), **arrays})
     ranges = ", ".join(f"{name} {some[-1]:.2g} to {some[0]:.2g}" for name, some in arrays.items())
-    with look():
+    with house_style():
         drawing = Drawing(table, f"Singular values by rank, the smallest and largest: {ranges}.", height=4.2)
         axes = drawing.subplots()
         for (name, some), style in zip(arrays.items(), STYLES, strict=False):
-            axes.plot(
-                table["rank"],
-                some,
-                color=style.colour,
-                linestyle=style.dashes,
-                marker=style.marker,
-                markevery=max(1, len(some) // 12),
-                label=name,
-            )
+            axes.plot(table["rank"], some, **style.line, markevery=max(1, len(some) // 12), label=name)
         axes.axhline(1, color=GREY, linestyle=":", linewidth=1)
         axes.set(yscale="log", xlabel="rank, 1 is the largest", ylabel="singular value")
         axes.yaxis.set_major_formatter("{x:g}")
@@ -148,30 +98,6 @@ def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
         axes.grid(alpha=0.3)
         drawing.legend(loc="outside upper center", ncols=3)
     return drawing
-
-
-def _row(
-    pictures: Sequence[np.ndarray], titles: Iterable[str], table: pd.DataFrame, alt: str, below: Sequence[str] = ()
-) -> Drawing:
-    """Pictures (3, H, W) side by side, each below its title, of which a last line is in `below`."""
-    count = len(pictures)
-    above = [wrapped(title, 0.9 * WIDTH / count) for title in titles]
-    if below:
-        above = [f"{title}\n{last}" for title, last in zip(above, below, strict=True)]
-    with look():
-        drawing = Drawing(table, alt, row_height(side(count, 2.5), above))
-        for axes, picture, title in zip(drawing.subplots(1, count, squeeze=False)[0], pictures, above, strict=True):
-            axes.set_anchor("N")  # else the room for the titles is measured from elsewhere
-            _picture(axes, picture, title)
-    return drawing
-
-
-def _picture(axes: Axes, pixels: np.ndarray, title: str) -> None:
-    """Pixels (3, H, W) in 0..1, as they are."""
-    axes.imshow(pixels.transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
-    axes.set_title(title, fontsize=SMALL)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(True)
 
 
 def _array(values: ArrayLike, shape: Sequence[int], name: str) -> np.ndarray:

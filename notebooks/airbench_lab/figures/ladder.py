@@ -8,29 +8,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from airbench_core.published import LADDER, Rung
-from airbench_core.scales import scale_named
 from airbench_lab import published
-from airbench_lab.figures.drawing import BLUE, ORANGE, SMALL, Drawing, interval, look, wrapped
-from airbench_lab.figures.measured import Measured, percent
+from airbench_lab.figures.drawing import BLUE, ORANGE, SMALL, Drawing, house_style, interval, wrapped
+from airbench_lab.figures.measured import Measured
 from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, epochs_to_target
 
 PAPER, ZOO = "[P], epochs to 94 %", "[Z], epochs to 94 %"
 
 
-def ladder(runs: pd.DataFrame, target: float | None = None) -> Drawing:
-    """Each rung: the published epochs to 94 %, and beside them what `runs`, a frame of `study.frames`, say.
+def ladder(runs: pd.DataFrame, target: float) -> Drawing:
+    """Each rung: the published epochs to 94 %, and beside them what `runs` need to come to `target`.
 
-    target: an accuracy in 0..1. Own are then the epochs to it, as of `study.speedup.epochs_to_target`, for which a rung
-    needs runs of several lengths. Without it: the mean accuracy after the rung's own epochs, with Student's interval;
-    as points, since what differs between them would not show in bars, which begin at 0.
+    runs: a frame of `study.frames`. target: an accuracy in 0..1; the epochs to it are those of
+    `study.speedup.epochs_to_target`, for which a rung needs runs of several lengths.
     Raises UsageError for runs of several settings, or of a scale that is not one of `SCALES`.
     """
     measured = Measured(runs)
-    own = "own accuracy, %" if target is None else f"own epochs to {100 * target:g} %"
-    rows = [
-        _accuracy(rung, measured, own) if target is None else _epochs(rung, measured, own, target) for rung in LADDER
-    ]
-    table = pd.DataFrame(rows)
+    own = f"own epochs to {100 * target:g} %"
+    table = pd.DataFrame([_row(rung, measured, own, target) for rung in LADDER])
     known = table[table[own].notna()]
     said = ", ".join(f"{row['rung']} {row[own]:.3g}" for row in known.to_dict("records")) or "nothing measured"
     alt = (
@@ -40,14 +35,14 @@ def ladder(runs: pd.DataFrame, target: float | None = None) -> Drawing:
     notes = [
         f"Own: {measured.setting}",
         "Lines: 95 % intervals, with an arrow where they are open",
-        *([TOO_NARROW.capitalize()] if target is not None and (known["n"] < ENOUGH).any() else []),
+        *([TOO_NARROW.capitalize()] if (known["n"] < ENOUGH).any() else []),
         f"{published.PAPER}; {published.ZOO}, whose baseline has a BatchNorm after its first convolution.",
     ]
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=6.4)
         left, right = drawing.subplots(1, 2, sharey=True)
         _published(left, table)
-        _own(right, table, own, bars=target is not None)
+        _own(right, table, own)
         left.set_yticks(range(len(table)), [wrapped(rung, 1.8) for rung in table["rung"]])
         left.set_ylim(len(table) - 0.4, -0.6)
         left.set_title(f"published, full scale, {published.HARDWARE}")
@@ -56,24 +51,12 @@ def ladder(runs: pd.DataFrame, target: float | None = None) -> Drawing:
     return drawing
 
 
-def _theirs(rung: Rung) -> dict[str, Any]:
+def _row(rung: Rung, measured: Measured, own: str, target: float) -> dict[str, Any]:
+    """Of the table."""
     theirs = published.LADDER[rung.label]
     paper = math.nan if theirs.paper is None else theirs.paper
-    return {"rung": rung.label, PAPER: paper, ZOO: theirs.zoo, "n of [Z]": theirs.zoo_n}
-
-
-def _accuracy(rung: Rung, measured: Measured, own: str) -> dict[str, Any]:
-    """A row of the table, with the rung's own epochs."""
-    found = percent(measured.accuracies(rung.recipe, compile=rung.compile).values())
-    note = ("not measured", "no interval of a single run", "")[min(found.n, 2)]
-    epochs = scale_named(measured.scale).recipe(rung.recipe).epochs
-    row = _theirs(rung) | {own: found.mean, "low": found.low, "high": found.high, "n": found.n}
-    return row | {"epochs trained": epochs, "note": note}
-
-
-def _epochs(rung: Rung, measured: Measured, own: str, target: float) -> dict[str, Any]:
-    """A row of the table, with the epochs to `target`."""
-    row = _theirs(rung) | {own: math.nan, "low": math.nan, "high": math.nan, "n": 0}
+    row = {"rung": rung.label, PAPER: paper, ZOO: theirs.zoo, "n of [Z]": theirs.zoo_n}
+    row |= {own: math.nan, "low": math.nan, "high": math.nan, "n": 0}
     if rung.compile:
         return row | {"note": "as the rung above: compiling saves seconds, not epochs"}
     curve = measured.curve(rung.recipe)
@@ -102,31 +85,20 @@ def _published(axes: Axes, table: pd.DataFrame) -> None:
     axes.legend(loc="lower right", handlelength=2)
 
 
-def _own(axes: Axes, table: pd.DataFrame, own: str, *, bars: bool) -> None:
-    """A bar or point a rung with its interval and number; where there is none, why."""
+def _own(axes: Axes, table: pd.DataFrame, own: str) -> None:
+    """A bar a rung with its interval and number; where there is none, why."""
     values = table[[own, "low", "high"]].to_numpy(float)
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
-    left, width = (0, high) if bars else (low, high - low or 1)
-    axes.set(xlim=(left - 0.04 * width * (not bars), left + (1.6 if bars else 1.9) * width), xlabel=own)
+    axes.set(xlim=(0, 1.6 * max(values[np.isfinite(values)], default=1.0)), xlabel=own)
     axes.grid(axis="x", alpha=0.3)
     for at, row in enumerate(table.to_dict("records")):
         value = row[own]
         if math.isnan(value):
-            _beside(axes, row["note"].partition(":")[0], axes.get_xlim()[0], at)
+            _beside(axes, row["note"].partition(":")[0], 0, at)
             continue
-        if bars:
-            axes.barh(at, value, 0.5, color=BLUE, edgecolor="black", alpha=0.8)
-        else:
-            axes.plot(value, at, marker="o", color=BLUE)
+        axes.barh(at, value, 0.5, color=BLUE, edgecolor="black", alpha=0.8)
         interval(axes, at, row["low"], row["high"], "black")
         end = min(np.nanmax([value, row["high"]]), axes.get_xlim()[1])
-        text = (
-            f"{value:.3g} (n={row['n']})"
-            if bars
-            else f"{value:.1f} % (n={row['n']})\nafter {row['epochs trained']:g} epochs"
-        )
-        _beside(axes, text, end, at)
+        _beside(axes, f"{value:.3g} (n={row['n']})", end, at)
 
 
 def _beside(axes: Axes, text: str, x: float, y: float) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import BLACK, BLUE, GREY, STYLES, Drawing, look
+from airbench_lab.figures.drawing import BLACK, BLUE, GREY, STYLES, Drawing, house_style
 
 ROWS = 20  # of a table, at most
 
@@ -30,7 +30,7 @@ def lookahead_round(path: ArrayLike, slow: ArrayLike, decays: ArrayLike) -> Draw
         f"Left: from the slow weights {len(places) - 1} steps of the fast ones, then both are set to a place "
         f"between. Right: d from {kept[0]:.2g} over {kept[len(kept) // 2]:.2g} half way to {kept[-1]:.2g}."
     )
-    with look():
+    with house_style():
         drawing = Drawing(table, alt, height=3.6)
         left, right = drawing.subplots(1, 2)
         left.plot(*np.stack([places[0], places[-1]]).T, color=GREY, linestyle=":", linewidth=1)
@@ -76,7 +76,7 @@ def descents(paths: Mapping[str, ArrayLike], losses: Mapping[str, ArrayLike], cu
     )
     ends = ", ".join(f"{name} {loss[-1]:.2g}" for name, loss in means.items())
     styles = dict(zip(ways, (STYLES[1], STYLES[2], STYLES[3]), strict=False))
-    with look():
+    with house_style():
         drawing = Drawing(table, f"Descents on a noisy quadratic; mean loss after {last} steps: {ends}.", height=3.8)
         left, right = drawing.subplots(1, 2)
         first = last - last // 4
@@ -86,14 +86,12 @@ def descents(paths: Mapping[str, ArrayLike], losses: Mapping[str, ArrayLike], cu
         left.plot(0, 0, marker="+", color=BLACK, markersize=12, linestyle="none")
         for name, path in ways.items():
             left.plot(*path[first:].T, color=styles[name].colour, linestyle=styles[name].dashes, linewidth=1)
-            left.plot(*path[-1], color=styles[name].colour, marker=styles[name].marker, markersize=9, linestyle="none")
+            left.plot(*path[-1], **styles[name].point, markersize=9)
         left.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
         left.set_title(f"one run of each, its last {last - first} steps\n+ is the minimum", loc="left")
         for name, loss in means.items():
             style = styles[name]
-            right.plot(
-                loss, color=style.colour, linestyle=style.dashes, marker=style.marker, markevery=last, label=name
-            )
+            right.plot(loss, **style.line, markevery=last, label=name)
         right.set(yscale="log", xlabel="step")
         right.set_title("mean loss of all runs", loc="left")
         right.yaxis.set_major_formatter("{x:g}")

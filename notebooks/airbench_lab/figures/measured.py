@@ -51,14 +51,6 @@ class Measured:
         self.hardware, self.scale, self.data = kinds[0], runs["scale"].iloc[0], runs["data"].iloc[0]
         self.setting = f"scale {self.scale}, {self.data}, {self.hardware}"
 
-    def accuracies(self, recipe: Recipe, *, compile: bool = False) -> dict[int, float]:
-        """Of each seed that `recipe`, not scaled, was run with: the accuracy in 0..1 at its level of TTA.
-
-        As in `replay.lookup`, runs at a higher level answer for a lower one; those with parts of somebody's own
-        for none.
-        """
-        return report.by_seed(of_recipe(self.runs, scale_named(self.scale).recipe(recipe), compile=compile))
-
     def curve(self, recipe: Recipe) -> Curve:
         """The same of all lengths of training that have two runs and more: {epochs, as scaled: accuracies}."""
         return report.curve(of_recipe(self.runs, scale_named(self.scale).recipe(recipe), any_epochs=True))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, look, wrapped
+from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, wrapped
 
 ROW = 0.36  # inches
 
@@ -23,7 +23,7 @@ def seconds(parts: Mapping[str, float], note: str = "") -> Drawing:
         raise UsageError("parts of some seconds are needed, each of at least 0, not all of 0")
     rows = [{"part": name, "seconds": float(some), "share, %": 100 * some / total} for name, some in parts.items()]
     said = "; ".join(f"{row['part']} {row['seconds']:.3g}, {row['share, %']:.1f} %" for row in rows)
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"Seconds of a run by part: {said}.", height=0.95 + ROW * len(rows))
         axes = drawing.subplots()
         axes.barh(range(len(rows)), [row["seconds"] for row in rows], height=0.6, color=STYLES[1].colour)
@@ -55,12 +55,11 @@ def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] 
         whole = math.ceil(runs)
         end = f"{what[1]} has paid for itself after {whole} run{'s' * (whole != 1)}"
     alt = f"Seconds in all against runs: {what[0]} {plain:.3g} a run; {what[1]} {once:.3g} once and {quicker:.3g} a run"
-    with look():
+    with house_style():
         drawing = Drawing(table, f"{alt}; {end}.", height=3.4)
         axes = drawing.subplots()
         for (name, of), style in zip(ways.items(), STYLES, strict=False):
-            how = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-            axes.plot(counts, of, **how, label=name, clip_on=False)
+            axes.plot(counts, of, **style.line, label=name, clip_on=False)
         if runs < math.inf:
             axes.axvline(runs, color=GREY, linewidth=1, linestyle=":")
         axes.set(xlabel="runs", ylabel="seconds in all", xlim=(0, last), ylim=(0, None), title=end)
@@ -94,7 +93,7 @@ def launches(launch: float, works: Sequence[float]) -> Drawing:
         for name, (host, _, done) in ways.items()
     ]
     said = "; ".join(f"{row['way']} {row['all is done after']:.3g}, waiting {row['device waits']:.3g}" for row in rows)
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"Microseconds until all pieces are done: {said}.", height=2.9)
         axes = drawing.subplots()
         labels = []

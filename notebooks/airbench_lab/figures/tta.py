@@ -1,17 +1,41 @@
-"""Test-time augmentation on plain arrays: pictures whose class changes with the level, and what each view says."""
+"""Test-time augmentation on plain arrays: its views, what each says, pictures whose class changes with the level."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import GREY, NORMAL, SMALL, STYLES, Drawing, look, wrapped
-from airbench_lab.figures.inside import VIEWS
+from airbench_core.tricks.tta import TTA_WEIGHTS, tta_views
+from airbench_lab.figures.drawing import GREY, NORMAL, SMALL, STYLES, Drawing, house_style, show_picture, wrapped
+from airbench_lab.figures.pictures import picture_row
 
 COLUMNS, ROWS = 6, 2  # of pictures, at most
 MARKS = {True: "✓", False: "✗"}
+# As `tta_views` orders them: the first copy shows what lies one pixel up and left of each pixel.
+MOVED = "moved 1 px down and right", "moved 1 px up and left"
+VIEWS = ("the image", "mirrored", *MOVED, *(f"{moved}, mirrored" for moved in MOVED))
+
+
+def views(image: ArrayLike, tta: str = "mirror+translate") -> Drawing:
+    """The views of one image that a level of test-time augmentation shows the network, with their weights.
+
+    image: (3, H, W), uint8 or in 0..1. Raises UsageError for another shape, or a level that there is not.
+    """
+    if tta not in TTA_WEIGHTS:
+        raise UsageError(f"tta={tta} is not legal: {' or '.join(TTA_WEIGHTS)}")
+    pixels = np.asarray(image)
+    if pixels.ndim != 3 or len(pixels) != 3:
+        raise UsageError(f"an image of shape {pixels.shape} is not legal: (3, height, width)")
+    scaled = pixels / 255 if pixels.dtype == np.uint8 else pixels
+    pictures, weights = tta_views(torch.tensor(scaled, dtype=torch.float32)[None], tta)
+    table = pd.DataFrame({"view": range(1, len(pictures) + 1), "what": VIEWS[: len(pictures)], "weight": weights})
+    described = "; ".join(f"{what}, weight {weight:g}" for what, weight in zip(table["what"], weights, strict=True))
+    alt = f"The views of an image under test-time augmentation: {described}."
+    shown = [view[0].numpy() for view in pictures]
+    return picture_row(shown, table["what"], table, alt, [f"weight {weight:g}" for weight in weights])
 
 
 def changed_predictions(
@@ -34,7 +58,7 @@ def changed_predictions(
     )
     rows = -(-shown // COLUMNS)
     right = ", ".join(f"{level} {int((some[:shown] == truth[:shown]).sum())}" for level, some in given.items())
-    with look():
+    with house_style():
         drawing = Drawing(
             table,
             f"{shown} pictures whose class changes. Right of them at each level: {right}.",
@@ -42,8 +66,7 @@ def changed_predictions(
         )
         grid = drawing.subplots(rows, COLUMNS, squeeze=False).flat
         for i, axes in zip(range(shown), grid, strict=False):
-            axes.imshow(scaled[i].transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
+            show_picture(axes, scaled[i])
             axes.set_title(classes[truth[i]], fontsize=SMALL, fontweight="bold")
             lines = [f"{classes[some[i]]} {MARKS[bool(some[i] == truth[i])]}" for some in given.values()]
             axes.set_xlabel("\n".join(lines), fontsize=SMALL)
@@ -75,12 +98,11 @@ def votes(views: ArrayLike, logits: ArrayLike, weights: Sequence[float], classes
     ]
     best = np.argsort(-np.max(list(means.values()), axis=0))[:3]
     said = ", ".join(f"{row['of']}: {row['class']} {row['share']:.0%}" for row in rows)
-    with look():
+    with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"A {classes[label]}. {said}.", height=4.4)
         top, bottom = drawing.subfigures(2, 1, height_ratios=(1, 1))
         for axes, picture, what, row in zip(top.subplots(1, len(VIEWS)), pixels, VIEWS, rows, strict=False):
-            axes.imshow(picture.transpose(1, 2, 0).clip(0, 1), interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
+            show_picture(axes, picture)
             axes.set_title(wrapped(what, 1.2), fontsize=SMALL)
             axes.set_xlabel(f"{row['class']} {row['share']:.0%}\nweight {row['weight']:g}", fontsize=SMALL)
         axes = bottom.subplots()

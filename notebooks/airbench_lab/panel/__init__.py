@@ -18,9 +18,12 @@ import pandas as pd
 from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime
 from airbench_core.scales import default_scale
 from airbench_lab.figures import LiveCurves
-from airbench_lab.panel import environment, tables
+from airbench_lab.panel import environment
 from airbench_lab.panel.experiment import FOLDER, Experiment
-from airbench_lab.panel.settings import Settings, Shelf, trick_names
+from airbench_lab.panel.runs import rows_frame
+from airbench_lab.panel.settings import DataSets, Settings, trick_names
+from airbench_lab.panel.snapshot import take_snapshot
+from airbench_lab.panel.tables import rows_html, rows_text
 from airbench_lab.worker import WORKER, Foreground
 
 __all__ = ["Panel"]
@@ -60,18 +63,18 @@ class Panel:
     ):
         names = trick_names(tricks)
         runtime = runtime or Runtime.detect()
-        shelf = Shelf(data)
+        datasets = DataSets(data)
         settings = Settings(
             recipe=recipe,
             scale=default_scale(runtime) if scale == "auto" else scale,
-            data=shelf.first,
+            data=datasets.default,
             compile=runtime.compile,
             seeds=seeds,
         )
         foreground = environment.needs_foreground()
         self._experiment = Experiment(
             settings,
-            shelf,
+            datasets,
             runtime,
             parts=parts or Parts(),
             reference=reference or recipe,
@@ -83,7 +86,7 @@ class Panel:
             from airbench_lab.panel.view import View  # here: needs ipywidgets
 
             self._view = View(self._experiment, names, foreground)
-            self._experiment.measure()
+            self._experiment.measure_cost()
 
     def set(self, **values: Any) -> None:
         """Change what the next run does: whiten=False, epochs=5, seeds=3, first_seed=0, scale=, data=, race=, compile=.
@@ -93,7 +96,7 @@ class Panel:
         self._experiment.set(**values)
         if self._view is not None:
             self._view.show_settings()
-            self._experiment.measure()
+            self._experiment.measure_cost()
 
     def run(self, wait: bool = False) -> tuple[RunResult, ...] | None:
         """Train with what is chosen, beside the notebook.
@@ -104,7 +107,7 @@ class Panel:
         self._experiment.start()
         if not wait:
             return None
-        self._experiment.tell("a cell waits for this run: to stop it, interrupt the kernel (the ■ above)")
+        self._experiment.show_note("a cell waits for this run: to stop it, interrupt the kernel (the ■ above)")
         try:
             self._experiment.wait()
         except KeyboardInterrupt:
@@ -134,7 +137,7 @@ class Panel:
 
     def table(self) -> pd.DataFrame:
         """What the panel's table says, unrounded: a row for each recipe, those run here and the recorded ones."""
-        return self._experiment.table()
+        return rows_frame(take_snapshot(self._experiment).rows)
 
     def export(self, folder: str | Path = FOLDER) -> tuple[Path, Path]:
         """Write the table (CSV) and the finished runs (a run log) into `folder`; gives the two paths.
@@ -161,11 +164,11 @@ class Panel:
         return self._experiment.settings.recipe
 
     def __str__(self) -> str:
-        now = self._experiment.snapshot()
+        now = take_snapshot(self._experiment)
         chosen = f"scale {now.settings.scale}, {now.settings.data}; chosen: {self._experiment.name}"
         head = f"{now.title}; {chosen}; {now.state}"
         said = [now.message.text] if now.message.text else []
-        return "\n".join([head, *said, tables.text(now.rows, self._experiment.reference_name)])
+        return "\n".join([head, *said, rows_text(now.rows, self._experiment.reference_name)])
 
     __repr__ = __str__
 
@@ -177,12 +180,12 @@ class Panel:
         return {**bundle, "text/plain": str(self), "text/html": self._still()}
 
     def _still(self) -> str:
-        now = self._experiment.snapshot()
+        now = take_snapshot(self._experiment)
         curves = LiveCurves(now.epochs, now.others)
         if now.live is not None:
             curves.update(now.live)
         picture = base64.b64encode(curves.png()).decode()
-        table = tables.html(now.rows, self._experiment.reference_name)
+        table = rows_html(now.rows, self._experiment.reference_name)
         return f'<img src="data:image/png;base64,{picture}" alt="{html.escape(curves.figure.alt)}">{table}'
 
     def _replace_older(self) -> None:

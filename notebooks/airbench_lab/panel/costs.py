@@ -5,43 +5,44 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from airbench_core import Dataset, Runtime
+from airbench_core import SCALES, Dataset, Runtime
 from airbench_core.speed import estimate_seconds, measure_speed
 from airbench_lab.panel.settings import Settings
 from airbench_lab.study.sweep import Costs
 
 MEASURE_SECONDS = 0.3  # for each of three counts
 
-Place = tuple[str, str, Runtime, bool]  # scale, data set, how it is computed, whether it is a race
+Key = tuple[str, str, Runtime, bool]  # scale, data set, how it is computed, whether it is a race
 
 
-class Prices:
+class RunCosts:
     """Seconds of a run, for the panels of a process; None where nothing is known yet.
 
     Of a race those of its clock; else those that one waits, evaluations between the epochs included.
     """
 
     def __init__(self) -> None:
-        self._costs: dict[Place, Costs] = {}
+        self._costs: dict[Key, Costs] = {}
         self._lock = threading.Lock()
 
-    def expect(self, settings: Settings, runtime: Runtime) -> float | None:
+    def estimate(self, settings: Settings, runtime: Runtime) -> float | None:
         """Of one run."""
         with self._lock:
-            costs = self._costs.get(_place(settings, runtime))
+            costs = self._costs.get(_key(settings, runtime))
             return None if costs is None else costs.expect(settings.recipe, runtime.compile)
 
-    def learn(self, settings: Settings, runtime: Runtime, data: Dataset, seconds: float) -> None:
+    def add(self, settings: Settings, runtime: Runtime, data: Dataset, seconds: float) -> None:
         """A run took so long. data: as scaled."""
         with self._lock:
-            costs = self._costs.setdefault(_place(settings, runtime), Costs(settings.shrink, data))
+            costs = self._costs.setdefault(_key(settings, runtime), Costs(SCALES[settings.scale], data))
             costs.learn(settings.recipe, runtime.compile, seconds)
 
     def measure(self, settings: Settings, runtime: Runtime, load: Callable[[], Dataset]) -> None:
         """Measure this machine, unless that was done: for the worker, since it takes seconds. Not if it compiles."""
-        if runtime.compile or self.expect(settings, runtime) is not None:
+        if runtime.compile or self.estimate(settings, runtime) is not None:
             return
-        data, scale = settings.shrink.data(load()), settings.shrink
+        scale = SCALES[settings.scale]
+        data = scale.data(load())
         images = len(data.train_images), len(data.test_images)
         speed = measure_speed(settings.recipe, scale, runtime, MEASURE_SECONDS)
         race = estimate_seconds(settings.recipe, scale, speed, images)
@@ -50,11 +51,11 @@ class Prices:
             costs = Costs(settings.shrink, data)
             costs.guess(settings.recipe, seconds)
             with self._lock:
-                self._costs.setdefault(_place(replace(settings, race=is_race), runtime), costs)
+                self._costs.setdefault(_key(replace(settings, race=is_race), runtime), costs)
 
 
-def _place(settings: Settings, runtime: Runtime) -> Place:
+def _key(settings: Settings, runtime: Runtime) -> Key:
     return settings.scale, settings.data, runtime, settings.race
 
 
-PRICES = Prices()
+RUN_COSTS = RunCosts()

@@ -15,29 +15,29 @@ class Painter:
 
     def __init__(self, paint: Callable[[], bool]):
         self._paint = paint
-        self._asked, self._closed = threading.Event(), False
+        self._requested, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="airbench painter", daemon=True)
         self._thread.start()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Something changed."""
-        self._asked.set()
+        self._requested.set()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Something may have changed: nothing to do, since the thread looks by itself."""
 
     def close(self) -> None:
         self._closed = True
-        self._asked.set()
+        self._requested.set()
 
     def _work(self) -> None:
         again = False
         while True:
             if not again:
-                self._asked.wait()
+                self._requested.wait()
             if self._closed:
                 return
-            self._asked.clear()
+            self._requested.clear()
             again = self._paint()
             time.sleep(PAUSE)
 
@@ -49,13 +49,13 @@ class DirectPainter:
         self._paint = paint
         self._last = 0.0
 
-    def ask(self) -> None:
+    def request(self) -> None:
         self._paint()
         self._last = time.monotonic()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         if time.monotonic() - self._last >= PAUSE:
-            self.ask()
+            self.request()
 
     def close(self) -> None:
         self._paint = lambda: False

@@ -37,14 +37,14 @@ COLUMNS = {
 }
 
 
-class Newest(NamedTuple):
+class LatestRun(NamedTuple):
     """Which run was the last: of what is called so, with this seed; None if it did not come to its end."""
 
     name: str
     seed: int | None
 
 
-class Partial(NamedTuple):
+class InterruptedRun(NamedTuple):
     """A run that did not come to its end: its complete epochs, and whether it was stopped or failed."""
 
     epochs: tuple[EpochRecord, ...]
@@ -52,7 +52,7 @@ class Partial(NamedTuple):
 
 
 @dataclass
-class Group:
+class RecipeRuns:
     """The runs of one recipe at one scale on one data set, made here."""
 
     settings: Settings
@@ -61,7 +61,7 @@ class Group:
     curve: Curve | None  # of the reference
     watched: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # by seed
     raced: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # by seed
-    partial: list[Partial] = field(default_factory=list)
+    interrupted: list[InterruptedRun] = field(default_factory=list)
 
     def add(self, record: Mapping[str, Any], raced: bool) -> None:
         """A finished run; of several of one seed the last counts."""
@@ -76,19 +76,19 @@ class Group:
         watched = self.watched
         if self.raced:
             watched = {seed: runlog.untimed(record) for seed, record in watched.items()}
-        row = row_of(self.name, watched | self.raced, self.settings, self.reference, self.curve)
-        return plain(row, HERE, self.settings, "race" if self.raced else "watched")
+        row = summary_row(self.name, watched | self.raced, self.settings, self.reference, self.curve)
+        return row_values(row, HERE, self.settings, "race" if self.raced else "watched")
 
-    def lines(self, newest: Newest | None) -> list[Line]:
-        """Those to be drawn: of the finished runs, of those cut short; not what `newest`, drawn apart, says alone."""
-        mine = newest is not None and newest.name == self.name
-        alone = mine and list(self.watched) == [newest.seed]
-        lines = [line(self.name, list(self.watched.values()))] if self.watched and not alone else []
-        cut = self.partial[:-1] if mine and newest.seed is None else self.partial
-        return lines + [partial(self.name, one.epochs, one.state) for one in cut]
+    def lines(self, latest: LatestRun | None) -> list[Line]:
+        """Those to be drawn: of the finished runs, of those cut short; not what `latest`, drawn apart, says alone."""
+        mine = latest is not None and latest.name == self.name
+        alone = mine and list(self.watched) == [latest.seed]
+        lines = [mean_curve(self.name, list(self.watched.values()))] if self.watched and not alone else []
+        cut = self.interrupted[:-1] if mine and latest.seed is None else self.interrupted
+        return lines + [run_curve(self.name, one.epochs, one.state) for one in cut]
 
 
-class Runs:
+class RunHistory:
     """Those that were made in a panel. Threads may add and read.
 
     reference: the recipe in whose epochs they are stated. curve: gives what is recorded of it.
@@ -96,7 +96,7 @@ class Runs:
 
     def __init__(self, reference: Recipe, curve: Callable[[Settings], Curve | None]):
         self._reference, self._curve = reference, curve
-        self._groups: dict[tuple, Group] = {}
+        self._groups: dict[tuple, RecipeRuns] = {}
         self._lock = threading.Lock()
 
     def add(self, settings: Settings, parts: Parts, result: RunResult) -> None:
@@ -104,21 +104,21 @@ class Runs:
         with self._lock:
             self._group(settings, parts).add(runlog.record(result), settings.race)
 
-    def add_partial(self, settings: Settings, parts: Parts, cut: Partial) -> None:
+    def add_interrupted(self, settings: Settings, parts: Parts, cut: InterruptedRun) -> None:
         """A run that did not come to its end."""
         with self._lock:
-            self._group(settings, parts).partial.append(cut)
+            self._group(settings, parts).interrupted.append(cut)
 
-    def has(self, settings: Settings, parts: Parts) -> bool:
+    def has_all(self, settings: Settings, parts: Parts) -> bool:
         """Whether a press with these settings could only repeat finished runs."""
         with self._lock:
             group = self._group(settings, parts)
             return (group.raced if settings.race else group.watched).keys() >= set(settings.all_seeds)
 
-    def lines(self, settings: Settings, newest: Newest | None = None) -> tuple[Line, ...]:
-        """The curves of this scale and data set, oldest first, without that of the newest run."""
+    def lines(self, settings: Settings, latest: LatestRun | None = None) -> tuple[Line, ...]:
+        """The curves of this scale and data set, oldest first, without that of the latest run."""
         with self._lock:
-            return tuple(one for group in self._of(settings) for one in group.lines(newest))
+            return tuple(one for group in self._of(settings) for one in group.lines(latest))
 
     def rows(self, settings: Settings | None = None) -> list[dict[str, Any]]:
         """Of this scale and data set; of all without one."""
@@ -136,44 +136,46 @@ class Runs:
                 for record in runs.values()
             ]
 
-    def _of(self, settings: Settings | None) -> list[Group]:
+    def _of(self, settings: Settings | None) -> list[RecipeRuns]:
         groups = list(self._groups.values())
-        return [group for group in groups if settings is None or group.settings.place == settings.place]
+        if settings is None:
+            return groups
+        return [group for group in groups if group.settings.scale_and_data == settings.scale_and_data]
 
-    def _group(self, settings: Settings, parts: Parts) -> Group:
+    def _group(self, settings: Settings, parts: Parts) -> RecipeRuns:
         key = (settings.recipe, settings.scale, settings.data, settings.compile, parts)
-        group = self._groups.pop(key, None)  # the newest comes last
+        group = self._groups.pop(key, None)  # the latest comes last
         if group is None:
-            group = Group(settings, name_of(settings, parts), self._reference, self._curve(settings))
+            group = RecipeRuns(settings, run_name(settings, parts), self._reference, self._curve(settings))
         self._groups[key] = group
         return group
 
 
-def name_of(settings: Settings, parts: Parts | None = None) -> str:
+def run_name(settings: Settings, parts: Parts | None = None) -> str:
     """What a run of these settings is called."""
     return recipe_name(settings.recipe, (parts or Parts()).replaced) + ", compiled" * settings.compile
 
 
-def row_of(
+def summary_row(
     name: str, runs: Mapping[int, Mapping[str, Any]], settings: Settings, reference: Recipe, curve: Curve | None
 ) -> Row:
     """The row of some runs, by seed. The reference is not stated in its own epochs, however many it has."""
     itself = replace(settings.recipe, epochs=reference.epochs) == reference and not any(
         run.get("parts") for run in runs.values()
     )
-    of_reference = name_of(settings.changed(recipe=reference, compile=False))
+    of_reference = run_name(settings.changed(recipe=reference, compile=False))
     row = report.row(name, frame_of(runs.values()), reference=of_reference, curve=None if itself else curve or {})
     return {**row, "note": "the reference itself"} if itself else row
 
 
-def line(name: str, records: Sequence[Mapping[str, Any]], recorded: str = "") -> Line:
+def mean_curve(name: str, records: Sequence[Mapping[str, Any]], recorded: str = "") -> Line:
     """The curve of the runs of one recipe, each of which was watched."""
     epochs = [epoch["epochs"] for epoch in records[0]["epochs"]]
     accuracies = [[epoch["accuracy"] for epoch in one["epochs"]] for one in records]
     return Line(label=name, epochs=epochs, accuracies=accuracies, recorded=recorded)
 
 
-def partial(name: str, epochs: Sequence[EpochRecord], state: str) -> Line:
+def run_curve(name: str, epochs: Sequence[EpochRecord], state: str) -> Line:
     """The curve of a single run as far as it went."""
     return Line(
         label=name,
@@ -188,7 +190,7 @@ def was_watched(record: Mapping[str, Any]) -> bool:
     return bool(record["epochs"]) and record["epochs"][0]["accuracy"] is not None
 
 
-def plain(row: Row, where: str, settings: Settings, timed: str) -> dict[str, Any]:
+def row_values(row: Row, where: str, settings: Settings, timed: str) -> dict[str, Any]:
     """A row in percent, with its intervals taken apart; None for what is not known. timed: which seconds these are."""
     low, high = row["interval"] or (None, None)
     worth_low, worth_high = row["worth_interval"] or (None, None)
@@ -211,6 +213,6 @@ def plain(row: Row, where: str, settings: Settings, timed: str) -> dict[str, Any
     }
 
 
-def frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows as a table."""
     return pd.DataFrame(rows, columns=list(COLUMNS)).rename(columns=COLUMNS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
-from airbench_core import SCALES, Dataset, Recipe, Scale, UsageError, load_dataset
+from airbench_core import SCALES, Dataset, Recipe, UsageError, load_dataset
 from airbench_core.data.datasets import LOADERS
 from airbench_core.data.sources import SOURCES
 from airbench_core.recipes import with_fields
@@ -53,18 +53,14 @@ class Settings:
         return getattr(self if name in {f.name for f in fields(self)} else self.recipe, name)
 
     @property
-    def place(self) -> tuple[str, str]:
+    def scale_and_data(self) -> tuple[str, str]:
         """What runs must share to be drawn in one plot."""
         return self.scale, self.data
 
     @property
-    def shrink(self) -> Scale:
-        return SCALES[self.scale]
-
-    @property
     def scaled(self) -> Recipe:
         """The recipe at the scale."""
-        return self.shrink.recipe(self.recipe)
+        return SCALES[self.scale].recipe(self.recipe)
 
     @property
     def all_seeds(self) -> range:
@@ -84,7 +80,7 @@ def trick_names(tricks: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-class Shelf:
+class DataSets:
     """The data sets that a panel can choose from, by name: those of this machine, and one that it was given."""
 
     def __init__(self, data: Dataset | str):
@@ -92,17 +88,17 @@ class Shelf:
         self._there: dict[str, bool] = {}
         self._heads: dict[str, Dataset] = {}
         if isinstance(data, Dataset):
-            self.first = data.name
+            self.default = data.name
         elif data == "auto":
-            self.first = "cifar10" if self.is_there("cifar10") else "builtin"
+            self.default = "cifar10" if self.is_available("cifar10") else "builtin"
         else:
             self.check(data)
-            self.first = data
+            self.default = data
 
     @property
     def names(self) -> list[str]:
         """All that can be chosen; also those of which there may be nothing but recorded runs."""
-        return list(dict.fromkeys([self.first, *LOADERS]))
+        return list(dict.fromkeys([self.default, *LOADERS]))
 
     def check(self, name: str) -> None:
         """Raise UsageError for a name that is none of a data set."""
@@ -112,7 +108,7 @@ class Shelf:
         if name not in LOADERS and not (self._given and name == self._given.name):
             raise UsageError(f"data={name} is not legal: {', '.join(['auto', *LOADERS])}, or a Dataset")
 
-    def is_there(self, name: str) -> bool:
+    def is_available(self, name: str) -> bool:
         """Whether it can be loaded without a download."""
         if name == "builtin" or (self._given and name == self._given.name):
             return True
@@ -126,7 +122,7 @@ class Shelf:
             return self._given
         return _loaded(name)
 
-    def known(self, name: str, scale: str) -> Dataset | str:
+    def for_lookup(self, name: str, scale: str) -> Dataset | str:
         """For `replay`: the images of a data set that somebody gave, the name of one that is always the same."""
         if not (self._given and name == self._given.name):
             return name

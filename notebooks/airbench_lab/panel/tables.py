@@ -9,16 +9,14 @@ from airbench_lab.figures.drawing import html_table
 from airbench_lab.study import layout
 from airbench_lab.study.layout import Column, bounds, number
 
-Row = Mapping[str, Any]
-
 FEW = "needs 2 runs"  # instead of an interval
 
 
-def text(rows: Sequence[Row], reference: str) -> str:
+def rows_text(rows: Sequence[Mapping[str, Any]], reference: str) -> str:
     return layout.table(rows, _columns(reference)) if rows else "no runs yet, and none recorded"
 
 
-def html(rows: Sequence[Row], reference: str) -> str:
+def rows_html(rows: Sequence[Mapping[str, Any]], reference: str) -> str:
     columns = _columns(reference)
     cells = [[column.cell(row) for column in columns] for row in rows]
     headings = [column.heading for column in columns]
@@ -39,11 +37,11 @@ def _columns(reference: str) -> list[Column]:
     ]
 
 
-def _interval(row: Row) -> str:
+def _interval(row: Mapping[str, Any]) -> str:
     return FEW if row["low"] is None else f"{row['low']:.2f} to {row['high']:.2f}"
 
 
-def _worth(row: Row) -> str:
+def _worth(row: Mapping[str, Any]) -> str:
     """Blank where it is not known; the note says why."""
     if row["worth"] is None:
         return ""

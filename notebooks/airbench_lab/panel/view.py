@@ -8,11 +8,11 @@ import ipywidgets as widgets
 
 from airbench_core import AirbenchError
 from airbench_lab.figures import LiveCurves, table_html
-from airbench_lab.panel import tables
 from airbench_lab.panel.controls import WHOLE_LABEL, Control, run_controls, trick_control
-from airbench_lab.panel.experiment import Experiment
+from airbench_lab.panel.experiment import Experiment, Message
 from airbench_lab.panel.painter import DirectPainter, Painter
-from airbench_lab.panel.snapshot import Message, Snapshot
+from airbench_lab.panel.snapshot import Snapshot, take_snapshot
+from airbench_lab.panel.tables import rows_html
 
 STEPS = 1000  # of the progress bar
 MARKS = {"info": "", "warning": "Note: ", "error": "Error: "}  # colours alone would not do
@@ -48,8 +48,8 @@ class View:
         self.controls: dict[str, Control] = {
             control.name: control
             for control in (
-                *(trick_control(name, settings, self._chosen) for name in names),
-                *run_controls(settings, experiment.shelf.names, self._chosen),
+                *(trick_control(name, settings, self._on_control) for name in names),
+                *run_controls(settings, experiment.datasets.names, self._on_control),
             )
         }
         self.buttons = {
@@ -84,9 +84,9 @@ class View:
         self.root.add_class("airbench-panel")
         self.paint()
         self.painter = (DirectPainter if foreground else Painter)(self.paint)
-        experiment.changed = self.painter.ask
+        experiment.on_change = self.painter.request
         if foreground:
-            experiment.look = self.painter.look
+            experiment.on_step = self.painter.poll
 
     def show_settings(self) -> None:
         """Set the controls to what was chosen by a call."""
@@ -106,10 +106,10 @@ class View:
         except Exception as error:  # else it would never be painted again, and nobody would know why
             words = f"the panel cannot be drawn: {type(error).__name__}: {error}"
             self._set(self.message, "value", _line(Message("error", words)))
-            return self._experiment.on
+            return self._experiment.is_active
 
     def _paint(self) -> bool:
-        now = self._experiment.snapshot()
+        now = take_snapshot(self._experiment)
         on = now.state in ("running", "stopping")
         # Never disabled: a button that is loses the keyboard's focus. A click that does not fit is refused in words.
         self._set(self.buttons["run"], "button_style", "" if on else "primary")
@@ -118,12 +118,12 @@ class View:
         self._set(self.progress, "value", escape(now.progress))
         self._set(self.message, "value", _line(now.message))
         self._set(self.cost, "value", escape(now.cost))
-        if now.still:  # not looked at either, until a run is over or is to stop: looking takes time from the training
+        if now.racing:  # not looked at either, until a run is over or is to stop: looking takes time from the training
             return False
-        self._set(self.bar, "value", round(STEPS * now.done))
+        self._set(self.bar, "value", round(STEPS * now.fraction_done))
         self._draw(now)
         if self._last is None or now.rows != self._last.rows or now.settings != self._last.settings:
-            self._set(self.table, "value", tables.html(now.rows, self._experiment.reference_name))
+            self._set(self.table, "value", rows_html(now.rows, self._experiment.reference_name))
         self._last = now
         return on
 
@@ -143,26 +143,26 @@ class View:
     def _button(self, text: str, tooltip: str, style: str, do: Callable[[], object]) -> widgets.Button:
         layout = widgets.Layout(width="80px")
         button = widgets.Button(description=text, tooltip=tooltip, button_style=style, layout=layout)
-        button.on_click(lambda _: self._tried(do))
+        button.on_click(lambda _: self._try(do))
         return button
 
-    def _chosen(self, name: str, value: Any) -> None:
-        if not self._tried(lambda: self._experiment.set(**{name: value})):
+    def _on_control(self, name: str, value: Any) -> None:
+        if not self._try(lambda: self._experiment.set(**{name: value})):
             self.controls[name].show(self._experiment.settings.value(name))
         elif name == "recipe":  # all its fields with it
             self.show_settings()
-        self._experiment.measure()
+        self._experiment.measure_cost()
 
     def _reset(self) -> None:
         self._experiment.reset()
         self.show_settings()
-        self._experiment.measure()
+        self._experiment.measure_cost()
 
-    def _tried(self, do: Callable[[], object]) -> bool:
+    def _try(self, do: Callable[[], object]) -> bool:
         try:
             do()
         except AirbenchError as error:
-            self._experiment.say(error)
+            self._experiment.show_error(error)
             return False
         return True
 

@@ -14,12 +14,12 @@ import torch
 from airbench_core import RECIPES, Dataset, Runtime, UsageError, load_dataset, runlog
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, add_scale, seeds_from
-from airbench_core.cli.terminal import ctrl_c, duration, every, say
+from airbench_core.cli.terminal import ctrl_c, every, say
 from airbench_core.data.datasets import LOADERS
 from airbench_core.devices import available_cores, available_memory
 from airbench_core.recipes import parse_field
 from airbench_core.scales import scale_named
-from airbench_core.speed import estimate_seconds, measure_speed
+from airbench_core.speed import duration, estimate_seconds, measure_speed
 from airbench_lab.study.engines import Engine, Here, Outcome, Setting
 from airbench_lab.study.layout import Column, number, table
 from airbench_lab.study.studies import STUDIES, Variant, grid, study_named

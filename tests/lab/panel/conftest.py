@@ -1,4 +1,4 @@
-"""Experiments on noise that take a quarter of a second, and a way to hold a run where a test wants to look."""
+"""Experiments with a trainer that trains nothing, and a way to hold a run where a test wants to look."""
 
 import threading
 import time
@@ -9,14 +9,14 @@ from functools import partial
 import pytest
 import torch
 from airbench_lab import replay
+from airbench_lab.panel import costs, runner, snapshot
 from airbench_lab.panel import experiment as experiments
-from airbench_lab.panel import snapshot
-from airbench_lab.panel.costs import Prices
+from airbench_lab.panel.costs import RunCosts
 from airbench_lab.panel.experiment import Experiment
-from airbench_lab.panel.settings import Settings, Shelf
+from airbench_lab.panel.settings import DataSets, Settings
 
-from airbench_core import AIRBENCH94, Dataset, EpochRecord, Parts, RunResult, Runtime, lines
-from airbench_core.speed import random_dataset
+from airbench_core import AIRBENCH94, SCALES, Dataset, EpochRecord, Parts, Recipe, RunResult, Runtime, Stopped, lines
+from airbench_core.speed import Speed, random_dataset
 from airbench_core.tricks.flip import flip_mask
 
 SOON = 20  # seconds in which what is to happen does, also on a busy machine
@@ -39,23 +39,23 @@ def chosen() -> Settings:
 
 
 @pytest.fixture
-def prices(monkeypatch) -> Prices:
+def run_costs(monkeypatch) -> RunCosts:
     """Nothing is known yet of what runs cost."""
-    none = Prices()
+    none = RunCosts()
     for module in experiments, snapshot:
-        monkeypatch.setattr(module, "PRICES", none)
+        monkeypatch.setattr(module, "RUN_COSTS", none)
     return none
 
 
 @pytest.fixture
-def experiment(noise, cpu, chosen, prices, worker) -> Iterator[Callable[..., Experiment]]:
+def experiment(noise, cpu, chosen, run_costs, worker) -> Iterator[Callable[..., Experiment]]:
     """Makes experiments; all values have defaults."""
     made = []
 
     def make(data: Dataset | str = noise, *, parts=None, reference=AIRBENCH94, on=worker, **changed) -> Experiment:
-        shelf = Shelf(data)
-        settings = chosen.changed(data=shelf.first, **changed)
-        made.append(Experiment(settings, shelf, cpu, parts=parts or Parts(), reference=reference, worker=on))
+        datasets = DataSets(data)
+        settings = chosen.changed(data=datasets.default, **changed)
+        made.append(Experiment(settings, datasets, cpu, parts=parts or Parts(), reference=reference, worker=on))
         return made[-1]
 
     yield make
@@ -69,21 +69,21 @@ class Hold:
     def __init__(self, experiment: Experiment, epochs: int):
         self._experiment, self._epochs = experiment, epochs
         self._there, self._go = threading.Event(), threading.Event()
-        experiment.look = self._look
+        experiment.on_step = self._look
 
     def reached(self) -> None:
         until = time.monotonic() + SOON
         while not self._there.wait(0.02):
-            assert self._experiment.on, self._experiment.now()[2]  # not to be waited for: it failed
+            assert self._experiment.is_active, self._experiment.status().message  # not to be waited for: it failed
             assert time.monotonic() < until
 
     def let_go(self) -> None:
-        self._experiment.look = None
+        self._experiment.on_step = None
         self._go.set()
 
     def _look(self) -> None:
-        training = self._experiment.now()[3]
-        if not self._go.is_set() and training is not None and len(training.moment.epochs) >= self._epochs:
+        training = self._experiment.status().runner
+        if not self._go.is_set() and training is not None and len(training.progress.epochs) >= self._epochs:
             self._there.set()
             assert self._go.wait(SOON)
 
@@ -128,29 +128,20 @@ def gate() -> Iterator[Gate]:
 def result(cpu) -> Callable[..., RunResult]:
     """A finished run of settings that nobody made."""
 
-    def make(settings: Settings, accuracy: float = 0.5, seed: int = 0, seconds: float = 10.0, **changed) -> RunResult:
-        n = 3
-        watched = not settings.race
-        return RunResult(
-            asked=settings.recipe,
-            recipe=settings.scaled,
-            scale=settings.scale,
-            seed=seed,
-            runtime=replace(cpu, compile=settings.compile),
-            data_name=settings.data,
-            data_digest=settings.data,
-            accuracy=accuracy,
-            accuracies={"mirror+translate": accuracy, "none": accuracy - 0.01},
-            predictions={},
-            seconds=seconds,
-            epochs=tuple(epochs(n, accuracy if watched else None)),
-            started=0.0,
-            graphs=False,
-            network=torch.nn.Identity(),
-            **{"parts": (), **changed},
-        )
+    def make(settings: Settings, accuracy: float = 0.5, seed: int = 0, **changed) -> RunResult:
+        changed = {"epochs": epochs(3, None if settings.race else accuracy)} | changed
+        runtime = replace(cpu, compile=settings.compile)
+        return finished(settings.scaled, settings.scale, settings.data, runtime, seed, accuracy, **changed)
 
     return make
+
+
+def finished(recipe, scale, data, runtime, seed=0, accuracy=0.5, **changed) -> RunResult:
+    made = {"parts": (), "seconds": 10.0, "started": 0.0, "graphs": False, "predictions": {}}
+    about = {"recipe": recipe, "scale": scale, "seed": seed, "runtime": runtime, "data_name": data, "data_digest": data}
+    accuracies = {"mirror+translate": accuracy, "none": accuracy - 0.01}
+    scored = {"accuracy": accuracy, "accuracies": accuracies, "network": torch.nn.Identity()}
+    return RunResult(**about | scored | made | changed)
 
 
 def epochs(n: int, accuracy: float | None = 0.5) -> tuple[EpochRecord, ...]:
@@ -164,6 +155,58 @@ def epochs(n: int, accuracy: float | None = 0.5) -> tuple[EpochRecord, ...]:
 @pytest.fixture(scope="session")
 def some_epochs() -> Callable[..., tuple[EpochRecord, ...]]:
     return epochs
+
+
+class FakeTrainer:
+    """As `Trainer`, but without a network: it counts steps, asks whether to stop, and calls parts of one's own."""
+
+    STEP, INFERENCE = 0.001, 4  # seconds; batches
+
+    def __init__(self, recipe: Recipe, data: Dataset, *, scale: str, runtime: Runtime, parts: Parts):
+        self.scale, self.runtime, self.parts = scale, runtime, parts
+        self.recipe, self.data = SCALES[scale].recipe(recipe), SCALES[scale].data(data)
+        self.steps_per_epoch = self.recipe.steps_per_epoch(len(self.data.train_images))
+        self.steps = round(self.recipe.epochs * self.steps_per_epoch)
+        self.steps_done = 0
+
+    def warm_up(self) -> None:
+        """Nothing is compiled."""
+
+    def run(self, seed: int, *, observer, stop) -> RunResult:
+        self.steps_done, records = 0, []
+        started, begun = time.time(), time.monotonic()
+        if "whiten" in self.parts.replaced and self.recipe.whiten:
+            self.parts.whiten(self.data.train_images, self.recipe.whiten_eps)
+
+        def go_on() -> None:
+            time.sleep(self.STEP)
+            if stop.is_set():
+                raise Stopped(tuple(records))
+
+        for first in range(0, self.steps, self.steps_per_epoch):
+            if "flip" in self.parts.replaced:
+                self.parts.flip(self.recipe.flip, len(records), torch.zeros(4) > 0, torch.Generator())
+            for _ in range(first, min(first + self.steps_per_epoch, self.steps)):
+                go_on()
+                self.steps_done += 1
+            accuracy = None if observer is None else 0.1 + self.steps_done / 100 + seed / 1000
+            done = {"epoch": len(records) + 1, "epochs": self.steps_done / self.steps_per_epoch, "train_loss": 1.0}
+            records.append(EpochRecord(**done, accuracy=accuracy, seconds=0.01))
+            if observer is not None:
+                observer(records[-1])
+        for _ in range(self.INFERENCE):
+            go_on()
+        spent = 0.9 * (time.monotonic() - begun)
+        about = {"parts": self.parts.replaced, "epochs": tuple(records), "started": started, "seconds": spent}
+        return finished(self.recipe, self.scale, self.data.name, self.runtime, seed, 0.3 + seed / 1000, **about)
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch) -> None:
+    """Nothing is trained, but in tests that are marked `trains`."""
+    if "trains" not in request.keywords:
+        monkeypatch.setattr(runner, "Trainer", FakeTrainer)
+        monkeypatch.setattr(costs, "measure_speed", lambda *_: Speed(train=1000.0, augment=1e6, evaluate=5000.0))
 
 
 @pytest.fixture

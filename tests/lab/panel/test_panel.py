@@ -1,18 +1,21 @@
+"""A panel by its calls: in a terminal, in a notebook's cell that is executed again, in the foreground."""
+
 import sys
 import threading
-import time
-from types import ModuleType
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 from airbench_lab import panel as panels
 from airbench_lab.panel import Panel, environment, painter
-from airbench_lab.panel.environment import Cell
 
 from airbench_core import Parts, Stopped, UsageError
+from airbench_core.scales import default_scale
 
 
 @pytest.fixture
-def panel(noise, cpu, prices):
+def panel(noise, cpu, run_costs):
     """Makes panels on `noise`."""
     made = []
 
@@ -39,12 +42,10 @@ def test_in_a_terminal_it_is_text(panel, cpu, capsys):
     printed = capsys.readouterr().out
     assert printed == f"{one}\n"
     head, *table = printed.splitlines()
-    assert head.startswith("airbench94 on ")
     assert head.endswith("; scale smoke, noise; chosen: airbench94 whiten=false; done")
     assert "worth epochs of airbench94" in table[0]
     assert f"{100 * result.accuracy:.2f} %" in printed
-    assert one.state == "done"
-    assert not one.recipe.whiten
+    assert (one.state, one.recipe.whiten) == ("done", False)
 
 
 def test_run_goes_on_beside_the_notebook_until_it_is_waited_for_or_stopped(panel, capsys):
@@ -63,7 +64,7 @@ def test_run_goes_on_beside_the_notebook_until_it_is_waited_for_or_stopped(panel
     assert capsys.readouterr().out == ""
 
 
-def test_what_fails_is_raised_where_it_is_waited_for(panel, capsys):
+def test_what_fails_is_raised_where_it_is_waited_for_and_an_interrupt_stops(panel, capsys, monkeypatch):
     def whiten(*_):
         raise ZeroDivisionError("mine")
 
@@ -71,14 +72,11 @@ def test_what_fails_is_raised_where_it_is_waited_for(panel, capsys):
     with pytest.raises(ZeroDivisionError, match="mine"):
         one.run(wait=True)
     assert "ZeroDivisionError: mine" in capsys.readouterr().out
-    assert one.state == "failed"
-
-
-def test_an_interrupt_while_a_cell_waits_stops_the_run(panel, monkeypatch):
     one = panel(seeds=100)
     wait = one._experiment.wait
 
     def interrupted() -> None:
+        assert "to stop it, interrupt the kernel" in str(one)
         monkeypatch.setattr(one._experiment, "wait", wait)
         raise KeyboardInterrupt
 
@@ -94,6 +92,17 @@ def test_what_is_not_legal_is_refused_at_once(panel, named):
         panel(**named)
 
 
+def test_the_scale_is_what_the_machine_is_fit_for_or_what_is_asked(panel, monkeypatch, cpu):
+    monkeypatch.delenv("AIRBENCH_SCALE", raising=False)
+    assert default_scale(cpu) == "laptop"
+    assert default_scale(replace(cpu, device=torch.device("cuda"))) == "full"
+    monkeypatch.setenv("AIRBENCH_SCALE", "smoke")
+    assert "; scale smoke, noise; chosen: airbench94; idle" in str(panel(scale="auto"))
+    monkeypatch.setenv("AIRBENCH_SCALE", "tiny")
+    with pytest.raises(UsageError, match="scale=tiny"):
+        panel(scale="auto")
+
+
 @pytest.fixture
 def colab(monkeypatch) -> None:
     """A notebook in which nothing is shown of what a thread does."""
@@ -102,8 +111,8 @@ def colab(monkeypatch) -> None:
     monkeypatch.setattr(painter, "PAUSE", 0.0)
 
 
-def test_in_the_foreground_all_is_painted_by_the_thread_that_runs(panel, colab, monkeypatch):
-    """While it runs: the bar moves, the picture grows, and a thread would not be seen."""
+def test_in_the_foreground_all_is_painted_by_the_thread_that_runs(panel, colab):
+    """While it runs: the bar moves, and a thread would not be seen."""
     one = panel(seeds=2)
     seen, paint = [], one._view.painter._paint
 
@@ -114,8 +123,7 @@ def test_in_the_foreground_all_is_painted_by_the_thread_that_runs(panel, colab, 
 
     one._view.painter._paint = noted
     threads = set(threading.enumerate())
-    results = one.run(wait=True)
-    assert len(results) == 2
+    assert len(one.run(wait=True)) == 2
     assert set(threading.enumerate()) <= threads
     assert {thread for thread, *_ in seen} == {threading.current_thread()}
     bar = [value for _, value, _ in seen]
@@ -131,75 +139,84 @@ def test_an_interrupt_in_the_foreground_stops_the_run_and_keeps_its_epochs(panel
     experiment = one._experiment
 
     def look() -> None:
-        if len(experiment.now()[3].moment.epochs) == 2:
+        if len(experiment.status().runner.progress.epochs) == 2:
             raise KeyboardInterrupt
 
-    experiment.look = look
+    experiment.on_step = look
     with pytest.raises(KeyboardInterrupt):  # the cells below it are not run
         one.run(wait=True)
     assert one.state == "stopped"
     assert [len(line.epochs) for line in experiment.runs.lines(experiment.settings)] == [2]
     assert "stopped: the run, after 2.0 of 2.97 epochs" in one._view.message.value
-    assert not one._view.buttons["run"].disabled
-    experiment.look = None
+    experiment.on_step = None
     assert len(one.run(wait=True)) == 1
 
 
 @pytest.fixture
 def cell(monkeypatch):
-    """Says which cell is being executed: cell(place, execution)."""
+    """Puts IPython's shell in the place of none: cell(message, code, ...) is being executed; no kernel without."""
     monkeypatch.setattr(panels, "_open", {})
 
-    def executed(*where: str) -> None:
-        monkeypatch.setattr(environment, "cell", lambda: Cell(*where) if where else None)
+    def executed(message: str = "", code: str = "Panel()", kernel: bool = True, **metadata) -> environment.Cell | None:
+        request = {"header": {"msg_id": message}, "content": {"code": code}, "metadata": metadata}
+        module = ModuleType("IPython")
+        shell = SimpleNamespace(get_parent=lambda: request if message else None, **({"kernel": 1} if kernel else {}))
+        module.get_ipython = lambda: shell
+        monkeypatch.setitem(sys.modules, "IPython", module)
+        monkeypatch.setattr(environment, "find_spec", lambda name: None)  # as without ipywidgets
+        return environment.cell()
 
     return executed
 
 
+def test_where_widgets_show(cell, monkeypatch):
+    find_spec = environment.find_spec
+    cell("1", kernel=False)  # IPython in a terminal
+    monkeypatch.setattr(environment, "find_spec", find_spec)
+    assert not environment.shows_widgets()
+    assert environment.cell() is None
+    cell("1")
+    assert not environment.shows_widgets()
+    monkeypatch.setattr(environment, "find_spec", find_spec)
+    assert environment.shows_widgets()
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert not environment.shows_widgets()
+    assert environment.cell() is None
+    assert not environment.needs_foreground()
+
+
+def test_a_cell_is_known_by_its_identity_or_else_by_its_text(cell):
+    first, again = cell("1", cellId="a"), cell("2", "Panel(seeds=3)", cellId="a")
+    assert again.place == first.place
+    assert again.execution != first.execution
+    assert cell("3", cellId="b").place != first.place  # the same text in another cell
+    one, same, other = (cell(*of).place for of in (("1",), ("2",), ("3", "Panel(seeds=3)")))
+    assert one == same != other
+    assert cell() is not None
+
+
 def test_a_cell_that_is_executed_again_closes_its_older_panels(panel, cell):
-    cell("a", "1")
-    first, beside = panel(seeds=100), panel()
+    cell("1", cellId="a")
+    first = panel(seeds=100)
     first.run()
-    job = first._experiment._job
+    beside, job = panel(), first._experiment._job  # two of one execution live side by side
     assert first.state == "running"
-    cell("b", "2")
+    cell("2", cellId="b")
     elsewhere = panel()
     elsewhere.run()
     assert first.state == "running"  # another cell's is none of its business
-    cell("a", "3")
+    cell("3", cellId="a")
+    with pytest.raises(UsageError):
+        panel(tricks=["whitening"])
+    assert first.state == "running"  # nor that of one that could not be made
     newest = panel()
     assert job.wait(20)
-    assert job.state == "stopped"
-    assert (first.state, beside.state) == ("idle", "idle")
+    assert (job.state, first.state, beside.state) == ("stopped", "idle", "idle")
     assert elsewhere.result()
     assert newest.run(wait=True)
     assert [len(kept) for kept in panels._open.values()] == [1, 1]
-
-
-def test_two_panels_of_one_execution_live_side_by_side(panel, cell):
-    cell("a", "1")
-    first = panel(seeds=2)
-    first.run()
-    second = panel()
-    second.run()
-    assert len(first.result()) == 2
-    assert second.result()
-
-
-def test_outside_a_notebook_no_panel_replaces_another(panel, cell):
-    cell()
-    first = panel(seeds=100)
-    first.run()
+    cell("4", kernel=False)
+    newest.set(seeds=100)
+    newest.run()
     panel()
-    time.sleep(0.05)
-    assert first.state == "running"
-
-
-def test_a_panel_that_cannot_be_made_closes_no_other(panel, cell):
-    cell("a", "1")
-    first = panel(seeds=100)
-    first.run()
-    cell("a", "2")
-    with pytest.raises(UsageError):
-        panel(tricks=["whitening"])
-    assert first.state == "running"
+    assert newest.state == "running"  # outside a notebook no panel replaces another

@@ -4,14 +4,13 @@ import itertools
 import matplotlib
 import numpy as np
 import pytest
-from airbench_lab.figures import Drawing, Line, LiveCurves, curves, lines, png
+from airbench_lab.figures import Drawing, Line, LiveCurves, curves, png
 from airbench_lab.figures.curves import EARLIER, RECORDED
-from airbench_lab.study.frames import epochs_frame, frame
 from airbench_lab.study.statistics import mean_interval
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from airbench_core import AIRBENCH94, UsageError
+from airbench_core import UsageError
 
 RUN = Line(label="airbench94", epochs=[1, 2, 2.5], accuracies=[0.5, 0.6, 0.65])
 MANY = Line(label="baseline", epochs=[1, 2], accuracies=[[0.5, 0.6], [0.52, 0.63], [0.54, 0.6]], recorded="an A100")
@@ -146,26 +145,6 @@ def test_what_has_not_changed_is_not_drawn_again(monkeypatch):
         live.update(Line(label="now", epochs=range(1, epochs + 1), accuracies=accuracies, state="running"))
         live.png()
     assert not drawn
-
-
-def test_a_log_makes_a_line_for_each_recipe(made):
-    runs = [*made(AIRBENCH94, [0.7, 0.74, 0.72]), *made(AIRBENCH94, {2: 0.73}), *made(AIRBENCH94, [0.9], compile=True)]
-    runs[3]["epochs"][1]["accuracy"] = None  # nobody watched
-    several, compiled = lines(frame(runs), epochs_frame(runs), recorded=True)
-    assert (several.label, compiled.label) == ("airbench94", "airbench94, compiled")
-    assert several.recorded == "a processor, bfloat16, 1 thread"
-    table = several.table
-    assert list(table["epochs"]) == [1, 2, 3]
-    assert list(table["n"]) == [3, 2, 3]  # of seed 2 the later run
-    assert table["accuracy, %"].tolist() == pytest.approx(
-        [100 * (2.17 / 3 - 0.1), 100 * (0.72 - 0.05), 100 * (2.17 - 0.1) / 3]
-    )
-    assert lines(frame(runs).iloc[:3], epochs_frame(runs))[0].recorded == ""
-    own = [run | {"parts": ["whiten"]} for run in runs[:2]]
-    labels = [(line.label, line.table["n"].max()) for line in lines(frame(runs + own), epochs_frame(runs + own))]
-    assert labels == [("airbench94", 3), ("airbench94, compiled", 1), ("airbench94 with own whiten", 2)]
-    unwatched = epochs_frame(runs).assign(accuracy=float("nan"))
-    assert lines(frame(runs), unwatched) == []
 
 
 def test_accuracies_without_their_epochs_are_refused():

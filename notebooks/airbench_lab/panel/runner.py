@@ -11,14 +11,14 @@ from airbench_core.flops import training_flops
 from airbench_lab.panel.settings import Settings
 
 
-class Trainers:
+class TrainerCache:
     """The last `Trainer`, so that what is compiled is compiled once. Only one: each holds images on the device."""
 
     def __init__(self) -> None:
         self.notes: tuple[str, ...] = ()  # what was warned of when it was made
         self._last: tuple[tuple, Dataset, Trainer] | None = None
 
-    def of(self, settings: Settings, data: Dataset, runtime: Runtime, parts: Parts) -> Trainer:
+    def get(self, settings: Settings, data: Dataset, runtime: Runtime, parts: Parts) -> Trainer:
         key = (settings.recipe, settings.scale, runtime, parts)
         if self._last is None or self._last[0] != key or self._last[1] is not data:
             self._last = None  # first, so that there are never two
@@ -29,30 +29,30 @@ class Trainers:
             self._last = key, data, trainer
         return self._last[2]
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._last = None
 
 
-class Moment(NamedTuple):
+class Progress(NamedTuple):
     """How far a press is: replaced as a whole, so that who reads it in another thread sees one moment.
 
     seed: of the run in progress, None between two and when all are over. epochs: its complete ones that were watched.
-    began: its start, on the monotonic clock.
+    started: its start, on the monotonic clock.
     """
 
     results: tuple[RunResult, ...] = ()
     seconds: tuple[float, ...] = ()  # of each result, with what its clock leaves out
     seed: int | None = None
     epochs: tuple[EpochRecord, ...] = ()
-    began: float = 0.0
+    started: float = 0.0
 
 
-class Training:
-    """The runs of one press, called by the worker with the event that stops them. Other threads only read.
+class Runner:
+    """Makes the runs of one press, called by the worker with the event that stops them. Other threads only read.
 
     load: gives the data set. after_run: called with each finished run and its seconds, what its clock leaves out
-    included. look: called at each step of a run that is watched, where nothing else can look meanwhile: in the
-    foreground.
+    included. on_step: called at each step of a run that is watched, where no other thread can show how far it is: in
+    the foreground.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class Training:
         load: Callable[[], Dataset],
         runtime: Runtime,
         parts: Parts,
-        trainers: Trainers,
+        trainers: TrainerCache,
         after_run: Callable[[RunResult, float], object],
-        look: Callable[[], object] | None = None,
+        on_step: Callable[[], object] | None = None,
     ):
         self.settings, self.runtime, self.parts = settings, runtime, parts
-        self.moment = Moment()
+        self.progress = Progress()
         self.notes: tuple[str, ...] = ()
         self.data: Dataset | None = None  # as scaled, when it is loaded
         self._load, self._trainers, self._after_run = load, trainers, after_run
-        self._look = None if settings.race else look
+        self._on_step = None if settings.race else on_step
         self._trainer: Trainer | None = None  # while it is used: it holds images on the device
         self._steps, self._steps_per_epoch = 0, 0.0  # of each run
         self._last_step = 0  # of the last one
@@ -78,75 +78,75 @@ class Training:
         self._inferring = 0.0  # since when
 
     def __call__(self, stop: threading.Event) -> tuple[RunResult, ...]:
-        asked = stop if self._look is None else _Looking(stop, self._look)
-        trainer = self._trainers.of(self.settings, self._load(), self.runtime, self.parts)
+        polled = stop if self._on_step is None else _PolledStop(stop, self._on_step)
+        trainer = self._trainers.get(self.settings, self._load(), self.runtime, self.parts)
         images = len(trainer.data.train_images), len(trainer.data.test_images)
         self._inference = 1 - training_flops(trainer.recipe, images[0], 0) / training_flops(trainer.recipe, *images)
         self._steps, self._steps_per_epoch = trainer.steps, trainer.steps_per_epoch
         self.notes, self.data, self._trainer = self._trainers.notes, trainer.data, trainer
         try:
-            return self._run_all(trainer, asked)
+            return self._run_all(trainer, polled)
         finally:
             self._last_step = trainer.steps_done
             self._trainer = None
 
-    def _run_all(self, trainer: Trainer, asked: Any) -> tuple[RunResult, ...]:
+    def _run_all(self, trainer: Trainer, stop: Any) -> tuple[RunResult, ...]:
         with self.runtime.active():
             trainer.warm_up()  # here: what is compiled once is in no run's seconds
         for seed in self.settings.all_seeds:
             trainer.steps_done, self._inferring = 0, 0.0
-            self.moment = self.moment._replace(seed=seed, epochs=(), began=time.monotonic())
-            result = trainer.run(seed, observer=None if self.settings.race else self._watch, stop=asked)
-            results, seconds = (*self.moment.results, result), time.monotonic() - self.moment.began
-            self.moment = Moment(results, (*self.moment.seconds, seconds))
+            self.progress = self.progress._replace(seed=seed, epochs=(), started=time.monotonic())
+            result = trainer.run(seed, observer=None if self.settings.race else self._watch, stop=stop)
+            results, seconds = (*self.progress.results, result), time.monotonic() - self.progress.started
+            self.progress = Progress(results, (*self.progress.seconds, seconds))
             self._after_run(result, seconds)
-        return self.moment.results
+        return self.progress.results
 
     def _watch(self, record: EpochRecord) -> None:
-        self.moment = self.moment._replace(epochs=(*self.moment.epochs, record))
-        if self._look is not None:
-            self._look()
+        self.progress = self.progress._replace(epochs=(*self.progress.epochs, record))
+        if self._on_step is not None:
+            self._on_step()
 
-    def epochs_done(self) -> str:
+    def epochs_text(self) -> str:
         """Of the run in progress, or of the one that was cut short: "1.2 of 3.96"."""
-        moment, asked = self.moment, self.settings.scaled.epochs
-        if moment.seed is None and len(moment.results) < self.settings.seeds:  # the steps are those of the one before
+        progress, asked = self.progress, self.settings.scaled.epochs
+        if progress.seed is None and len(progress.results) < self.settings.seeds:  # steps: of the one before
             return f"0.0 of {asked:.3g}"
         done = self._steps_done / self._steps_per_epoch
         return f"{done:.1f} of {asked:.3g}" if done < asked else f"{asked:.3g} of {asked:.3g}"
 
-    def done(self, expected: float | None) -> float:
+    def fraction_done(self, expected: float | None) -> float:
         """The share of all runs that is done, 0..1. expected: seconds of a run."""
-        moment, part = self._now(expected)
-        return (len(moment.results) + part) / self.settings.seeds
+        progress, part = self._consistent(expected)
+        return (len(progress.results) + part) / self.settings.seeds
 
     def seconds_left(self, expected: float | None) -> float | None:
         """Until all runs are done; None before it can be said. expected: seconds of a run, before one was made."""
-        moment, done = self._now(expected)
-        if moment.seconds:
-            one = sum(moment.seconds) / len(moment.seconds)
+        progress, done = self._consistent(expected)
+        if progress.seconds:
+            one = sum(progress.seconds) / len(progress.seconds)
         elif done > 0.1:  # its own pace: the machine may be busier than it was
-            one = (time.monotonic() - moment.began) / done
+            one = (time.monotonic() - progress.started) / done
         elif expected:
             one = expected
         else:
             return None
-        return one * (self.settings.seeds - len(moment.results) - done)
+        return one * (self.settings.seeds - len(progress.results) - done)
 
-    def _now(self, expected: float | None) -> tuple[Moment, float]:
-        """A moment, and the share of its run that is done."""
+    def _consistent(self, expected: float | None) -> tuple[Progress, float]:
+        """The progress, and the share of its run that is done."""
         while True:
-            moment = self.moment
-            done = self._run_done(expected) if moment.seed is not None else 0.0
-            if moment is self.moment:  # else the steps may be those of the next run
-                return moment, done
+            progress = self.progress
+            done = self._run_fraction(expected) if progress.seed is not None else 0.0
+            if progress is self.progress:  # else the steps may be those of the next run
+                return progress, done
 
     @property
     def _steps_done(self) -> int:
         trainer = self._trainer
         return self._last_step if trainer is None else trainer.steps_done
 
-    def _run_done(self, expected: float | None) -> float:
+    def _run_fraction(self, expected: float | None) -> float:
         """Of the run in progress, by its FLOPs. The final inference counts no steps: it is taken to go on in time."""
         inference, steps = self._inference, self._steps_done / self._steps
         if steps < 1:
@@ -156,12 +156,12 @@ class Training:
         return 1 - inference + inference * min(0.95, spent)
 
 
-class _Looking:
-    """Asks an event as `Trainer.run` does, and is looked away from at each step."""
+class _PolledStop:
+    """An event that calls `on_step` whenever it is asked, as `Trainer.run` does at each step."""
 
-    def __init__(self, stop: threading.Event, look: Callable[[], Any]):
-        self._stop, self._look = stop, look
+    def __init__(self, stop: threading.Event, on_step: Callable[[], Any]):
+        self._stop, self._on_step = stop, on_step
 
     def is_set(self) -> bool:
-        self._look()
+        self._on_step()
         return self._stop.is_set()

@@ -1,0 +1,506 @@
+"""Figures of plain arrays: what is drawn, and what the table says, are the numbers that were given."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from airbench_lab import figures
+from airbench_lab.figures.additivity import APART, JOINT, SUM
+from airbench_lab.study.speedup import epochs_to_target
+from airbench_lab.study.statistics import difference, mean_interval
+
+from airbench_core import BASELINE, UsageError
+from airbench_core.tricks.flip import flip_mask
+from airbench_core.tricks.lookahead import lookahead_decays
+from airbench_core.tricks.schedule import lr_factors
+from airbench_core.tricks.tta import TTA_WEIGHTS, tta_views
+from airbench_core.tricks.whitening import whitening_filters
+
+RNG = np.random.default_rng(0)
+SOME = RNG.random((4, 3, 8, 8))
+CLASSES, LEVELS = ("automobile", "bird", "cat", "dog"), tuple(TTA_WEIGHTS)
+WALK = np.cumsum(RNG.normal(size=(30, 40)), axis=0)
+PATH = np.array([[0, 0], [1, 2], [2, 1], [3, 1], [3, 3], [4, 2]])
+WAY, LOSS = np.linspace([-3, 3], [0.1, 0.2], 41), np.geomspace(5, 0.3, 41)
+NONE = np.zeros((3, 4), bool)
+EIGHT = {key: [1] for key in "abcdefgh"}
+VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA_WEIGHTS["mirror+translate"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        ("schedules", [({},), ({"a": []},), ({"a": [[1.0]]},), (EIGHT,)], "1 to 7 arrays"),
+        ("smoothed_losses", [([],), ([1.0],), ([-0.1],), ([0.1] * 8,)], "label smoothing of 1 to 7 values"),
+        ("epochs_to", [({}, 0.6, "a machine")], "1 to 7 curves"),
+        ("passing", [(lambda *_: 0.5, 0.5, ())], "0 lines"),
+        ("filters", [(torch.zeros(12, 3, 2, 2),)], r"weights of shape \(12, 3, 2, 2\) are not legal"),
+        ("covariances", [(np.eye(12), np.eye(24))], "after of shape"),
+        ("titled", [(SOME, ["one"]), (SOME[0], ["one"]), (SOME[:0], [])], "titles: 1 to 10"),
+        ("pictures", [({},), ({"a": SOME[0]},), ({"a": SOME[:, :1]},), ({"a": SOME, "b": SOME[:2]},)], "with one N"),
+        ("pictures", [({"a": np.zeros((9, 3, 4, 4))},)], "9 pictures in a row are not legal: 1 to 8"),
+        ("views", [(np.zeros((8, 8)),)], r"an image of shape \(8, 8\)"),
+        ("views", [(SOME[0], "flips")], "tta=flips is not legal: none or mirror"),
+        ("singular_values", [({},), ({"a": [1, 2], "b": [1]},), ({"a": [[1, 2]]},)], "1 to 7 arrays"),
+        ("flip_calendar", [({"a": NONE},), ({"a": NONE, "b": NONE[1:]},)], "two masks"),
+        ("flip_calendar", [({"a": NONE, "b": NONE, "c": NONE},)], "two masks"),
+        ("flip_calendar", [(dict.fromkeys("ab", np.zeros((epochs, 4))),) for epochs in (1, 17)], "2 to 16"),
+        ("sides", [(SOME[0], {}), (SOME[:3], dict.fromkeys("ab", NONE)), (SOME, {"a": NONE})], "legal|needed"),
+        ("sides", [(SOME, dict.fromkeys("ab", np.zeros((5, 4))))], "5 epochs are not legal"),
+        ("depths", [({},), ({"a": NONE[:1]},), ({"a": [NONE] * 9},), ({"a": [NONE] * 3, "b": [NONE] * 2},)], "2 to 8"),
+        ("depths", [({"a": [np.ones((4, 4)), np.ones((5, 4))]},), ({"a": np.ones((2, 3, 4, 4))},)], "2 to 8 maps"),
+        ("by_layer", [({},), ({key: {"a": [1]} for key in "abcd"},), ({"x": {"a": [1, 2], "b": [1]}},)], "quantities"),
+        ("by_layer", [({"x": {"a": [1]}, "y": {"b": [1]}},), ({"x": EIGHT},)], "quantities"),
+        ("trajectories", [({},), (dict.fromkeys("abcd", WALK),), ({"a": WALK[0]},), ({"a": [[]]},)], "trajectories"),
+        ("trajectories", [({"a": WALK, "b": WALK[:9]},)], "as many steps"),
+        ("lookahead_round", [(PATH[:, :1], [2, 1], [0, 1]), (PATH, [2, 1, 0], [0, 1])], "a path of shape"),
+        ("lookahead_round", [(PATH, [2, 1], [0])], "decays of shape"),
+        ("descents", [({}, {}, [1, 1]), ({"a": WAY}, {"b": LOSS}, [1, 1])], "one to three"),
+        ("descents", [({"a": WAY}, {"a": LOSS[1:]}, [1, 1])], "one to three"),
+        ("descents", [({"a": WAY[:, :1]}, {"a": LOSS}, [1, 1])], "a path is of shape"),
+        ("changed_predictions", [(SOME[:0], [], {}, CLASSES), (SOME[0], [0] * 4, {}, CLASSES)], "need images"),
+        ("changed_predictions", [(SOME, [0] * 4, {"none": [0] * 3}, CLASSES)], "need images"),
+        ("votes", [(VIEWS[:2], LOGITS, WEIGHTS, CLASSES, 0), (VIEWS, LOGITS[:, :3], WEIGHTS, CLASSES, 0)], "6 views"),
+        ("votes", [(VIEWS, LOGITS, WEIGHTS[:2], CLASSES, 0)], "6 views"),
+        ("seconds", [({},), ({"a": 0},), ({"a": -1, "b": 3},), ({"a": math.inf},), ({"a": math.nan},)], "parts of"),
+        ("break_even", [(0, 1, 1), (1, -1, 1), (1, 1, math.nan), (math.inf, 1, 1)], "are not legal: above 0"),
+        ("launches", [(5, []), (5, [1] * 41), (0, [1]), (5, [0]), (5, [math.nan])], "1 to 40 pieces"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_refused(name, wrong, said):
+    for arguments in wrong:
+        with pytest.raises(UsageError, match=said):
+            getattr(figures, name)(*arguments)
+
+
+def shown(drawing) -> list[np.ndarray]:
+    """The pictures of a drawing, as they are drawn."""
+    return [np.asarray(axes.get_images()[0].get_array()) for axes in drawing.axes if axes.get_images()]
+
+
+def line(axes, label: str):
+    (found,) = [line for line in axes.lines if line.get_label() == label]
+    return found
+
+
+def test_a_schedule_is_drawn_over_the_share_of_steps():
+    factors = lr_factors(BASELINE, 50)
+    drawing = figures.schedules({"triangle": factors, "constant": [1.0] * 20})
+    triangle, constant = drawing.axes[0].lines
+    np.testing.assert_allclose(triangle.get_xydata(), np.stack([2 * np.arange(50), factors]).T)
+    assert len(constant.get_xdata()) == 20
+    assert triangle.get_label() == f"triangle (mean {np.mean(factors):.2f})"
+    table = drawing.table[drawing.table["schedule"] == "triangle"]
+    assert table["step"].iloc[[0, -1]].tolist() == [0, 49]
+    assert table["factor"].tolist() == [factors[step] for step in table["step"]]
+    assert "triangle from 0.2 over 1 at step 10 to" in drawing.alt
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2, 0.5])
+def test_the_loss_is_pytorch_s_and_its_least_where_the_ring_is(smoothing):
+    drawing = figures.smoothed_losses([smoothing])
+    curve, *rings = drawing.axes[0].lines
+    margins = torch.tensor(np.asarray(curve.get_xdata()))
+    logits = F.one_hot(torch.full((len(margins),), 3), 10) * margins[:, None]
+    losses = F.cross_entropy(logits, logits.argmax(1) * 0 + 3, label_smoothing=smoothing, reduction="none")
+    np.testing.assert_allclose(curve.get_ydata(), losses, atol=1e-9)
+    (row,) = drawing.table.to_dict("records")
+    assert row["asked of the right class"] + 9 * row["of each other"] == pytest.approx(1)
+    assert len(rings) == bool(smoothing)
+    for ring in rings:
+        best, least = ring.get_xydata()[0]
+        assert least == pytest.approx(row["least loss"])
+        assert best == pytest.approx(float(margins[losses.argmin()]), abs=0.06)
+        assert least <= float(losses.min()) + 1e-9
+    assert smoothing or row["best margin"] == math.inf
+
+
+def test_epochs_to_a_target_are_those_of_the_study():
+    curve = {epochs: {seed: 0.5 + epochs / 50 + seed / 500 for seed in range(5)} for epochs in (2, 4, 8)}
+    late = {epochs: {seed: value - 0.5 for seed, value in of.items()} for epochs, of in curve.items()}
+    drawing = figures.epochs_to({"quick": curve, "late": late}, 0.6, "a machine")
+    quick, late_line = (line for line in drawing.axes[0].lines if len(line.get_xdata()) == 3)
+    np.testing.assert_allclose(quick.get_ydata(), [100 * np.mean(list(of.values())) for of in curve.values()])
+    found = epochs_to_target(curve, 0.6)
+    assert str(found) in drawing.alt
+    assert str(found) in " ".join(quick.get_label().split())
+    assert len([line for line in drawing.axes[0].lines if list(line.get_xdata()) == [found.epochs] * 2]) == 1
+    assert "more than 8 epochs" in " ".join(late_line.get_label().split())
+    assert drawing.table["n"].tolist() == [5] * 6
+
+
+FIRST = {"rank": "1", "entry": "mine", "sure": 0.9375, "n": 5}
+FIRST |= {"seconds": 10.0, "seconds, low": 9.0, "seconds, high": 12.0}
+FIRST |= {"accuracy, %": 71.0, "accuracy, low": 70.0, "accuracy, high": 72.0}
+LAST = FIRST | {"rank": "fails", "entry": "low", "seconds": 5.0, "accuracy, %": 60.0}
+
+
+def test_the_board_shows_seconds_accuracies_and_the_target():
+    drawing = figures.board([FIRST, LAST], target=70.5, where="here")
+    for axes, name in zip(drawing.axes, ("seconds", "accuracy, %"), strict=True):
+        points = [line for line in axes.lines if line.get_marker() in "sD" and len(line.get_xdata()) == 1]
+        assert [line.get_xydata()[0].tolist() for line in points] == [[FIRST[name], 0], [LAST[name], 1]]
+        assert [line.get_markerfacecolor() == "white" for line in points] == [False, True]
+        ends = [list(line.get_xdata()) for line in axes.lines if line.get_gid() == "interval"]
+        start = name.removesuffix(", %")
+        assert ends == [[FIRST[f"{start}, low"], FIRST[f"{start}, high"]]] * 2
+    assert [line.get_xdata()[0] for line in drawing.axes[1].lines if line.get_linestyle() == "--"] == [70.5]
+    assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["1: mine", "fails: low"]
+    assert drawing.table["rank"].tolist() == ["1", "fails"]
+    here, there = FIRST | {"machine": "one"}, FIRST | {"machine": "another"}
+    for rows, said in (
+        ((here, here), "94 % interval; accuracy: mean, 95 % interval; dashed: the target."),
+        ((here, LAST | {"machine": "one"}), "Hollow: does not pass."),
+        ((here, there), "Not all on one machine: compare no seconds."),
+    ):  # fmt: skip
+        note = figures.board(rows, target=70.5, where="here").get_supxlabel()
+        assert note.replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ").endswith(said)
+
+
+def test_the_chance_is_drawn_for_each_number_of_runs():
+    drawing = figures.passing(lambda above, std, n: min(1.0, 0.5 + above / std / 10 + n / 1000), 0.5, (5, 25))
+    assert line(drawing.axes[0], "5 runs").get_xydata()[30] == pytest.approx([0, 50.5])
+    assert line(drawing.axes[0], "25 runs").get_xydata()[60] == pytest.approx([1.5, 82.5])
+    np.testing.assert_allclose(drawing.table["chance to pass, %, n=5"].iloc[0], 20.5)
+
+
+def test_each_filter_is_a_picture_about_grey():
+    weights = whitening_filters(torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)), 5e-4)
+    drawing = figures.filters(weights)
+    for i, (picture, axes) in enumerate(zip(shown(drawing), drawing.axes, strict=True)):
+        own = weights[i].numpy().transpose(1, 2, 0)
+        np.testing.assert_allclose(picture, 0.5 + 0.5 * own / np.abs(own).max(), atol=1e-6)
+        row = drawing.table.iloc[i]
+        assert row["length"] == pytest.approx(np.linalg.norm(own), rel=1e-5)
+        assert axes.get_title() == f"{i + 1}" + f"\n{np.linalg.norm(own):.2g}" * (i < 12)
+        assert row["blue bottom left"] == pytest.approx(own[1, 0, 2])
+    assert (shown(figures.filters(torch.zeros(24, 3, 2, 2)))[0] == 0.5).all()
+
+
+def test_covariances_are_drawn_about_zero_with_their_condition():
+    before = np.diag(np.geomspace(400, 2, 12))
+    before[0, 1] = before[1, 0] = -3.0
+    drawing = figures.covariances(before, np.eye(12))
+    pictures = [axes.get_images()[0] for axes in drawing.axes if axes.get_images()]
+    np.testing.assert_array_equal([picture.get_array() for picture in pictures], [before, np.eye(12)])
+    assert [picture.get_clim() for picture in pictures] == [(-400, 400), (-1, 1)]
+    table = drawing.table[drawing.table["second moment"] == "before"].drop(columns=["second moment", "of"])
+    np.testing.assert_array_equal(table.to_numpy(float), before)
+    assert "condition number 200" in drawing.axes[0].get_title()
+    assert "condition number 1" in drawing.axes[1].get_title()
+    assert [axes.get_ylabel() for axes in drawing.axes[2:]] == ["second moment"] * 2  # no mean was taken away
+
+
+def test_pictures_are_drawn_as_they_are_in_their_rows_below_their_titles():
+    drawing = figures.titled(SOME, list("abcd"))
+    np.testing.assert_allclose(shown(drawing), SOME.transpose(0, 2, 3, 1))
+    assert [axes.get_title() for axes in drawing.axes] == drawing.table["title"].tolist() == list("abcd")
+    assert drawing.table["mean green"].tolist() == pytest.approx(SOME[:, 1].mean((1, 2)).tolist())
+    drawing = figures.pictures({"before": SOME, "after": SOME * 3 - 1}, {"after": list("abcd")})
+    rows = np.concatenate([SOME, (SOME * 3 - 1).clip(0, 1)]).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(shown(drawing), rows)
+    assert [axes.get_title() for axes in drawing.axes] == [*[""] * 4, *"abcd"]
+    assert drawing.axes[4].get_ylabel() == "after"
+    assert drawing.table["row"].tolist() == ["before"] * 4 + ["after"] * 4
+    assert drawing.table["mean brightness"].iloc[1] == pytest.approx(SOME[1].mean())
+
+
+LONG = "one of these pictures, as it was stored"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        *(("titled", (RNG.random((n, 3, 8, 8)), [title] * n)) for n in (1, 5, 10) for title in ("one", LONG)),
+        *(("views", (SOME[0], tta)) for tta in LEVELS),
+        *(("pictures", (dict.fromkeys(of, SOME), {"b": ["a", "b\nc", "d", "e"]})) for of in ("a", "b", "abc")),
+        ("pictures", ({"a name of two lines": np.concatenate([SOME, SOME])},)),
+    ],
+)  # fmt: skip
+def test_nothing_is_left_empty_or_cut_off_about_rows_of_pictures(name, arguments, check_full):
+    check_full(getattr(figures, name)(*arguments))
+
+
+@pytest.mark.parametrize("tta", LEVELS)
+def test_the_views_are_those_of_the_evaluation(tta):
+    image = RNG.integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    drawing = figures.views(image, tta)
+    theirs, weights = tta_views(torch.tensor(image)[None] / 255, tta)
+    for picture, view in zip(shown(drawing), theirs, strict=True):
+        np.testing.assert_allclose(picture, view[0].numpy().transpose(1, 2, 0), atol=1e-6)
+    assert len(drawing.axes) == len(weights)  # and no empty ones
+    assert [float(axes.get_title().split("weight ")[1]) for axes in drawing.axes] == list(weights)
+    assert tuple(drawing.table["weight"]) == weights
+
+
+def test_a_view_is_moved_where_its_name_says():
+    """A bright pixel at row 3, column 2 of 8."""
+    image = np.zeros((3, 8, 8))
+    image[:, 3, 2] = 1
+    drawing = figures.views(image)
+    at = [tuple(map(int, np.argwhere(picture[..., 0])[0])) for picture in shown(drawing)]
+    assert dict(zip(drawing.table["what"], at, strict=True)) == {
+        "the image": (3, 2),
+        "mirrored": (3, 5),
+        "moved 1 px down and right": (4, 3),
+        "moved 1 px up and left": (2, 1),
+        "moved 1 px down and right, mirrored": (4, 4),
+        "moved 1 px up and left, mirrored": (2, 6),
+    }
+    for axes, what in zip(drawing.axes, drawing.table["what"], strict=True):
+        assert axes.get_title().replace("\n", " ").startswith(what)
+
+
+def test_singular_values_by_rank():
+    drawing = figures.singular_values({"before": [0.1, 0.5, 0.02], "after": torch.tensor([0.9, 0.7, 1.1])})
+    assert drawing.table.columns.tolist() == ["rank", "before", "after"]
+    assert drawing.table["rank"].tolist() == [1, 2, 3]
+    assert drawing.table["before"].tolist() == [0.5, 0.1, 0.02]
+    (axes,) = drawing.axes
+    assert axes.get_yscale() == "log"
+    np.testing.assert_allclose(line(axes, "after").get_ydata(), [1.1, 0.9, 0.7])
+
+
+def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
+    generator = torch.Generator().manual_seed(1)
+    first = torch.rand(images, generator=generator) < 0.5
+    return {
+        way: torch.stack([flip_mask(way, epoch, first, generator) for epoch in range(epochs)]).numpy()
+        for way in ("random", "alternating")
+    }
+
+
+def test_a_calendar_shows_every_flip_and_counts_the_sides():
+    masks = _masks(40, 6)
+    drawing = figures.flip_calendar(masks)
+    for axes, (name, mask) in zip(drawing.axes, masks.items(), strict=False):
+        marks = {line.get_marker(): {tuple(xy) for xy in line.get_xydata().astype(int)} for line in axes.lines}
+        cells = {(epoch + 1, image + 1): mask[epoch, image] for epoch in range(6) for image in range(12)}
+        assert marks["<"] == {cell for cell, mirrored in cells.items() if mirrored}
+        assert marks[">"] == {cell for cell, mirrored in cells.items() if not mirrored}
+        table = drawing.table[drawing.table["flip"] == name]
+        seen = [len({(i, bool(mask[e, i])) for e in range(last + 1) for i in range(40)}) for last in range(6)]
+        assert table["sides seen so far, of 80"].tolist() == seen
+        assert table["mirrored"].tolist() == mask.sum(1).tolist()
+        np.testing.assert_allclose(line(drawing.axes[2], name).get_ydata(), np.array(seen) / 0.8)
+        first = [image + 1 for image in range(12) if mask[0, image]]
+        assert table["mirrored among the first 12"].iloc[0] == ", ".join(map(str, first))
+    assert seen == [40, 80, 80, 80, 80, 80]  # alternating
+    assert "alternating 80" in drawing.alt
+
+
+def test_the_sides_are_those_of_the_masks_and_framed_where_they_come_again():
+    images = RNG.integers(0, 255, (4, 3, 8, 8), dtype=np.uint8)  # white is left to the gaps
+    masks = _masks(4, 3)
+    drawing = figures.sides(torch.tensor(images), masks)
+    for axes, canvas, (name, mask) in zip(drawing.axes, shown(drawing), masks.items(), strict=True):
+        for epoch, image in np.ndindex(3, 4):
+            own = images[image].transpose(1, 2, 0)
+            part = canvas[10 * epoch + 1 : 10 * epoch + 9, 10 * image + 1 : 10 * image + 9]
+            np.testing.assert_array_equal(part, own[:, ::-1] if mask[epoch, image] else own)
+        again = [
+            (epoch, image) for epoch in (1, 2) for image in range(4) if mask[epoch, image] == mask[epoch - 1, image]
+        ]
+        assert [tuple(round(at / 10) for at in frame.get_xy()[::-1]) for frame in axes.patches] == again
+        assert axes.get_title() == f"{name}: {len(again)} shown twice in a row"
+        told = drawing.table[drawing.table["flip"] == name].set_index("epoch")["same side as in the epoch before"]
+        assert told[1] == "none"
+        assert told[2] == (", ".join(str(image + 1) for epoch, image in again if epoch == 1) or "none")
+    assert "alternating 0." in drawing.alt
+
+
+def test_maps_are_drawn_in_the_order_of_the_layers_with_their_correlation():
+    first, other = RNG.random((2, 9, 8))
+    rows = {"kept": [first, 3 * first + 1, -first], "lost": [first, other, np.ones((9, 8))]}
+    drawing = figures.depths(rows)
+    np.testing.assert_array_equal(shown(drawing), [*rows["kept"], *rows["lost"]])
+    wanted = [1, 1, -1, 1, np.corrcoef(first.ravel(), other.ravel())[0, 1], 0]
+    assert drawing.table["correlation with the first"].tolist() == pytest.approx(wanted)
+    assert [axes.get_xlabel() for axes in drawing.axes] == [f"{value:.2f}".replace("-", "−") for value in wanted]
+    assert [axes.get_title() for axes in drawing.axes[:3]] == ["before", "layer 1", "layer 2"]
+    assert [drawing.axes[i].get_ylabel() for i in (0, 3)] == ["kept", "lost"]
+    assert drawing.table["passed"].tolist() == [0, 1, 2] * 2
+    assert "kept −1.00, lost 0.00" in drawing.alt
+
+
+def test_numbers_by_layer_have_a_line_for_each_network_in_each_panel():
+    panels = {
+        "norm": {"random": [3, 2, 1], "identity": [0.5, 1, 1]},
+        "agreement": {"random": [0, -0.1, 0], "identity": [1, 1, 1]},
+    }
+    drawing = figures.by_layer(panels, layers="convolution")
+    for axes, (what, lines) in zip(drawing.axes, panels.items(), strict=True):
+        assert axes.get_title("left") == what
+        assert {line.get_label(): line.get_ydata().tolist() for line in axes.lines} == lines
+        assert all(line.get_xdata().tolist() == [1, 2, 3] for line in axes.lines)
+        low, high = axes.get_ylim()
+        assert low <= min(0, *np.ravel(list(lines.values())))
+        assert high >= np.max(list(lines.values()))
+    assert drawing.table.columns.tolist() == ["of", "convolution", "norm", "agreement"]
+    assert drawing.table.iloc[3].tolist() == ["identity", 1, 0.5, 1]
+    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["random", "identity"]
+
+
+def test_each_parameter_has_its_line_beside_mean_and_spread_and_of_many_some_are_drawn():
+    panels = {"slow": WALK[:, :5] / 8, "fast": WALK[:, :5], "many": WALK}
+    drawing = figures.trajectories(panels, value="bias", mark=20, marked="frozen")
+    for axes, (name, values) in zip(drawing.axes, panels.items(), strict=True):
+        lines = [line.get_ydata() for line in axes.lines]
+        drawn = values.T[[0, -1]] if name == "many" else values.T
+        np.testing.assert_allclose([lines[0], lines[23]] if name == "many" else lines[:5], drawn)
+        mean, spread = values.mean(1), values.std(1)
+        np.testing.assert_allclose(lines[-4:-1], [mean, mean - spread, mean + spread])
+        assert len(lines) == min(values.shape[1], 24) + 4
+        assert axes.lines[0].get_xdata().tolist() == list(range(1, 31))
+        assert axes.lines[-1].get_xdata() == [20, 20]
+        assert "frozen" in axes.get_xlabel()
+        assert axes.get_title("left") == name
+        assert axes.get_ylim() == drawing.axes[0].get_ylim()
+        last = drawing.table[drawing.table["training"] == name].iloc[-1]
+        assert (last["step"], last["parameters"]) == (30, values.shape[1])
+        assert [last["smallest"], last["largest"]] == [values[-1].min(), values[-1].max()]
+        assert last["standard deviation"] == pytest.approx(values[-1].std())
+        assert f"standard deviation {values[-1].std():.2g}" in drawing.alt
+    assert drawing.table["step"].iloc[0] == 1
+    assert figures.trajectories({"a": [[0.5]]}).table["mean"].tolist() == [0.5]  # one step and parameter will do
+
+
+def test_a_round_goes_from_the_slow_weights_over_the_fast_ones_to_a_place_between():
+    decays = lookahead_decays(100)
+    drawing = figures.lookahead_round(PATH, [2, 1], decays)
+    left, right = drawing.axes
+    np.testing.assert_array_equal(line(left, "fast: its steps").get_xydata(), PATH)
+    np.testing.assert_array_equal(line(left, "slow, before").get_xydata(), [[0, 0]])
+    np.testing.assert_array_equal(line(left, "slow and fast, after").get_xydata(), [[2, 1]])
+    kept = np.stack([range(101), decays]).T
+    np.testing.assert_allclose(line(right, "d: kept of the slow weights").get_xydata(), kept)
+    np.testing.assert_allclose(line(right, "1 − d: taken over").get_ydata(), 1 - np.array(decays))
+    np.testing.assert_allclose(drawing.table["training done, %"], range(0, 101, 10))
+    np.testing.assert_allclose(drawing.table["d, kept"], decays[::10])
+    np.testing.assert_allclose(drawing.table["1 - d, taken over"], 1 - drawing.table["d, kept"])
+    assert "5 steps" in drawing.alt
+    assert "0 over 0.097 half way to 0.77" in drawing.alt
+
+
+def test_descents_show_the_last_quarter_of_a_run_and_the_mean_loss_of_all():
+    losses = {"SGD": LOSS, "with Lookahead": LOSS / 3}
+    drawing = figures.descents({"SGD": WAY, "with Lookahead": WAY / 2}, losses, [1, 0.2])
+    left, right = drawing.axes
+    ways = [line.get_xydata() for line in left.lines if len(line.get_xydata()) > 1]
+    np.testing.assert_allclose(ways, [WAY[30:], WAY[30:] / 2])
+    ends = {line.get_marker(): line.get_xydata()[0] for line in left.lines if len(line.get_xydata()) == 1}
+    np.testing.assert_allclose(ends.pop("+"), [0, 0])
+    np.testing.assert_allclose(list(ends.values()), [WAY[-1], WAY[-1] / 2])
+    for name, loss in losses.items():
+        np.testing.assert_allclose(line(right, name).get_ydata(), loss)
+        assert drawing.table[f"mean loss, {name}"].iloc[-1] == pytest.approx(loss[-1])
+    assert right.get_yscale() == "log"
+    assert drawing.table["step"].tolist() == list(range(0, 41, 2))
+    assert drawing.table["y, with Lookahead"].iloc[0] == 1.5
+    assert "after 40 steps: SGD 0.3, with Lookahead 0.1" in drawing.alt
+
+
+@pytest.mark.parametrize(("n", "drawn", "rows"), [(1, 1, 1), (8, 8, 2), (20, 12, 2)])
+def test_each_picture_stands_with_its_classes(n, drawn, rows):
+    images, labels = RNG.integers(0, 256, (n, 3, 8, 8), dtype=np.uint8), RNG.integers(0, 4, n)
+    predictions = {level: RNG.integers(0, 4, n) for level in LEVELS}
+    drawing = figures.changed_predictions(images, labels, predictions, CLASSES)
+    assert len(shown(drawing)) == len(drawing.table) == drawn
+    assert len(drawing.axes) == 6 * rows
+    for i, (axes, picture) in enumerate(zip(drawing.axes, shown(drawing), strict=False)):
+        np.testing.assert_allclose(picture, images[i].transpose(1, 2, 0) / 255)
+        assert axes.get_title() == CLASSES[labels[i]] == drawing.table["label"][i]
+        for level, text in zip(LEVELS, axes.get_xlabel().splitlines(), strict=True):
+            given = predictions[level][i]
+            assert text == f"{CLASSES[given]} {'✓' if given == labels[i] else '✗'}"
+            assert drawing.table[level][i] == CLASSES[given]
+
+
+def test_votes_are_the_softmax_of_each_view_and_of_the_weighted_means():
+    drawing = figures.votes(VIEWS, LOGITS, WEIGHTS, CLASSES, 2)
+    shares = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
+    np.testing.assert_allclose(shown(drawing), VIEWS.transpose(0, 2, 3, 1))
+    *pictures, bars = drawing.axes
+    for i, axes in enumerate(pictures):
+        assert f"{CLASSES[shares[i].argmax()]} {shares[i].max():.0%}" in axes.get_xlabel()
+        assert axes.get_xlabel().endswith(f"weight {WEIGHTS[i]:g}")
+        assert drawing.table["share"][i] == pytest.approx(shares[i].max())
+    named = [text.get_text().removesuffix("(right)").strip() for text in bars.get_yticklabels()]
+    for container, (level, of) in zip(bars.containers, TTA_WEIGHTS.items(), strict=True):
+        mean = np.exp(np.average(LOGITS[: len(of)], axis=0, weights=of))
+        wanted = [100 * mean[CLASSES.index(name)] / mean.sum() for name in named]
+        np.testing.assert_allclose([bar.get_width() for bar in container], wanted)
+        assert container.get_label() == level
+    assert drawing.table["of"].tolist()[6:] == [f"level {level}" for level in LEVELS]
+
+
+def test_each_part_has_its_seconds_and_share():
+    drawing = figures.seconds({"a": 1, "b": 3, "c": 0})
+    (axes,) = drawing.axes
+    assert [bar.get_width() for bar in axes.patches] == [1, 3, 0]
+    assert drawing.table["share, %"].tolist() == [25, 75, 0]
+    assert [text.get_text().strip() for text in axes.texts] == ["1 s, 25.0 %", "3 s, 75.0 %", "0 s, 0.0 %"]
+
+
+def test_what_is_paid_once_pays_where_the_lines_cross():
+    drawing = figures.break_even(plain=3, once=20, quicker=1)
+    plain, quicker, mark = drawing.axes[0].lines
+    assert list(mark.get_xdata()) == [10, 10]
+    assert plain.get_xydata()[-1] == pytest.approx((22, 66))
+    assert quicker.get_xydata()[0] == pytest.approx((0, 20))
+    assert quicker.get_xydata()[-1] == pytest.approx((22, 42))
+    assert drawing.table["runs"].iloc[-1] == 22
+    for once, said in (20, "after 10 runs"), (19, "after 10 runs"), (2, "after 1 run"), (0, "after 0 runs"):  # not 9.5
+        assert figures.break_even(3, once, 1).axes[0].get_title() == f"compiled has paid for itself {said}"
+    for quicker in 3, 4:
+        never = figures.break_even(3, 20, quicker)
+        assert len(never.axes[0].lines) == 2
+        assert "never pays here" in never.alt
+
+
+@pytest.mark.parametrize(("work", "rows"), [(3, [(3, 18, 9), (1, 14, 5)]), (20, [(3, 65, 5), (1, 65, 5)])])
+def test_a_device_with_little_work_waits_for_its_launches_and_with_much_for_the_first_alone(work, rows):
+    table = figures.launches(5, [work] * 3).table
+    assert [tuple(row) for row in table[["launches", "all is done after", "device waits"]].values] == rows
+
+
+ONE = {0: -3.0, 1: -3.5, 2: -2.5}, {2: -1.0, 1: -2.0, 0: -1.6}
+OTHER = {0: -1.0, 1: 0.5, 2: 0.2}, {0: -1.1, 1: 0.4, 2: 0.1}
+
+
+def test_sums_and_joint_effects_have_the_means_and_intervals_of_their_seeds():
+    drawing = figures.sums({"a + b": ONE, "c + d": OTHER}, where="here")
+    first, second = drawing.table.to_dict("records")
+    mean = mean_interval(list(ONE[1].values()))
+    assert [first[JOINT + end] for end in ("", ", low", ", high")] == pytest.approx([mean.mean, mean.low, mean.high])
+    apart = difference(*ONE)  # by seed: the two list them in other orders
+    ends = [first[APART + end] for end in ("", ", low", ", high")]
+    assert ends == pytest.approx([apart.difference, apart.low, apart.high])
+    assert (second[SUM], second[APART]) == pytest.approx((-0.1, -0.1))
+    for axes, names in zip(drawing.axes, ((SUM, JOINT), (APART,)), strict=True):
+        intervals = sorted(
+            (round(line.get_ydata()[0]), *line.get_xdata()) for line in axes.lines if line.get_gid() == "interval"
+        )
+        for name in names:
+            drawn = line(axes, name)
+            assert list(drawn.get_xdata()) == pytest.approx(list(drawing.table[name]))
+            assert [round(row) for row in drawn.get_ydata()] == [0, 1]
+            for row in 0, 1:
+                low, high = (drawing.table[f"{name}, {end}"][row] for end in ("low", "high"))
+                assert (row, pytest.approx(low), pytest.approx(high)) in intervals
+    assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["a + b", "c + d"]
+    assert drawing.get_supxlabel().replace("\n", " ").startswith("here, n=3 seeds")
+
+
+def test_a_single_seed_has_no_interval():
+    drawing = figures.sums({"a + b": ({0: -3.0}, {0: -1.0}), "c + d": OTHER}, where="here")
+    row = drawing.table.iloc[0]
+    assert row[APART] == pytest.approx(2)
+    assert math.isnan(row[f"{APART}, low"])
+    assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["a + b (n=1)", "c + d (n=3)"]
+    assert "n=1 seed: no interval" in figures.sums({"a": ({0: 1.0}, {0: 1.0})}, where="here").get_supxlabel()
+    for wrong, said in ({}, "no effects"), ({"a": ({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 1.0})}, "only on one side 2"):
+        with pytest.raises(UsageError, match=said):
+            figures.sums(wrong, where="here")
