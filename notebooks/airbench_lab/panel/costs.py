@@ -48,7 +48,7 @@ class RunCosts:
         race = estimate_seconds(settings.recipe, scale, speed, images)
         evaluations = math.ceil(settings.scaled.epochs) * images[1] / speed.evaluate
         for is_race, seconds in (True, race), (False, race + evaluations):
-            costs = Costs(settings.shrink, data)
+            costs = Costs(scale, data)
             costs.guess(settings.recipe, seconds)
             with self._lock:
                 self._costs.setdefault(_key(replace(settings, race=is_race), runtime), costs)

@@ -131,17 +131,19 @@ def result(cpu) -> Callable[..., RunResult]:
     def make(settings: Settings, accuracy: float = 0.5, seed: int = 0, **changed) -> RunResult:
         changed = {"epochs": epochs(3, None if settings.race else accuracy)} | changed
         runtime = replace(cpu, compile=settings.compile)
-        return finished(settings.scaled, settings.scale, settings.data, runtime, seed, accuracy, **changed)
+        return finished(settings.recipe, settings.scale, settings.data, runtime, seed, accuracy, **changed)
 
     return make
 
 
 def finished(recipe, scale, data, runtime, seed=0, accuracy=0.5, **changed) -> RunResult:
+    """Of a recipe as asked for."""
     made = {"parts": (), "seconds": 10.0, "started": 0.0, "graphs": False, "predictions": {}}
-    about = {"recipe": recipe, "scale": scale, "seed": seed, "runtime": runtime, "data_name": data, "data_digest": data}
+    recipes = {"asked": recipe, "recipe": SCALES[scale].recipe(recipe)}
+    about = {"scale": scale, "seed": seed, "runtime": runtime, "data_name": data, "data_digest": data}
     accuracies = {"mirror+translate": accuracy, "none": accuracy - 0.01}
     scored = {"accuracy": accuracy, "accuracies": accuracies, "network": torch.nn.Identity()}
-    return RunResult(**about | scored | made | changed)
+    return RunResult(**recipes | about | scored | made | changed)
 
 
 def epochs(n: int, accuracy: float | None = 0.5) -> tuple[EpochRecord, ...]:
@@ -164,7 +166,7 @@ class FakeTrainer:
 
     def __init__(self, recipe: Recipe, data: Dataset, *, scale: str, runtime: Runtime, parts: Parts):
         self.scale, self.runtime, self.parts = scale, runtime, parts
-        self.recipe, self.data = SCALES[scale].recipe(recipe), SCALES[scale].data(data)
+        self.asked, self.recipe, self.data = recipe, SCALES[scale].recipe(recipe), SCALES[scale].data(data)
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(self.data.train_images))
         self.steps = round(self.recipe.epochs * self.steps_per_epoch)
         self.steps_done = 0
@@ -198,7 +200,7 @@ class FakeTrainer:
             go_on()
         spent = 0.9 * (time.monotonic() - begun)
         about = {"parts": self.parts.replaced, "epochs": tuple(records), "started": started, "seconds": spent}
-        return finished(self.recipe, self.scale, self.data.name, self.runtime, seed, 0.3 + seed / 1000, **about)
+        return finished(self.asked, self.scale, self.data.name, self.runtime, seed, 0.3 + seed / 1000, **about)
 
 
 @pytest.fixture(autouse=True)
