@@ -17,12 +17,11 @@ from airbench_core.cli.options import add_runtime, add_scale, seeds_from
 from airbench_core.cli.terminal import ctrl_c, every, say
 from airbench_core.data.datasets import LOADERS
 from airbench_core.devices import available_cores, available_memory
-from airbench_core.recipes import parse_field
 from airbench_core.scales import scale_named
 from airbench_core.speed import duration, estimate_seconds, measure_speed
 from airbench_lab.study.engines import Engine, Here, Outcome, Setting
 from airbench_lab.study.layout import Column, number, table
-from airbench_lab.study.studies import STUDIES, Variant, grid, study_named
+from airbench_lab.study.studies import STUDIES, Variant, axes_from, grid, study_named
 from airbench_lab.study.sweep import Plan, make, plan
 
 # Bytes that a run on a CPU may come to need: measured for airbench96 in bfloat16 at full scale, where airbench94 in
@@ -101,18 +100,6 @@ def run(args: argparse.Namespace) -> int:
             return 0
         runlog.check_writable(args.out)
         return _make(planned, engine, args)
-
-
-def axes_from(settings: list[str]) -> dict[str, list[Any]]:
-    """The values of each field of "epochs=5,10,20" and the like."""
-    axes: dict[str, list[Any]] = {}
-    for setting in settings:
-        name, equals, values = setting.partition("=")
-        if name in axes:
-            raise UsageError(f"--set {name} is given twice: write {name}=VALUE,VALUE")
-        parsed = [parse_field(f"{name}{equals}{value}") for value in values.split(",")]
-        axes[name] = [value for _, value in parsed]
-    return axes
 
 
 @contextmanager
