@@ -72,9 +72,6 @@ class Engine(Protocol):
         After `stop` is set what is running ends without an outcome.
         """
 
-    def underway(self) -> float:
-        """How much of the running tasks is done, in runs, as far as is known; another thread may ask."""
-
 
 class Runner:
     """Makes runs, one at a time. data: what the scale keeps of it."""
@@ -117,7 +114,6 @@ class Runner:
             self.made = task.recipe, task.compile
             with runtime.active():
                 self.trainer.warm_up()
-        self.trainer.steps_done = 0  # not the last run's
         return self.trainer
 
     def _forget(self) -> None:
@@ -144,10 +140,6 @@ class Here:
 
     def runtimes(self) -> list[Mapping[str, Any]]:
         return [self.setting.runtime.describe()]
-
-    def underway(self) -> float:
-        trainer = self.runner.trainer
-        return trainer.steps_done / trainer.steps if trainer is not None else 0.0
 
     def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome]:
         pending, last = list(tasks), None

@@ -22,7 +22,6 @@ RUN = [
     *("airbench", "commit", "torch", "cuda", "started"),
     *("accuracy", *(f"accuracy_{tta}" for tta in TTA_WEIGHTS), "seconds", "epochs_done", "failed", "message"),
 ]
-FIELDS = [f.name for f in fields(Recipe)]
 
 
 def frame(log: Log, *, failed: bool = False) -> pd.DataFrame:
@@ -36,7 +35,8 @@ def frame(log: Log, *, failed: bool = False) -> pd.DataFrame:
     `failed`, the kind, and its `message`, which are None for the others. Raises AirbenchError as `runlog.load`.
     """
     records = runlog.load(Path(log), failed=failed) if isinstance(log, str | PathLike) else log
-    table = pd.DataFrame([_row(record) for record in records], columns=[*RUN, *FIELDS]).rename_axis("run")
+    columns = [*RUN, *(f.name for f in fields(Recipe))]
+    table = pd.DataFrame(map(_row, records), columns=columns).rename_axis("run")
     numbers = ["seconds", *(name for name in RUN if name.startswith("accuracy"))]
     table = table.astype(dict.fromkeys(numbers, float) | dict.fromkeys(("asked", "trained", "failed"), object))
     return table.assign(started=pd.to_datetime(table["started"], utc=True))

@@ -8,11 +8,10 @@ import pandas as pd
 
 from airbench_core.errors import UsageError
 from airbench_lab.study import layout
-from airbench_lab.study.curves import Curve, curve_of
 from airbench_lab.study.frames import one_setting
 from airbench_lab.study.layout import FEW, Column, bounds, number, percent, percents
 from airbench_lab.study.names import check_named
-from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, equivalent_epochs
+from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, Curve, curve_of, equivalent_epochs
 from airbench_lab.study.statistics import difference, mean_interval
 
 Row = Mapping[str, Any]

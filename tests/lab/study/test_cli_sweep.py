@@ -46,13 +46,6 @@ def test_a_plan_says_what_is_to_do_and_makes_nothing(tmp_path, capsys):
     assert not log.exists()
 
 
-def test_a_compiled_ladder_has_one_rung_less(tmp_path, capsys):
-    """Its last two rungs differ in compilation alone."""
-    arguments = ["ladder", *SMOKE, "--compile", "--seeds", "1", "--out", str(tmp_path / "runs.jsonl"), "--dry-run"]
-    assert main(["sweep", *arguments]) == 0
-    assert "8 runs: 0 in" in capsys.readouterr().out
-
-
 def test_a_sweep_that_was_killed_goes_on_and_ctrl_c_ends_a_run_at_its_next_step(tmp_path):
     log = tmp_path / "runs.jsonl"
     arguments = ("airbench94", "--set", "epochs=3,5000", "--seeds", "2")  # 3, then 5,000 epochs, which are never done
@@ -186,8 +179,3 @@ def test_one_run_a_gpu(monkeypatch):
     for asked in (0, 4):
         with pytest.raises(UsageError, match=f"workers={asked} is not legal: one for each of the 3 device"):
             workers("cuda", asked)
-
-
-def test_a_log_is_needed(capsys):
-    assert main(["sweep", "ladder"]) == 2
-    assert "--out" in capsys.readouterr().err

@@ -44,16 +44,6 @@ def test_a_row_holds_what_its_record_does(records):
     assert pandas.isna(second["accuracy_mirror"])
 
 
-def test_what_one_does_with_a_log_needs_no_more_than_a_call(records, noise, tiny, float32, tmp_path):
-    log = tmp_path / "runs.jsonl"
-    runlog.append(log, train(replace(AIRBENCH94, epochs=1), noise, scale=tiny, runtime=float32))
-    pandas.testing.assert_frame_equal(frame(log), frame(str(log)))
-    pandas.testing.assert_frame_equal(frame(log), frame(runlog.load(log)))
-    assert frame(log)["widths"].iloc[0] == (4, 16, 16)
-    means = frame(iter(records)).groupby(["lookahead", "widths"])["accuracy"].mean()  # a list could not be grouped by
-    assert list(means) == [records[1]["accuracy"], records[0]["accuracy"]]
-
-
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.name)
 def test_recorded_runs_make_tables(log):
     """Also those from before there were graphs, or all fields of today's recipe."""

@@ -2,7 +2,6 @@ import csv
 import io
 import math
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,12 +10,10 @@ from airbench_lab.study.frames import frame
 from airbench_lab.study.names import named
 from airbench_lab.study.speedup import TOO_NARROW, epochs_to_target
 
-from airbench_core import AIRBENCH94, UsageError
+from airbench_core import AIRBENCH94
 
 FLIP = replace(AIRBENCH94, flip="random")
 FLIPPED = "airbench94 flip=random"
-RECORDED = Path(__file__).parents[3] / "notebooks" / "airbench_lab" / "recorded"
-LAPTOP = RECORDED / "recipes" / "laptop-recipes.jsonl"
 SPREAD = (-0.001, 0.001, 0.0)  # of the seeds 0, 1, 2
 
 
@@ -73,15 +70,6 @@ def test_seeds_are_paired_only_where_they_are_the_same(runs, trained):
     assert paired.interval == pytest.approx((epochs_to_target(seeded, 0.93).low, epochs_to_target(seeded, 0.93).high))
 
 
-def test_runtimes_have_rows_of_their_own(runs, trained):
-    compiled = [*trained(AIRBENCH94, 2, 0.92, compile=True), *trained(AIRBENCH94, 4, 0.94, compile=True)]
-    found = rows([*runs[6:], *compiled], 0.93)
-    assert [(row.recipe, row.epochs) for row in found] == [
-        ("airbench94", pytest.approx(4 * math.sqrt(2))),
-        ("airbench94, compiled", pytest.approx(2 * math.sqrt(2))),
-    ]
-
-
 def test_what_is_not_known_is_said_in_words(runs, trained):
     def only(*some) -> tuple:
         (row,) = rows(some, 0.93)
@@ -125,17 +113,6 @@ def test_a_baseline_that_misses_the_target_gives_a_bound_and_no_ratio(runs, trai
     assert ours.note == f"no ratio: the baseline's epochs are not known; {TOO_NARROW}"
     without = rows([*runs[:3], *runs[6:]], 0.93, FLIPPED)[1]
     assert (without.ratio_interval, without.note) == (None, ours.note)
-
-
-def test_what_is_asked_wrongly(runs, record):
-    with pytest.raises(UsageError, match=r"^target=93 is not legal: an accuracy from 0 to 1, such as 0.94$"):
-        rows(runs, 93)
-    with pytest.raises(UsageError, match=r"^baseline=muon is not in the log; there is: airbench94 flip=random; airben"):
-        rows(runs, 0.93, "muon")
-    with pytest.raises(UsageError, match="mix scales"):
-        rows([*runs, record()], 0.93)
-    with pytest.raises(UsageError, match="tta=mirror was not measured for airbench94 flip=random epochs=16, seed 0"):
-        rows(runs, 0.93, tta="mirror")
 
 
 def test_another_level_of_tta(runs):
