@@ -135,17 +135,8 @@ def test_without_ray_one_run_goes_on_at_a_time(tmp_path, monkeypatch, capsys):
     """More are refused by a line that says what to install."""
     monkeypatch.setattr(cli_sweep, "find_spec", lambda name: None)
     monkeypatch.setattr(cli_sweep, "available_cores", lambda: 64)
-    where = [
-        "sweep",
-        "airbench94",
-        "--scale",
-        "smoke",
-        "--data",
-        "builtin",
-        "--out",
-        str(tmp_path / "log"),
-        "--dry-run",
-    ]
+    smoke = ["--scale", "smoke", "--data", "builtin"]
+    where = ["sweep", "airbench94", *smoke, "--out", str(tmp_path / "log"), "--dry-run"]
     assert main(where) == 0
     assert "; 1 process of " in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "ray", None)
