@@ -22,7 +22,7 @@ import torch
 from airbench_core import Dataset, Runtime, runlog
 from airbench_core.devices import DTYPES
 from airbench_core.errors import AirbenchError, UsageError
-from airbench_lab.study.engines import Outcome, Runner, Setting, Task, failure, following
+from airbench_lab.study.engines import Here, Outcome, Setting, Task, failure, following
 
 # What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -177,15 +177,15 @@ class _Actor:
     """A process on one of the machines. shared: the data's reference."""
 
     def __init__(self, shared: list):
-        self.shared, self.runner = shared, None
+        self.shared, self.here = shared, None
 
     def describe(self, device: str, dtype: str, threads: int) -> dict[str, Any]:
         return Runtime.detect(device, dtype=dtype, threads=threads).describe()
 
     def attempt(self, setting: Setting, task: Task) -> Outcome:
-        if self.runner is None:
-            self.runner = Runner(setting, ray.get(self.shared[0]))
-        return self.runner.attempt(task)
+        if self.here is None:
+            self.here = Here(setting, ray.get(self.shared[0]))
+        return self.here.attempt(task)
 
 
 def _connect(address: str, **resources: Any) -> None:

@@ -61,7 +61,7 @@ def table(rows: Sequence[Row], form: str = "text") -> str:
             Column("n of it", lambda row: pairs(row, "ratio_n", "paired")),
         ]
     columns.append(Column("note", lambda row: row["note"], words=True))
-    return layout.csv(rows) if form == "csv" else layout.table(rows, columns, form)
+    return layout.table(rows, columns, form)
 
 
 def _compared(own: Curve, budgets: Sequence[float], target: float, against: Curve | None) -> Row:

@@ -141,7 +141,7 @@ def labels_of(records: Sequence[Mapping[str, Any]], root: str | Path | None = No
 
 def table(rows: Sequence[Row], form: str = "text") -> str:
     """The rows as "text" for a terminal, as "markdown" or, unrounded, as "csv"."""
-    return layout.csv(rows) if form == "csv" else layout.table(rows, COLUMNS, form)
+    return layout.table(rows, COLUMNS, form)
 
 
 def _without_predictions(at: str = "") -> UsageError:

@@ -1,5 +1,4 @@
-import csv
-import io
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -58,31 +57,12 @@ def test_one_run_or_pair_has_no_interval(runs, record):
     assert (other.difference, other.pairs) == (None, 0)
 
 
-def test_runs_that_differ_in_runtime_alone_are_not_one(record):
-    eager, compiled = (
-        [record(accuracy=0.70 + seed / 100, seed=seed) for seed in range(3)],
-        record(accuracy=0, compile=True),
-    )
-    before = rows(eager)
-    with_both = rows([*eager, compiled], baseline="airbench94")
-    assert [(row.recipe, row.n) for row in with_both] == [("airbench94", 3), ("airbench94, compiled", 1)]
-    assert with_both[0].interval == before[0].interval
-    assert with_both[1].difference == pytest.approx(-0.70)
-
-
-def test_the_tables_say_the_same(runs):
-    found = rows(runs, baseline="airbench94")
-    text, markdown, values = (table(found, form) for form in ("text", "markdown", "csv"))
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
-    assert cells[0][4:] == ["difference", "95 % interval of it", "pairs", "seconds"]
-    assert cells[3][:5] == ["airbench94 flip=random", "3", "64.00 %", "33.47 to 94.53", "-2.00"]
-    for line, row in zip(text.splitlines(), [cells[0], *cells[2:]], strict=True):
-        assert all(cell in line for cell in row)
-    assert len({len(line) for line in text.splitlines()}) == 1
-    first, second = csv.DictReader(io.StringIO(values))
-    assert float(second["difference"]) == found[1].difference
-    assert float(first["interval_high"]) == found[0].interval[1]
-    assert first["difference_interval_low"] == ""
+def test_a_table_has_what_was_asked_for(runs):
+    head, base, flip = table(rows(runs, baseline="airbench94")).splitlines()
+    assert re.split("  +", head)[4:] == ["difference", "95 % interval of it", "pairs", "seconds"]
+    assert re.split("  +", flip)[:5] == ["airbench94 flip=random", "3", "64.00 %", "33.47 to 94.53", "-2.00"]
+    assert re.split("  +", base)[-1] == "14.00"
+    assert re.split("  +", table(rows(runs)).splitlines()[0]) == ["recipe", "n", "accuracy", "95 % interval", "seconds"]
 
 
 @pytest.fixture

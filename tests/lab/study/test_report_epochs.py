@@ -1,6 +1,5 @@
-import csv
-import io
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -119,22 +118,11 @@ def test_another_level_of_tta(runs):
     assert rows(runs, 0.92, tta="none")[1].epochs == pytest.approx(4 * math.sqrt(2))
 
 
-def test_the_tables_say_the_same(runs, trained):
-    found = rows([*runs, *trained(replace(AIRBENCH94, lookahead=False), 4, 0.93)], 0.93, FLIPPED)
-    head, _, ours, alone = table(found).splitlines()
-    assert head.split("  ")[0] == "recipe"
+def test_a_table_has_what_was_asked_for(runs, trained):
+    one_length = trained(replace(AIRBENCH94, lookahead=False), 4, 0.93)
+    head, _, ours, alone = table(rows([*runs, *one_length], 0.93, FLIPPED)).splitlines()
     assert "epochs to 0.93" in head
     assert "times fewer than airbench94 flip=random" in head
-    assert "4 (n=3), 8 (n=3)" in ours
+    assert re.split("  +", ours)[:3] == ["airbench94", "4 (n=3), 8 (n=3)", "5.66"]
     assert "3 pairs" in ours
-    assert " 5.66 " in ours
     assert alone.endswith(" one length of training makes no curve")
-    markdown = table(found, "markdown").splitlines()
-    assert len({line.count("|") for line in markdown}) == 1
-    _, values, blank = csv.DictReader(io.StringIO(table(found, "csv")))
-    assert (float(values["epochs"]), float(values["ratio_interval_low"])) == (
-        found[1].epochs,
-        found[1].ratio_interval[0],
-    )
-    assert (values["budgets"], values["runs"]) == ("4.0 8.0", "3 3")
-    assert (blank["epochs"], blank["ratio"], blank["paired"]) == ("", "", "")
