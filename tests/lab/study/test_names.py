@@ -61,11 +61,6 @@ def test_a_studys_runs_of_other_lengths_are_its_own(record):
     assert names([record(replace(AIRBENCH94, epochs=7))], STUDIES["ladder"]) == ["+ alternating flip epochs=7"]
 
 
-def test_a_run_that_a_study_lacks_is_not_its(record):
-    others = [record(replace(AIRBENCH94, depth=3)), record() | {"parts": ["whiten"]}]
-    assert names(others, STUDIES["ladder"]) == []
-
-
 def test_a_study_says_compiled_only_where_its_label_does_not(record):
     ladder = STUDIES["ladder"]
     runs = [record(), record(compile=True), record(BASELINE), record(BASELINE, compile=True)]

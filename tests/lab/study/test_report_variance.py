@@ -100,13 +100,6 @@ def test_runs_without_predictions_are_left_out(runs, record):
         rows(runs, LABELS, "mirror")
 
 
-def test_what_cannot_be_compared_is_refused(runs, predicted):
-    with pytest.raises(UsageError, match="mix data sets"):
-        rows([*runs, predicted(RUNS[0], data="svhn")], LABELS)
-    with pytest.raises(UsageError, match=r"^7 labels do not fit predictions of 8 images$"):
-        rows(runs, LABELS[:7])
-
-
 def test_a_table_has_it_in_hundredths(runs):
     line = table(rows(runs, LABELS)).splitlines()[2]
     assert line.split()[:6] == ["airbench94", "mirror+translate", "3", "12.50", "%", "-18.55"]
