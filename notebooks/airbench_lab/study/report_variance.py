@@ -140,7 +140,7 @@ def labels_of(records: Sequence[Mapping[str, Any]], root: str | Path | None = No
 
 
 def table(rows: Sequence[Row], form: str = "text") -> str:
-    """The rows as "text" for a terminal, as "markdown" or, unrounded, as "csv"."""
+    """See `layout.table`."""
     return layout.table(rows, COLUMNS, form)
 
 
