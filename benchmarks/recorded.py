@@ -25,10 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from airbench_lab.replay import FOLDER
-from airbench_lab.study.cli_sweep import axes_from
 from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
-from airbench_lab.study.studies import grid, study_named
+from airbench_lab.study.studies import axes_from, grid, study_named
 
 from airbench_core import runlog
 from airbench_core.cli import main as main_of_airbench

@@ -139,7 +139,7 @@ def sums(effects: Mapping[str, tuple[BySeed, BySeed]], *, where: str) -> Drawing
     """For each set of changes its single effects added up and its effect together, and by how much these differ.
 
     effects: by the name of the set, in points by seed: the sum of the single effects, and the effect together, as
-    `airbench_lab.together.sum_and_joint` gives them. Means over the seeds with Student's 95 % interval, of the
+    `airbench_lab.lessons.together.sum_and_joint` gives them. Means over the seeds with Student's 95 % interval, of the
     difference too, which is taken seed by seed; a single seed has none. where: what was run, and on what hardware.
     Raises UsageError for no effects, and for sets of which both sides do not have the same seeds.
     """

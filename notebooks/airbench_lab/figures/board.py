@@ -17,8 +17,8 @@ PASSING = ("true mean minus target, points", "chance to pass, %")
 def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Drawing:
     """A leaderboard: seconds and accuracy of each entry, with their intervals, and the target.
 
-    rows: from the first place down, as `airbench_lab.speedrun.standings` makes them: rank, entry, seconds and accuracy
-    with low and high, n, perhaps the machine. target: in percent. What does not pass is drawn hollow.
+    rows: from the first place down, as `lessons.speedrun.standings` makes them: rank, entry, seconds and accuracy with
+    low and high, n, perhaps the machine. target: in percent. What does not pass is drawn hollow.
     """
     table = pd.DataFrame(rows)
     words = "; ".join(
@@ -63,8 +63,8 @@ def passing(
 ) -> Drawing:
     """How likely an entry passes, by how far its true mean lies from the target, for several numbers of runs.
 
-    chance: as `airbench_lab.speedrun.chance_to_pass`. std: of single runs, in points. runs: one to seven numbers of
-    runs. reach: points to each side. Raises UsageError for more lines than one can tell apart.
+    chance: as `lessons.speedrun.chance_to_pass`. std: of single runs, in points. runs: one to seven numbers of runs.
+    reach: points to each side. Raises UsageError for more lines than one can tell apart.
     """
     if not 1 <= len(runs) <= len(STYLES):
         raise UsageError(f"{len(runs)} lines are not legal: 1 to {len(STYLES)}")

@@ -9,9 +9,9 @@ import pandas as pd
 from airbench_core import Recipe, UsageError
 from airbench_core.scales import scale_named
 from airbench_lab.study import report
-from airbench_lab.study.curves import Curve
 from airbench_lab.study.frames import of_recipe, one_setting
 from airbench_lab.study.names import recipe_name
+from airbench_lab.study.speedup import Curve
 from airbench_lab.study.statistics import mean_interval
 
 

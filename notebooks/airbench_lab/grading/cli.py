@@ -20,10 +20,9 @@ from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.marking import assignments_in
 from airbench_lab.grading.process import Limits, readable
 from airbench_lab.grading.submissions import Submission, find, read_roster
-from airbench_lab.speedrun import RULES
+from airbench_lab.lessons.speedrun import RULES
 from airbench_lab.study import layout
-from airbench_lab.study.cli_verify import legal_target
-from airbench_lab.study.statistics import FEWEST
+from airbench_lab.study.statistics import FEWEST, legal_target
 
 
 def add_grade(verbs: argparse._SubParsersAction) -> None:

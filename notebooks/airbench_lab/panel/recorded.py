@@ -9,7 +9,7 @@ from airbench_lab.figures import Line
 from airbench_lab.panel.runs import mean_curve, row_values, run_name, summary_row, was_watched
 from airbench_lab.panel.settings import DataSets, Settings
 from airbench_lab.replay import Replay
-from airbench_lab.study.curves import Curve, curve_of
+from airbench_lab.study.speedup import Curve, curve_of
 
 
 class Match(NamedTuple):

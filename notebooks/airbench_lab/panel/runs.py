@@ -12,10 +12,10 @@ from airbench_core import EpochRecord, Parts, Recipe, RunResult, runlog
 from airbench_lab.figures import Line
 from airbench_lab.panel.settings import Settings
 from airbench_lab.study import report
-from airbench_lab.study.curves import Curve
 from airbench_lab.study.frames import frame as frame_of
 from airbench_lab.study.names import recipe_name
 from airbench_lab.study.report import Row
+from airbench_lab.study.speedup import Curve
 
 HERE = "here"
 COLUMNS = {

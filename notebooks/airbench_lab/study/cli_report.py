@@ -65,7 +65,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    _check(args)
+    if args.variance and args.baseline is not None:
+        raise UsageError("argument --baseline: not allowed with argument --variance")
+    if args.root is not None and not args.variance:
+        raise UsageError("argument --root: only with --variance, whose labels it finds")
     study = None if args.study is None else study_named(args.study)
     records = list(chain(*(runlog.load(log, failed=True) for log in args.logs)))
     every = frame(records, failed=True)
@@ -88,13 +91,6 @@ def run(args: argparse.Namespace) -> int:
     if left_out:
         print(f"{left_out} run{'s' * (left_out > 1)} left out: not of the study {args.study}", file=beside)
     return 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    if args.variance and args.baseline is not None:
-        raise UsageError("argument --baseline: not allowed with argument --variance")
-    if args.root is not None and not args.variance:
-        raise UsageError("argument --root: only with --variance, whose labels it finds")
 
 
 def _table(runs: pd.DataFrame, records: list[dict[str, Any]], args: argparse.Namespace) -> str:

@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
+from tabulate import tabulate
+from tqdm import tqdm
 
-from airbench_core import RECIPES, Dataset, Runtime, UsageError, load_dataset, runlog
+from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, load_dataset, runlog
 from airbench_core.cli.data import add_root
 from airbench_core.cli.options import add_runtime, add_scale, seeds_from
-from airbench_core.cli.terminal import ctrl_c, every, say
+from airbench_core.cli.terminal import ctrl_c, say
 from airbench_core.data.datasets import LOADERS
 from airbench_core.devices import available_cores, available_memory
-from airbench_core.recipes import parse_field
 from airbench_core.scales import scale_named
 from airbench_core.speed import duration, estimate_seconds, measure_speed
 from airbench_lab.study.engines import Engine, Here, Outcome, Setting
-from airbench_lab.study.layout import Column, number, table
-from airbench_lab.study.studies import STUDIES, Variant, grid, study_named
+from airbench_lab.study.layout import number
+from airbench_lab.study.studies import STUDIES, Variant, axes_from, grid, study_named
 from airbench_lab.study.sweep import Plan, make, plan
 
 # Bytes that a run on a CPU may come to need: measured for airbench96 in bfloat16 at full scale, where airbench94 in
@@ -81,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
     data = scale.data(load_dataset(args.data, args.root))
     with _engine(args, study.predictions, data) as engine:
         runtimes = engine.runtimes()
-        variants, left_out = _without_pointless(variants, runtimes, asked=args.compile)
+        left_out = []  # what is compiled, where that only slows it down, if it was not asked for
+        if not args.compile and all(runtime["device"] == "cpu" for runtime in runtimes):
+            left_out = [variant.label for variant in variants if variant.compile]
+            variants = [variant for variant in variants if not variant.compile]
         planned = plan(
             variants, seeds, scale=scale, data=data, runtimes=runtimes, log=args.out, predictions=study.predictions
         )
@@ -101,18 +104,6 @@ def run(args: argparse.Namespace) -> int:
             return 0
         runlog.check_writable(args.out)
         return _make(planned, engine, args)
-
-
-def axes_from(settings: list[str]) -> dict[str, list[Any]]:
-    """The values of each field of "epochs=5,10,20" and the like."""
-    axes: dict[str, list[Any]] = {}
-    for setting in settings:
-        name, equals, values = setting.partition("=")
-        if name in axes:
-            raise UsageError(f"--set {name} is given twice: write {name}=VALUE,VALUE")
-        parsed = [parse_field(f"{name}{equals}{value}") for value in values.split(",")]
-        axes[name] = [value for _, value in parsed]
-    return axes
 
 
 @contextmanager
@@ -157,7 +148,7 @@ def _local(args: argparse.Namespace) -> tuple[int, Runtime]:
     return workers, runtime
 
 
-def _measured(recipe: Any, args: argparse.Namespace) -> float:
+def _measured(recipe: Recipe, args: argparse.Namespace) -> float:
     """Seconds that a run of `recipe` will about take here, one at a time."""
     scale, runtime = scale_named(args.scale), _local(args)[1]
     try:
@@ -167,70 +158,32 @@ def _measured(recipe: Any, args: argparse.Namespace) -> float:
             torch.cuda.empty_cache()  # a run of the sweep needs it
 
 
-def _without_pointless(variants: list[Variant], runtimes: list, asked: bool) -> tuple[list[Variant], list[str]]:
-    """Without what is compiled where that only slows it down, if it was not asked for; and the labels of those."""
-    if asked or any(runtime["device"] != "cpu" for runtime in runtimes):
-        return variants, []
-    kept = [variant for variant in variants if not variant.compile]
-    return kept, [variant.label for variant in variants if variant.compile]
-
-
 def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
-    observer = _Observer(planned, engine)
-    with ctrl_c() as stop, observer.bar():
+    left = list(planned.todo)
+
+    def observer(outcome: Outcome) -> None:
+        left.remove(outcome.task)
+        if not outcome.failed:
+            planned.costs.learn(outcome.task.recipe, outcome.task.compile, outcome.seconds)
+        seconds = planned.costs.total(left, engine.slots)
+        rest = f"; {duration(seconds)} left" if seconds else ""
+        say(f"{planned.total - len(left):>5}/{planned.total}  {outcome.task}: {_what(outcome)}{rest}")
+        bar.update()
+
+    with ctrl_c() as stop, tqdm(total=len(left), unit="run", leave=False, disable=None) as bar:
         failed = make(planned.todo, engine, args.out, observer=observer, stop=stop)
-    missing = len(planned.todo) - observer.done
     for outcome in failed:
         print(f"airbench: {outcome.task} failed: {outcome.failed['message']}", file=sys.stderr)
     for task in planned.diverged:
         print(f"airbench: {task} diverged earlier", file=sys.stderr)
-    finished = len(planned.held) + observer.done - len(failed)
+    finished = planned.total - len(planned.diverged) - len(left) - len(failed)
     how = " --variance" if study_named(args.study).predictions else f" --study {args.study}" * (args.study in STUDIES)
     then = f": `airbench report {args.out}{how}` shows what they say" if finished else ""
     say(f"{finished} of {planned.total} runs are in {args.out}{then}")
-    if missing:
+    if left:
         print("airbench: stopped: the same command goes on from here", file=sys.stderr)
         return 130
     return 1 if failed or planned.diverged else 0
-
-
-class _Observer:
-    """Prints a line for each outcome, and shows a bar on a terminal."""
-
-    def __init__(self, planned: Plan, engine: Engine):
-        self.planned, self.engine = planned, engine
-        self.left = list(planned.todo)
-        self.done = 0
-
-    def __call__(self, outcome: Outcome) -> None:
-        self.done += 1
-        self.left.remove(outcome.task)
-        if not outcome.failed:
-            self.planned.costs.learn(outcome.task.recipe, outcome.task.compile, outcome.seconds)
-        number = len(self.planned.held) + len(self.planned.diverged) + self.done
-        rest = f"; {self.rest()}" if self.left else ""
-        say(f"{number:>5}/{self.planned.total}  {outcome.task}: {_what(outcome)}{rest}")
-
-    def rest(self) -> str:
-        seconds = self.planned.costs.total(self.left, self.engine.slots)
-        return f"{duration(seconds)} left" if seconds else ""
-
-    @contextmanager
-    def bar(self) -> Iterator[None]:
-        if not sys.stderr.isatty() or not self.planned.todo:
-            yield
-            return
-        from tqdm import tqdm
-
-        form = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} runs, {elapsed}{postfix}"
-        with tqdm(total=len(self.planned.todo), leave=False, bar_format=form) as bar:
-
-            def refresh() -> None:
-                bar.n = min(self.done + self.engine.underway(), bar.total)
-                bar.set_postfix_str(self.rest(), refresh=True)
-
-            with every(1.0, refresh):
-                yield
 
 
 def _what(outcome: Outcome) -> str:
@@ -244,15 +197,15 @@ def _what(outcome: Outcome) -> str:
 def _print_plan(variants: list[Variant], planned: Plan, args: argparse.Namespace, engine: Engine) -> None:
     scale, costs = scale_named(args.scale), planned.costs
     groups = {"to do": planned.todo, "in the log": planned.held, "diverged": planned.diverged}
-    columns = [
-        Column("recipe", lambda variant: variant.label, words=True),
-        Column("epochs", lambda variant: f"{scale.recipe(variant.recipe).epochs:.4g}"),
-    ]
-    for heading, tasks in groups.items():
-        counts = Counter((task.recipe, task.compile) for task in tasks)
-        columns.append(Column(heading, lambda variant, counts=counts: str(counts[variant.recipe, variant.compile])))
-    each = Column("seconds each", lambda variant: number(costs.expect(variant.recipe, variant.compile), ".1f") or "?")
-    say("\n" + table(variants, [*columns, each]))
+    counts = [Counter((task.recipe, task.compile) for task in tasks) for tasks in groups.values()]
+    rows = []
+    for label, recipe, compile in variants:
+        numbers = [count[recipe, compile] for count in counts]
+        each = number(costs.expect(recipe, compile), ".1f") or "?"
+        rows.append([label, f"{scale.recipe(recipe).epochs:.4g}", *numbers, each])
+    headings = ["recipe", "epochs", *groups, "seconds each"]
+    align = ["left"] + ["right"] * (len(headings) - 1)
+    say("\n" + tabulate(rows, headings, "plain", disable_numparse=True, colalign=align))
     seconds = costs.total(planned.todo, engine.slots)
     cost = "as long as the first run shows" if seconds is None else duration(seconds)
     compiling = " and compilation" * any(task.compile for task in planned.todo)

@@ -5,7 +5,7 @@ import argparse
 from airbench_core.cli.train import add_runs, make_runs
 from airbench_core.errors import UsageError
 from airbench_core.published import PUBLISHED, recipe_named
-from airbench_lab.study.statistics import FEWEST, against_target, mean_interval
+from airbench_lab.study.statistics import FEWEST, against_target, legal_target, mean_interval
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -36,13 +36,6 @@ def run(args: argparse.Namespace) -> int:
         f"(one-sided t test, p={test.p:.3g}; it fails below {test.critical:.4f})"
     )
     return 1 if test.failed else 0
-
-
-def legal_target(target: float) -> float:
-    """A mean accuracy to be reached. Raises UsageError if it cannot be one."""
-    if not 0 < target < 1:
-        raise UsageError(f"target={target:g} is not legal: above 0, below 1, such as 0.94")
-    return target
 
 
 def _published(args: argparse.Namespace) -> float:

@@ -22,7 +22,7 @@ import torch
 from airbench_core import Dataset, Runtime, runlog
 from airbench_core.devices import DTYPES
 from airbench_core.errors import AirbenchError, UsageError
-from airbench_lab.study.engines import Outcome, Runner, Setting, Task, failure, following
+from airbench_lab.study.engines import Here, Outcome, Setting, Task, failure, following
 
 # What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -65,14 +65,9 @@ class RayEngine:
     ):
         self.data, self.workers = data, workers
         if workers is None:
-            _join(address)
+            _connect(address)
         else:
-            _init(
-                "Ray does not start: ",
-                address="local",
-                num_cpus=workers * threads,
-                num_gpus=workers if device == "cuda" else 0,
-            )
+            _connect("local", num_cpus=workers * threads, num_gpus=workers if device == "cuda" else 0)
         try:
             device = self._start(device, threads)
             found = self._described(device, dtype, threads)
@@ -134,9 +129,6 @@ class RayEngine:
     def runtimes(self) -> list[Mapping[str, Any]]:
         return self.described
 
-    def underway(self) -> float:
-        return 0.0
-
     def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome]:
         pending, lost = list(tasks), Counter()
         working: dict[ray.ObjectRef, tuple[Any, Task, float]] = {}  # what is awaited: of whom, of what, since when
@@ -185,44 +177,34 @@ class _Actor:
     """A process on one of the machines. shared: the data's reference."""
 
     def __init__(self, shared: list):
-        self.shared, self.runner = shared, None
+        self.shared, self.here = shared, None
 
     def describe(self, device: str, dtype: str, threads: int) -> dict[str, Any]:
         return Runtime.detect(device, dtype=dtype, threads=threads).describe()
 
     def attempt(self, setting: Setting, task: Task) -> Outcome:
-        if self.runner is None:
-            self.runner = Runner(setting, ray.get(self.shared[0]))
-        return self.runner.attempt(task)
+        if self.here is None:
+            self.here = Here(setting, ray.get(self.shared[0]))
+        return self.here.attempt(task)
 
 
-def _join(address: str) -> None:
-    """Join the cluster at `address`, or "auto". Raises AirbenchError if none answers."""
-    where = "here" if address == "auto" else f"at {address}"
+def _connect(address: str, **resources: Any) -> None:
+    """Start a Ray here ("local"), or join the cluster at `address`, or "auto". Raises AirbenchError, one line."""
     try:
-        if address != "auto":
-            _knock(address)  # Ray itself would try for minutes
-        _init("", address=address)
-    except (OSError, ValueError, AirbenchError) as error:
+        if address not in ("auto", "local"):  # Ray itself would try for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            if not (host and port.isdigit()):
+                raise ValueError("an address is HOST:PORT")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        quiet = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **quiet, **resources)
+    except Exception as error:  # Ray raises several kinds
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if address == "local":
+            raise AirbenchError(f"Ray does not start: {why}") from error
+        where = "here" if address == "auto" else f"at {address}"
         remedy = "start one with `ray start --head`, or name one by --address"
-        raise AirbenchError(f"no Ray cluster answers {where} ({error}): {remedy}") from error
-
-
-def _init(what: str, **options: Any) -> None:
-    """Start Ray, or join it. Raises AirbenchError: `what`, and why."""
-    quiet = {"include_dashboard": False} if options["address"] == "local" else {}
-    try:
-        ray.init(log_to_driver=False, logging_level="ERROR", **options, **quiet)
-    except Exception as error:  # of several kinds
-        raise AirbenchError(what + str(error).strip().splitlines()[0]) from error
-
-
-def _knock(address: str) -> None:
-    """Raise OSError if nobody listens at `address`, HOST:PORT or ray://HOST:PORT; ValueError if it is neither."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        raise ValueError("an address is HOST:PORT")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        raise AirbenchError(f"no Ray cluster answers {where} ({why}): {remedy}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,4 @@
-"""What makes the runs of a sweep: an engine takes tasks and gives outcomes. Here: this process; on several: cluster.py.
-
-`Runner` is what both have. It makes runs one after another and keeps the data on the device and the last recipe's
-Trainer, so that what was compiled and warmed up serves the next run of that recipe.
-"""
+"""What makes the runs of a sweep: an engine takes tasks, gives outcomes. In this process: `Here`; else cluster.py."""
 
 import sys
 import threading
@@ -72,18 +68,43 @@ class Engine(Protocol):
         After `stop` is set what is running ends without an outcome.
         """
 
-    def underway(self) -> float:
-        """How much of the running tasks is done, in runs, as far as is known; another thread may ask."""
 
+class Here:
+    """The engine that makes its runs in this process, one after another. data: what the scale keeps of it.
 
-class Runner:
-    """Makes runs, one at a time. data: what the scale keeps of it."""
+    The data stays on the device, and with it the last recipe's Trainer: what was compiled and warmed up serves the next
+    run of that recipe.
+    """
+
+    slots = 1
 
     def __init__(self, setting: Setting, data: Dataset):
         self.setting, self.data = setting, data.to(setting.runtime.device)
         self.trainer: Trainer | None = None
         self.made: tuple[Recipe, bool] | None = None  # what `trainer` is for
         runlog.commit()  # now, while the checkout is still that of the code that was loaded
+
+    def __str__(self) -> str:
+        threads, device = self.setting.runtime.threads, self.setting.runtime.device
+        return f"1 process of {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else f"1 GPU ({device})"
+
+    def runtimes(self) -> list[Mapping[str, Any]]:
+        return [self.setting.runtime.describe()]
+
+    def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome]:
+        pending, last = list(tasks), None
+        while pending and not stop.is_set():
+            last = pending.pop(following(pending, last))
+            try:
+                outcome = self.attempt(last, stop)
+            except Stopped:
+                return
+            yield outcome
+            if outcome.failed and outcome.failed["kind"] == "error":
+                try:
+                    self.setting.runtime.synchronize()
+                except RuntimeError as error:
+                    raise AirbenchError("the GPU answers no more after this error: the same command goes on") from error
 
     def attempt(self, task: Task, stop: threading.Event | None = None) -> Outcome:
         """The run, finished or failed. Raises `Stopped` if `stop` is set meanwhile."""
@@ -97,10 +118,8 @@ class Runner:
             return Outcome(task, record if self.setting.alone else runlog.untimed(record), time.time() - ready)
         except Stopped:
             raise
-        except Diverged as error:
-            failed = runlog.Failed("diverged", str(error))
         except AirbenchError as error:
-            failed = runlog.Failed("error", str(error))
+            failed = runlog.Failed("diverged" if isinstance(error, Diverged) else "error", str(error))
         except Exception as error:  # the other runs go on; whoever looks for the cause finds it here
             traceback.print_exc(file=sys.stderr)
             failed = runlog.Failed("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
@@ -117,7 +136,6 @@ class Runner:
             self.made = task.recipe, task.compile
             with runtime.active():
                 self.trainer.warm_up()
-        self.trainer.steps_done = 0  # not the last run's
         return self.trainer
 
     def _forget(self) -> None:
@@ -128,44 +146,6 @@ class Runner:
             torch.compiler.reset()
         if self.setting.runtime.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-class Here:
-    """The engine that makes its runs in this process, one after another."""
-
-    slots = 1
-
-    def __init__(self, setting: Setting, data: Dataset):
-        self.setting, self.runner = setting, Runner(setting, data)
-
-    def __str__(self) -> str:
-        threads, device = self.setting.runtime.threads, self.setting.runtime.device
-        return f"1 process of {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else f"1 GPU ({device})"
-
-    def runtimes(self) -> list[Mapping[str, Any]]:
-        return [self.setting.runtime.describe()]
-
-    def underway(self) -> float:
-        trainer = self.runner.trainer
-        return trainer.steps_done / trainer.steps if trainer is not None else 0.0
-
-    def run(self, tasks: Sequence[Task], stop: threading.Event) -> Iterator[Outcome]:
-        pending, last = list(tasks), None
-        while pending and not stop.is_set():
-            last = pending.pop(following(pending, last))
-            try:
-                outcome = self.runner.attempt(last, stop)
-            except Stopped:
-                return
-            yield outcome
-            if outcome.failed and outcome.failed["kind"] == "error":
-                self._check_device()
-
-    def _check_device(self) -> None:
-        try:
-            self.setting.runtime.synchronize()
-        except RuntimeError as error:
-            raise AirbenchError("the GPU answers no more after this error: the same command goes on") from error
 
 
 def following(pending: Sequence[Task], last: Task | None) -> int:

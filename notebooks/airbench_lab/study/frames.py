@@ -1,4 +1,4 @@
-"""Run logs as pandas tables, the one reader of logs: `frame`, one row a run; `epochs_frame`, one row an epoch."""
+"""Run logs as pandas tables, the one reader of logs: one row a run."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core import EpochRecord, Recipe, UsageError, runlog
+from airbench_core import Recipe, UsageError, runlog
 from airbench_core.tricks.tta import TTA_WEIGHTS
 from airbench_lab.study.keys import key, recipe_of
 
@@ -22,8 +22,6 @@ RUN = [
     *("airbench", "commit", "torch", "cuda", "started"),
     *("accuracy", *(f"accuracy_{tta}" for tta in TTA_WEIGHTS), "seconds", "epochs_done", "failed", "message"),
 ]
-FIELDS = [f.name for f in fields(Recipe)]
-EPOCH = ["run", "key", "seed", *(f.name for f in fields(EpochRecord))]
 
 
 def frame(log: Log, *, failed: bool = False) -> pd.DataFrame:
@@ -37,25 +35,11 @@ def frame(log: Log, *, failed: bool = False) -> pd.DataFrame:
     `failed`, the kind, and its `message`, which are None for the others. Raises AirbenchError as `runlog.load`.
     """
     records = runlog.load(Path(log), failed=failed) if isinstance(log, str | PathLike) else log
-    table = pd.DataFrame([_row(record) for record in records], columns=[*RUN, *FIELDS]).rename_axis("run")
+    columns = [*RUN, *(f.name for f in fields(Recipe))]
+    table = pd.DataFrame(map(_row, records), columns=columns).rename_axis("run")
     numbers = ["seconds", *(name for name in RUN if name.startswith("accuracy"))]
     table = table.astype(dict.fromkeys(numbers, float) | dict.fromkeys(("asked", "trained", "failed"), object))
     return table.assign(started=pd.to_datetime(table["started"], utc=True))
-
-
-def epochs_frame(log: Log) -> pd.DataFrame:
-    """A row for each epoch of each finished run of `log`, with the columns of EPOCH; `run` is the run's in `frame`.
-
-    `accuracy` (0..1, without TTA) is NaN where nobody watched. What the runs were is added by
-    `epochs_frame(log).merge(frame(log), on="run", suffixes=("", "_of_run"))`. Raises AirbenchError as `runlog.load`.
-    """
-    records = runlog.load(Path(log)) if isinstance(log, str | PathLike) else log
-    rows = [
-        {"run": run, "key": key(record), "seed": record["seed"], **epoch}
-        for run, record in enumerate(records)
-        for epoch in record["epochs"]
-    ]
-    return pd.DataFrame(rows, columns=EPOCH).astype({"accuracy": float, "seconds": float})
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:

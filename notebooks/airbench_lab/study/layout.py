@@ -19,7 +19,9 @@ class Column(NamedTuple):
 
 
 def table(rows: Iterable[Any], columns: Sequence[Column], form: str = "text") -> str:
-    """The rows as "text" or as "markdown", without an end of line at the end."""
+    """The rows as "text", as "markdown" or, unrounded and whole, as "csv"; without an end of line at the end."""
+    if form == "csv":
+        return csv(rows)
     bar = "|" if form == "text" else "\\|"
     cells = [[column.cell(row).replace("|", bar) for column in columns] for row in rows]
     headings, align = zip(*((c.heading, "left" if c.words else "right") for c in columns), strict=True)

@@ -8,16 +8,14 @@ import pandas as pd
 
 from airbench_core.errors import UsageError
 from airbench_lab.study import layout
-from airbench_lab.study.curves import Curve, curve_of
 from airbench_lab.study.frames import one_setting
 from airbench_lab.study.layout import FEW, Column, bounds, number, percent, percents
 from airbench_lab.study.names import check_named
-from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, equivalent_epochs
+from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, Curve, curve_of, equivalent_epochs
 from airbench_lab.study.statistics import difference, mean_interval
 
 Row = Mapping[str, Any]
 
-_DIFFERENCE = ("difference", "difference_interval", "pairs")
 _WORTH = ("worth", "worth_interval", "worth_n", "worth_paired", "speedup", "speedup_interval")
 
 
@@ -40,9 +38,8 @@ def rows(
     base = None if baseline is None else by_seed(runs[runs["name"] == baseline])
     found = []
     for name, group in runs.groupby("name", sort=False):
-        about = {"reference": reference, "curve": lengths}
-        if reference is not None and (group["family"] == reference).all():
-            about["curve"] = None
+        itself = reference is not None and (group["family"] == reference).all()
+        about = {"reference": reference, "curve": None if itself else lengths}
         found.append(row(name, group, base=None if name == baseline else base, **about))
     return found
 
@@ -68,17 +65,15 @@ def row(
     own = by_seed(runs)
     mean = mean_interval(list(own.values())) if len(own) > 1 else None
     timed = runs.drop_duplicates("seed", keep="last")["seconds"].dropna()
-    compared = dict.fromkeys(_DIFFERENCE) if base is None else _difference(base, own)
-    worth = {**dict.fromkeys(_WORTH), "note": ""} if curve is None else _worth(own, runs["epochs"].iloc[0], curve)
     return {
         "recipe": name,
         "n": len(own),
         "accuracy": statistics.mean(own.values()),
         "interval": mean and (mean.low, mean.high),
-        **compared,
+        **_difference(base, own),
         "seconds": float(timed.median()) if len(timed) else None,
         "reference": reference,
-        **worth,
+        **_worth(own, runs["epochs"].iloc[0], curve),
     }
 
 
@@ -109,7 +104,7 @@ def table(rows: Sequence[Row], form: str = "text") -> str:
             Column("95 % interval", lambda row: _open(row, "speedup_interval")),
             Column("note", lambda row: row["note"], words=True),
         ]
-    return layout.csv(rows) if form == "csv" else layout.table(rows, columns, form)
+    return layout.table(rows, columns, form)
 
 
 def at_level(runs: pd.DataFrame, tta: str | None) -> pd.DataFrame:
@@ -141,12 +136,14 @@ def pairs(row: Row, n: str, paired: str) -> str:
     return "" if row[n] is None else f"{row[n]}{' pairs' * row[paired]}"
 
 
-def _difference(base: Mapping[int, float], own: Mapping[int, float]) -> dict[str, Any]:
+def _difference(base: Mapping[int, float] | None, own: Mapping[int, float]) -> dict[str, Any]:
     """What a row says of its difference from the baseline: that of the seeds that both have."""
+    if base is None:
+        return dict.fromkeys(("difference", "difference_interval", "pairs"))
     a, b = ({seed: one[seed] for seed in base if seed in own} for one in (base, own))
     found = difference(a, b) if len(a) > 1 else None
     apart = statistics.mean(b[seed] - a[seed] for seed in a) if a else None
-    return dict(zip(_DIFFERENCE, (apart, found and (found.low, found.high), len(a)), strict=True))
+    return {"difference": apart, "difference_interval": found and (found.low, found.high), "pairs": len(a)}
 
 
 def _reference(runs: pd.DataFrame, reference: str) -> Curve:
@@ -160,8 +157,10 @@ def _reference(runs: pd.DataFrame, reference: str) -> Curve:
     return measured
 
 
-def _worth(own: dict[int, float], epochs: float, reference: Curve) -> dict[str, Any]:
+def _worth(own: dict[int, float], epochs: float, reference: Curve | None) -> dict[str, Any]:
     """What a row says of the epochs of the reference that are worth its own; drawn by seed where these are the same."""
+    if reference is None:
+        return {**dict.fromkeys(_WORTH), "note": ""}
     seeds = next(iter(reference.values()), None)
     paired = isinstance(seeds, Mapping) and seeds.keys() == own.keys()
     found = equivalent_epochs(own if paired else list(own.values()), reference)

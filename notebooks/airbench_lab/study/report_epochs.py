@@ -6,12 +6,11 @@ import pandas as pd
 
 from airbench_core.errors import UsageError
 from airbench_lab.study import layout
-from airbench_lab.study.curves import Curve
 from airbench_lab.study.frames import one_setting
 from airbench_lab.study.layout import Column, bounds, number
 from airbench_lab.study.names import check_named
 from airbench_lab.study.report import Row, at_level, curve, pairs
-from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, epochs_to_target, speedup_to_target
+from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, Curve, epochs_to_target, speedup_to_target
 
 _COMPARED = ("epochs", "interval", "n", "baseline", "ratio", "ratio_interval", "ratio_n", "paired")
 
@@ -62,7 +61,7 @@ def table(rows: Sequence[Row], form: str = "text") -> str:
             Column("n of it", lambda row: pairs(row, "ratio_n", "paired")),
         ]
     columns.append(Column("note", lambda row: row["note"], words=True))
-    return layout.csv(rows) if form == "csv" else layout.table(rows, columns, form)
+    return layout.table(rows, columns, form)
 
 
 def _compared(own: Curve, budgets: Sequence[float], target: float, against: Curve | None) -> Row:

@@ -11,7 +11,7 @@ Notation: n runs; N images; p_i, the share of runs that are wrong on image i; q_
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,32 +29,22 @@ from airbench_lab.study.report import Row
 from airbench_lab.study.statistics import ALPHA, mean_interval
 
 
-class Variance(NamedTuple):
-    """Variances of accuracies in 0..1: on the test set, as if errors were independent, and of the distribution.
-
-    Of `distribution`, on infinitely many new images of the same kind, the true value is at least 0, but an estimate,
-    which is unbiased, can be below: nothing then shows that some runs are really better than others.
-    """
-
-    test_set: float
-    independent: float
-    distribution: float
-
-
-def run_variance(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> Variance:
-    """The variance between two runs and more taken apart ([J], section 3.2 and theorem 2, equation 3):
+def run_variance(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> tuple[float, float, float]:
+    """The variance of accuracies in 0..1, of two runs and more, taken apart: on the test set, as if errors were
+    independent, and of the distribution, on infinitely many new images ([J], section 3.2 and theorem 2, equation 3):
 
         independent  = 1/N^2 sum_i Var(wrong on i)
         distribution = N / (N - 1) (test_set - independent)
 
     Every variance over runs is estimated with n - 1, so Var(wrong on i) = n / (n - 1) p_i (1 - p_i), and both results
-    are unbiased for any n.
+    are unbiased for any n. So that of the distribution can come out below 0: nothing then shows that some runs are
+    really better than others.
     """
     n, images = predictions.shape
     wrong = predictions != labels
     p, test_set = wrong.mean(0), float(wrong.mean(1).var(ddof=1))
     independent = float((p * (1 - p)).sum()) * n / (n - 1) / images**2
-    return Variance(test_set, independent, images / (images - 1) * (test_set - independent))
+    return test_set, independent, images / (images - 1) * (test_set - independent)
 
 
 def calibration(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> tuple[float, float]:
@@ -150,8 +140,8 @@ def labels_of(records: Sequence[Mapping[str, Any]], root: str | Path | None = No
 
 
 def table(rows: Sequence[Row], form: str = "text") -> str:
-    """The rows as "text" for a terminal, as "markdown" or, unrounded, as "csv"."""
-    return layout.csv(rows) if form == "csv" else layout.table(rows, COLUMNS, form)
+    """See `layout.table`."""
+    return layout.table(rows, COLUMNS, form)
 
 
 def _without_predictions(at: str = "") -> UsageError:
@@ -166,17 +156,18 @@ def _row(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> Row:
     row = {"n": n, "error": error, **dict.fromkeys(_OF_SEVERAL)}
     if n < 2:
         return row
-    mean, variance = mean_interval((predictions != labels).mean(1)), run_variance(predictions, labels)
+    mean = mean_interval((predictions != labels).mean(1))
+    test_set, independent, distribution = run_variance(predictions, labels)
     cace, disagreement = calibration(predictions, labels)
     # Of a variance of normal values, by chi-square; accuracies are close to normal ([J], section 3.2).
-    low, high = (n - 1) * variance.test_set / stats.chi2.ppf([1 - ALPHA / 2, ALPHA / 2], n - 1)
+    low, high = (n - 1) * test_set / stats.chi2.ppf([1 - ALPHA / 2, ALPHA / 2], n - 1)
     # `independent` is taken as exact: it is a mean over all images, known far better than a variance of few runs.
-    new = [images / (images - 1) * (end - variance.independent) for end in (low, high)]
+    new = [images / (images - 1) * (end - independent) for end in (low, high)]
     return row | {
         "error_interval": (mean.low, mean.high),
-        "std": math.sqrt(variance.test_set),
+        "std": math.sqrt(test_set),
         "std_interval": (math.sqrt(low), math.sqrt(high)),
-        "distribution_std": math.sqrt(max(0.0, variance.distribution)),
+        "distribution_std": math.sqrt(max(0.0, distribution)),
         "distribution_std_interval": tuple(math.sqrt(max(0.0, end)) for end in new),
         "binomial_std": math.sqrt(error * (1 - error) / images),
         "cace": cace,

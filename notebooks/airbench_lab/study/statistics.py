@@ -124,6 +124,13 @@ def against_target(values: Sequence[float], target: float) -> TargetTest:
     return TargetTest(n=n, target=target, p=p, critical=critical)
 
 
+def legal_target(target: float) -> float:
+    """A mean accuracy to be reached. Raises UsageError if it cannot be one."""
+    if not 0 < target < 1:
+        raise UsageError(f"target={target:g} is not legal: above 0, below 1, such as 0.94")
+    return target
+
+
 def by_seed(*runs: Mapping[Hashable, float]) -> list[list[float]]:
     """The values of each of `runs`, all in the order of the first one's seeds. Raises UsageError where seeds differ."""
     for one in runs[1:]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from airbench_core.errors import UsageError
 from airbench_core.fields import brief
 from airbench_core.published import AIRBENCH94, AIRBENCH95, AIRBENCH96, LADDER, RECIPES
-from airbench_core.recipes import Recipe, with_fields
+from airbench_core.recipes import Recipe, parse_field, with_fields
 
 FULL_TTA = "mirror+translate"
 
@@ -134,6 +134,18 @@ def study_named(name: str) -> Study:
     raise UsageError(
         f"{name!r} is neither a study nor a recipe; studies: {', '.join(STUDIES)}; recipes: {', '.join(RECIPES)}"
     )
+
+
+def axes_from(settings: list[str]) -> dict[str, list[Any]]:
+    """The values of each field of "epochs=5,10,20" and the like."""
+    axes: dict[str, list[Any]] = {}
+    for setting in settings:
+        name, equals, values = setting.partition("=")
+        if name in axes:
+            raise UsageError(f"--set {name} is given twice: write {name}=VALUE,VALUE")
+        parsed = [parse_field(f"{name}{equals}{value}") for value in values.split(",")]
+        axes[name] = [value for _, value in parsed]
+    return axes
 
 
 def grid(variants: Iterable[Variant], axes: dict[str, Sequence[Any]]) -> list[Variant]:

@@ -15,7 +15,7 @@ from airbench_lab.figures import STYLES, Drawing, Line, LiveCurves, png, table_h
 from airbench_lab.figures.curves import EARLIER, RECORDED
 from airbench_lab.figures.differences import differences
 from airbench_lab.figures.drawing import KEPT
-from airbench_lab.speedrun import chance_to_pass
+from airbench_lab.lessons.speedrun import chance_to_pass
 from airbench_lab.study.frames import frame
 from airbench_lab.study.studies import WHITENED, ablation
 from matplotlib.colors import to_rgb

@@ -8,7 +8,7 @@ from airbench_lab.grading.leaderboard import COLUMNS, compete, ranked
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, find
 from airbench_lab.grading.training import data_name
-from airbench_lab.speedrun import RULES, Rules
+from airbench_lab.lessons.speedrun import RULES, Rules
 from airbench_lab.study import layout
 
 from airbench_core import UsageError

@@ -36,13 +36,13 @@ def runs(record) -> list[dict]:
 
 def test_what_train_logs_is_reported(tmp_path, capsys):
     log = tmp_path / "runs.jsonl"
-    arguments = ["train", "airbench94", "--data", "builtin", "--scale", "smoke", "--runs", "2", "--threads", "1"]
-    assert main([*arguments, "--out", str(log)]) == 0
+    arguments = ["train", "airbench94", "--set", "epochs=1", "--data", "builtin", "--scale", "smoke", "--runs", "2"]
+    assert main([*arguments, "--threads", "1", "--out", str(log)]) == 0
     capsys.readouterr()
     assert main(["report", str(log)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("builtin, scale smoke, ")
-    assert re.search(r"^airbench94 +2 +[\d.]+ % ", out[2])
+    assert re.search(r"^airbench94 epochs=1 +2 +[\d.]+ % ", out[2])
 
 
 def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):

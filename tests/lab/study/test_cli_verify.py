@@ -23,13 +23,6 @@ def test_verify_tests_the_mean_against_the_target(target, status, verdict, monke
     assert main(["verify", "airbench94", "--runs", "6"]) == 130  # stopped before the last run
 
 
-def test_verify_makes_real_runs(capsys):
-    recipe = ["verify", "airbench94", "--scale", "smoke", "--data", "builtin", "--set", "epochs=1", "--runs", "5"]
-    assert main([*recipe, "--target", "0.999"]) == 1
-    assert main([*recipe, "--target", "0.001"]) == 0
-    assert capsys.readouterr().out.count("n=5; target") == 2
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

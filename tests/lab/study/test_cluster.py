@@ -89,14 +89,25 @@ def test_a_node_that_is_lost_loses_no_run_and_one_that_fails_ends_no_other(nodes
     assert "airbench: the process of a, seed " in capsys.readouterr().err
 
 
-def test_stop_ends_what_runs_here_at_a_time(cluster, data):
-    """A Ray of its own, for several runs at a time on this machine: with one, so that it fits everywhere."""
+def test_stop_ends_what_runs(nodes, cluster, data):
     stop = threading.Event()
-    with cluster.RayEngine(data, scale="smoke", device="cpu", workers=1, dtype="float32") as engine:
-        assert str(engine) == "1 process(es) of 1 thread(s)"
+    with cluster.RayEngine(data, scale="smoke", address=nodes.address, device="cpu", dtype="float32") as engine:
         assert engine.runtimes()[0]["dtype"] == "float32"
         with closing(engine.run([*tasks(1), *tasks(3, epochs=5_000)], stop)) as outcomes:
             assert next(outcomes).task.seed == 0
             stop.set()
             assert list(outcomes) == []
     assert not sys.modules["ray"].is_initialized()
+
+
+def test_several_runs_at_a_time_here_have_a_ray_of_their_own(cluster, data, monkeypatch):
+    asked = {}
+
+    def init(**options):
+        asked.update(options)
+        raise RuntimeError("no space is left\nfor its store")
+
+    monkeypatch.setattr(sys.modules["ray"], "init", init)
+    with pytest.raises(AirbenchError, match=r"^Ray does not start: no space is left$"):
+        cluster.RayEngine(data, scale="smoke", device="cpu", workers=2, threads=3)
+    assert (asked["address"], asked["num_cpus"], asked["num_gpus"]) == ("local", 6, 0)

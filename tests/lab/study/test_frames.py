@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas
 import pytest
 from airbench_lab.study import frames
-from airbench_lab.study.frames import epochs_frame, frame, of_recipe, one_setting
+from airbench_lab.study.frames import frame, of_recipe, one_setting
 from airbench_lab.study.keys import key
 
 from airbench_core import AIRBENCH94, SCALES, AirbenchError, Recipe, UsageError, runlog, train
@@ -44,16 +44,6 @@ def test_a_row_holds_what_its_record_does(records):
     assert pandas.isna(second["accuracy_mirror"])
 
 
-def test_what_one_does_with_a_log_needs_no_more_than_a_call(records, noise, tiny, float32, tmp_path):
-    log = tmp_path / "runs.jsonl"
-    runlog.append(log, train(replace(AIRBENCH94, epochs=1), noise, scale=tiny, runtime=float32))
-    pandas.testing.assert_frame_equal(frame(log), frame(str(log)))
-    pandas.testing.assert_frame_equal(frame(log), frame(runlog.load(log)))
-    assert frame(log)["widths"].iloc[0] == (4, 16, 16)
-    means = frame(iter(records)).groupby(["lookahead", "widths"])["accuracy"].mean()  # a list could not be grouped by
-    assert list(means) == [records[1]["accuracy"], records[0]["accuracy"]]
-
-
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.name)
 def test_recorded_runs_make_tables(log):
     """Also those from before there were graphs, or all fields of today's recipe."""
@@ -62,28 +52,12 @@ def test_recorded_runs_make_tables(log):
     assert set(table.columns) == set(frames.RUN) | {f.name for f in fields(Recipe)}
     assert set(table["network"]) <= {"airbench", "resnet18"}
     assert table["accuracy_none"].notna().all()
-    epochs = epochs_frame(log)
-    assert len(epochs) == sum(len(record["epochs"]) for record in records)
-
-
-def test_an_epoch_is_a_row_that_finds_its_run(records):
-    table = epochs_frame(records)
-    assert list(table.columns) == frames.EPOCH
-    assert list(table["run"]) == [0, 0, 1, 1]
-    assert list(table["epoch"]) == [1, 2, 1, 2]
-    assert list(table["seed"]) == [3, 3, 4, 4]
-    assert list(table["train_loss"]) == [e["train_loss"] for record in records for e in record["epochs"]]
-    assert list(table["accuracy"].isna()) == [False, False, True, True]
-    joined = table.merge(frame(records), on="run", suffixes=("", "_of_run"))
-    assert list(joined["key"]) == list(joined["key_of_run"])
-    assert list(joined["lookahead"]) == [True, True, False, False]
 
 
 def test_a_log_with_nothing_in_it_makes_empty_tables(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     assert frame(tmp_path / "empty.jsonl").empty
     assert list(frame([]).columns) == [*frames.RUN, *(f.name for f in fields(Recipe))]
-    assert epochs_frame([]).empty
     with pytest.raises(AirbenchError, match="cannot read the run log"):
         frame(tmp_path / "none.jsonl")
 

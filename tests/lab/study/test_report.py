@@ -1,7 +1,5 @@
-import csv
-import io
+import re
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +8,7 @@ from airbench_lab.study.frames import frame
 from airbench_lab.study.names import named
 from scipy.stats import t
 
-from airbench_core import AIRBENCH94, UsageError
-
-LAPTOP = Path(__file__).parents[3] / "benchmarks" / "results" / "laptop-cifar10.jsonl"
+from airbench_core import AIRBENCH94
 
 
 def rows(records, *args, study=None, **options) -> list[SimpleNamespace]:
@@ -61,47 +57,12 @@ def test_one_run_or_pair_has_no_interval(runs, record):
     assert (other.difference, other.pairs) == (None, 0)
 
 
-def test_runs_that_differ_in_runtime_alone_are_not_one(record):
-    eager, compiled = (
-        [record(accuracy=0.70 + seed / 100, seed=seed) for seed in range(3)],
-        record(accuracy=0, compile=True),
-    )
-    before = rows(eager)
-    with_both = rows([*eager, compiled], baseline="airbench94")
-    assert [(row.recipe, row.n) for row in with_both] == [("airbench94", 3), ("airbench94, compiled", 1)]
-    assert with_both[0].interval == before[0].interval
-    assert with_both[1].difference == pytest.approx(-0.70)
-
-
-def test_what_cannot_be_compared_is_refused(runs, record):
-    for other in record(accuracy=0.5, scale="smoke"), record(accuracy=0.5, data="svhn"):
-        with pytest.raises(UsageError, match="mix"):
-            rows([*runs, other])
-    with pytest.raises(UsageError, match=r"baseline=muon is not in the log; there is: airbench94; airbench94 flip=ran"):
-        rows(runs, baseline="muon")
-    with pytest.raises(UsageError, match="no runs"):
-        rows([])
-
-
-def test_the_tables_say_the_same(runs):
-    found = rows(runs, baseline="airbench94")
-    text, markdown, values = (table(found, form) for form in ("text", "markdown", "csv"))
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
-    assert cells[0][4:] == ["difference", "95 % interval of it", "pairs", "seconds"]
-    assert cells[3][:5] == ["airbench94 flip=random", "3", "64.00 %", "33.47 to 94.53", "-2.00"]
-    for line, row in zip(text.splitlines(), [cells[0], *cells[2:]], strict=True):
-        assert all(cell in line for cell in row)
-    assert len({len(line) for line in text.splitlines()}) == 1
-    first, second = csv.DictReader(io.StringIO(values))
-    assert float(second["difference"]) == found[1].difference
-    assert float(first["interval_high"]) == found[0].interval[1]
-    assert first["difference_interval_low"] == ""
-
-
-def test_columns_that_nobody_asked_for_are_left_out_but_of_csv(runs):
-    found = rows(runs)
-    assert table(found).splitlines()[0].split() == ["recipe", "n", "accuracy", "95", "%", "interval", "seconds"]
-    assert "difference" in table(found, "csv")
+def test_a_table_has_what_was_asked_for(runs):
+    head, base, flip = table(rows(runs, baseline="airbench94")).splitlines()
+    assert re.split("  +", head)[4:] == ["difference", "95 % interval of it", "pairs", "seconds"]
+    assert re.split("  +", flip)[:5] == ["airbench94 flip=random", "3", "64.00 %", "33.47 to 94.53", "-2.00"]
+    assert re.split("  +", base)[-1] == "14.00"
+    assert re.split("  +", table(rows(runs)).splitlines()[0]) == ["recipe", "n", "accuracy", "95 % interval", "seconds"]
 
 
 @pytest.fixture
@@ -145,17 +106,6 @@ def test_the_worth_of_one_run_has_no_interval_and_beyond_the_reference_there_is_
     assert (beyond.worth, beyond.speedup) == (None, None)
     assert (beyond.worth_interval, beyond.speedup_interval) == ((16, float("inf")), (2, float("inf")))
     assert beyond.note.startswith("more than 16 epochs: 0.9500 is beyond the highest mean measured, 0.9400 (n=3)")
-
-
-def test_a_reference_needs_a_curve(reference):
-    with pytest.raises(UsageError, match=r"^reference=airbench94 has 1 length\(s\) of training with two runs and more"):
-        rows(reference, reference="airbench94")
-    with pytest.raises(UsageError, match=r"^reference=airbench94 flip=random has 1 length"):
-        rows(reference[:4], reference="airbench94 flip=random")
-    with pytest.raises(
-        UsageError, match=r"^reference=airbench94 epochs=8 is not in the log; there is: airbench94 flip="
-    ):
-        rows(reference, reference="airbench94 epochs=8")
 
 
 def test_seconds_that_are_not_to_be_quoted_are_left_out(record):

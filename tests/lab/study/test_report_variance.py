@@ -1,6 +1,4 @@
 import base64
-import csv
-import io
 import math
 import zlib
 from dataclasses import replace
@@ -102,23 +100,10 @@ def test_runs_without_predictions_are_left_out(runs, record):
         rows(runs, LABELS, "mirror")
 
 
-def test_what_cannot_be_compared_is_refused(runs, predicted):
-    with pytest.raises(UsageError, match="mix data sets"):
-        rows([*runs, predicted(RUNS[0], data="svhn")], LABELS)
-    with pytest.raises(UsageError, match=r"^7 labels do not fit predictions of 8 images$"):
-        rows(runs, LABELS[:7])
-
-
-def test_the_tables_say_the_same(runs):
-    found = rows(runs, LABELS)
-    line = table(found).splitlines()[2]
+def test_a_table_has_it_in_hundredths(runs):
+    line = table(rows(runs, LABELS)).splitlines()[2]
     assert line.split()[:6] == ["airbench94", "mirror+translate", "3", "12.50", "%", "-18.55"]
     assert " 12.500 " in line
-    markdown = table(found, "markdown").splitlines()
-    assert len({line.count("|") for line in markdown}) == 1
-    *_, values = csv.DictReader(io.StringIO(table(found, "csv")))
-    assert float(values["cace"]) == found[1].cace
-    assert float(values["distribution_std_interval_high"]) == found[1].distribution_std_interval[1]
 
 
 def test_labels_are_those_of_the_data_that_the_runs_were_made_with():

@@ -4,7 +4,7 @@ import pytest
 from airbench_lab.study.studies import STUDIES, Variant, grid, study_named
 
 from airbench_core import AIRBENCH94, UsageError
-from airbench_core.published import AIRBENCH95, AIRBENCH96, BASELINE, LADDER
+from airbench_core.published import AIRBENCH95, AIRBENCH96, BASELINE
 from airbench_core.scales import SCALES
 
 
@@ -20,10 +20,6 @@ def test_a_study_lists_each_training_once_and_all_fit_each_scale(name):
     for scale in SCALES.values():
         for variant in variants:
             scale.recipe(variant.recipe)
-
-
-def test_the_ladder_is_the_published_one():
-    assert [tuple(variant) for variant in STUDIES["ladder"].variants()] == [tuple(rung) for rung in LADDER]
 
 
 def test_ablation_changes_one_trick_each():

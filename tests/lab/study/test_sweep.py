@@ -86,11 +86,6 @@ def test_a_run_made_otherwise_is_no_substitute(engine, log, change):
     assert len(planned(engine, log, variants, runtimes=both).todo) == (4 if "compile" in change else 0)
 
 
-def test_other_data_is_no_substitute(engine, log, noise):
-    make(planned(engine, log).todo, engine, log)
-    assert len(planned(engine, log, data=noise.head(191, None)).todo) == 4
-
-
 def test_a_run_that_diverged_is_not_tried_again_and_one_that_failed_otherwise_is(engine, log):
     engine.fails = {"short": "diverged", "random flip": "died"}
     failed = make(planned(engine, log, seeds=range(1)).todo, engine, log)

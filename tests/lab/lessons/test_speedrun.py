@@ -6,8 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from airbench_lab import speedrun
-from airbench_lab.speedrun import RULES, Entry, chance_to_pass, entries, entry, median_interval, standings, submit
+from airbench_lab.lessons import speedrun
+from airbench_lab.lessons.speedrun import (
+    RULES,
+    Entry,
+    chance_to_pass,
+    entries,
+    entry,
+    median_interval,
+    standings,
+    submit,
+)
 from airbench_lab.study.statistics import against_target
 
 from airbench_core import AIRBENCH94, SCALES, EpochRecord, RunResult, Runtime, UsageError

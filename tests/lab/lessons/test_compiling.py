@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from airbench_lab import compiling
-from airbench_lab.compiling import CACHE, compile_first_call, nothing_kept
+from airbench_lab.lessons import compiling
+from airbench_lab.lessons.compiling import CACHE, compile_first_call, nothing_kept
 
 
 def test_a_compiled_function_says_what_it_cost():

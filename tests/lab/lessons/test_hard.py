@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from airbench_lab.hard import Choice, agreement, hardest, watch_proxy
+from airbench_lab.lessons.hard import Choice, agreement, hardest, watch_proxy
 
 from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, Runtime, Trainer, UsageError, load_dataset
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from airbench_lab.lessons.together import averaged, live_grid, recorded_grid, sum_and_joint
 from airbench_lab.replay import lookup
 from airbench_lab.study.studies import SWITCHES
-from airbench_lab.together import averaged, live_grid, recorded_grid, sum_and_joint
 
 from airbench_core import AIRBENCH94, SCALES, UsageError
 

@@ -1,9 +1,9 @@
 from dataclasses import replace
 
 import pytest
-from airbench_lab import compare as module
-from airbench_lab.compare import TRICKS, company, compare
 from airbench_lab.figures.differences import differences
+from airbench_lab.lessons import compare as module
+from airbench_lab.lessons.compare import TRICKS, company, compare
 from airbench_lab.study.studies import SWITCHES
 
 from airbench_core import AIRBENCH94, Parts, train
