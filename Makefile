@@ -28,7 +28,7 @@ lab: .venv/.installed-lab
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab $(AS_ROOT) $(NO_BROWSER) \
 	    --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb
 
-# One process: pytest-xdist hangs when a worker dies.
+# One process: pytest-xdist (3.8, loadfile) runs a test that ends its worker again and again, and loses its file.
 CHECK = $(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check . && \
     AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax
 
