@@ -20,14 +20,14 @@ from airbench_core.recipes import Recipe
 # Of smaller images the last strided convolution sees one pixel, and with AVX-512 in bfloat16 the gradient of its filter
 # is wrong on a CPU (benchmarks/README.md).
 SMALLEST = 5
-NARROW = 8  # channels, below which a CPU's 1x1 convolution of stride 2 is not safe
+NARROW = 16  # channels, below which a CPU's 1x1 convolution of stride 2 is not safe
 
 
 class NarrowConv1x1(nn.Conv2d):
     """A 1x1 convolution of stride 2, as one of stride 1 on every second pixel of every second row.
 
-    With AVX2, oneDNN's gradients of the other end the process where there are 1 to 7 input channels in channels-last
-    memory (its issue 6035 is alike; benchmarks/convolutions.py shows which shapes).
+    oneDNN's gradients of the other write beyond their memory, in channels-last float32: with AVX2 from 1 to 7 input
+    channels, with AVX-512 from 8 to 15 and sides of 46 and 48 (its issue 6035 is alike; benchmarks/convolutions.py).
     """
 
     def __init__(self, width_in: int, width_out: int):

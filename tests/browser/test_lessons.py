@@ -1,7 +1,6 @@
 """The lessons as a reader meets them: in JupyterLab, in a browser, run from the menu."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -28,12 +27,11 @@ RUN_IS_OVER = f"""() => {{
 }}"""
 
 
-# All of them take minutes: `make test-all`.
-SOME = ["02_whitening.ipynb"]
 ALL = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
-@pytest.mark.parametrize("notebook", ALL if os.environ.get("AIRBENCH_ALL_LESSONS") else SOME)
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", ALL)
 def test_lesson_runs_from_the_menu_and_shows_its_figure(jupyter, page: Page, notebook: str):
     cells = code_cells(jupyter.folder / notebook)
     page.goto(jupyter.lab_url(notebook))

@@ -69,6 +69,14 @@ def test_a_unit_head_has_unit_deviation_and_divides_by_its_width(generator):
     torch.testing.assert_close(unit(images), plain(images) * factor)
 
 
+def test_the_last_pooling_is_a_maximum_and_the_logits_are_divided_by_nine(generator):
+    network = Network(AIRBENCH94)
+    network.reset(generator)
+    images = torch.randn(4, 3, 32, 32, generator=generator)
+    x = network.groups(F.gelu(network.first(images)))
+    torch.testing.assert_close(network(images), x.amax((2, 3)) @ network.head.weight.T / 9)
+
+
 @pytest.mark.parametrize("size", [24, 49, 8])
 def test_images_that_do_not_fit_are_refused(size):
     with pytest.raises(UsageError, match=f"images of {size} x {size} pixels do not fit .* 25 to 48 pixels, best to 32"):

@@ -15,6 +15,8 @@ ORDINARY = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 # Inductor keeps what it compiled by what it was compiled from: made for one instruction set, it ends another's process.
 NOT_COMPILED = "not compiled and not traced"
 FILES = ("fast", "tricks/test_proxy.py", "test_network.py", "test_optimizers.py", "test_resnet.py", "test_training.py")
+# What no kernel of a processor changes: when a run stops, what a clock counts.
+MECHANICS = "stop or race or clock or watching"
 OUTCOMES = ("PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL", "XPASS")
 
 
@@ -57,10 +59,12 @@ def _read(line: str) -> tuple[str | None, str | None]:
     return words.strip(), None
 
 
+@pytest.mark.slow
 def test_what_computes_is_right_with_avx2_and_float32():
     if platform.machine() not in ("x86_64", "AMD64") or not cpu_has_fast_bfloat16():
         pytest.skip("this processor is an ordinary one: the tests themselves have shown it")
-    assert failures(["-k", NOT_COMPILED, *(f"tests/core/{name}" for name in FILES)], ORDINARY) == []
+    chosen = f"{NOT_COMPILED} and not ({MECHANICS})"
+    assert failures(["-k", chosen, *(f"tests/core/{name}" for name in FILES)], ORDINARY) == []
 
 
 def test_a_test_that_ends_its_process_is_told_and_the_others_go_on(tmp_path):

@@ -180,6 +180,7 @@ def test_each_illegal_mix_is_refused_with_its_reason(name, value, needs):
             "weight_decay=0.0153 are hardly meant (5 and 0.01 at most): start from the recipe airbench94_muon",
         ),
         (AIRBENCH94, {"optimizer": "muon"}, "optimizer=muon needs bias_scale=1"),
+        (RESNET18, {"bias_scale": 64}, "optimizer=torch-sgd needs bias_scale=1"),
         (
             BASELINE,
             {"optimizer": "muon"},
@@ -269,6 +270,7 @@ def test_ladder_climbs_from_the_baseline_to_airbench94_one_trick_at_a_time():
 def test_steps():
     assert AIRBENCH94.steps(50_000) == 476  # ceil(9.9 x 48)
     assert AIRBENCH94.freeze_step(50_000) == 144
+    assert replace(AIRBENCH94, whiten_bias_epochs=0.3).freeze_step(50_000) == 15  # rounded up
     assert BASELINE.freeze_step(50_000) is None
     assert replace(AIRBENCH94, whiten=False).freeze_step(50_000) is None
     with pytest.raises(UsageError, match="batch_size=1024 is more than the 500 training images"):

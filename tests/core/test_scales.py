@@ -28,6 +28,12 @@ def test_a_scale_multiplies_what_it_says_and_keeps_the_tricks():
     assert scale.recipe(BASELINE).whiten_bias_epochs is None
 
 
+def test_widths_and_batches_are_rounded_to_the_nearest_and_are_never_nothing():
+    recipe = replace(AIRBENCH94, widths=(65, 67, 1), batch_size=1023)
+    scaled = replace(SCALES["full"], width=0.25, batch_size=0.5).recipe(recipe)
+    assert (scaled.widths, scaled.batch_size) == ((16, 17, 1), 512)
+
+
 def test_rates_follow_the_way_in_which_an_optimizer_states_them():
     scale = replace(SCALES["full"], batch_size=0.5, lr=3)
     assert scale.recipe(AIRBENCH94).lr == pytest.approx(3 * 11.5)  # per 1,024 examples, whatever the batch

@@ -421,6 +421,7 @@ def test_a_warm_up_leaves_no_trace(noise, tiny, float32):
     assert same(trainer.run(0), train(SHORT, noise, scale=tiny, runtime=float32))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="torch.compile needs a C++ compiler")
 def test_compiled_and_eager_agree(noise, tiny, float32):
     recipe = replace(SHORT, epochs=2, tta="none")  # the bias freezes after the first epoch

@@ -281,6 +281,7 @@ def test_importing_is_cheap():
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
 def test_without_a_compiler_compile_is_one_line(tmp_path):
     environment = os.environ | {"CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     done = airbench("train", "airbench94", *SMOKE, "--device", "cpu", "--compile", env=environment)

@@ -18,6 +18,7 @@ def test_lr_table_of_airbench94():
     assert factors[50] == pytest.approx(0.2 + 0.8 * 50 / peak)
     assert factors[300] == pytest.approx(1 - 0.93 * (300 - peak) / (476 - peak))
     assert factors[-1] == pytest.approx(0.07 + 0.93 / (476 - peak))
+    assert lr_factors(replace(AIRBENCH94, lr_peak_at=0.29), 10).index(1) == 2  # rounded down
 
 
 @pytest.mark.parametrize("peak_at", [0, 1])

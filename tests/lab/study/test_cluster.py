@@ -13,6 +13,7 @@ from airbench_core import AIRBENCH94, AirbenchError, UsageError, load_dataset
 from airbench_core.scales import SCALES
 
 RUNS = 6
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
