@@ -82,7 +82,9 @@ def test_another_thread_may_compile_meanwhile(monkeypatch):
     torch.compiler.reset()
     network, x = nn.Sequential(nn.Linear(3, 4), nn.GELU()), torch.ones(2, 3)
     compiled = torch.compile(network, backend=backend, fullgraph=True)
-    counting = threading.Thread(target=training_flops, args=[replace(AIRBENCH94, whiten=False, epochs=1.25)], daemon=True)
+    counting = threading.Thread(
+        target=training_flops, args=[replace(AIRBENCH94, whiten=False, epochs=1.25)], daemon=True
+    )
     counting.start()
     try:
         assert there.wait(60)
