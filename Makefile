@@ -1,5 +1,5 @@
 # make lab      open the first lesson in JupyterLab
-# make test     run the checks, but for the slow ones, and three of the lessons
+# make test     run the checks, but for the slow ones, and three of the lessons; two processes side by side
 # make test-all      run every check that this machine can run
 # make notebooks     execute the lessons again, at the laptop scale, and keep what they show
 # make assignments   make the students' and the graders' versions of the assignments
@@ -21,22 +21,30 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Linux without a display has no browser to open: JupyterLab then only prints its address.
 NO_BROWSER := $(if $(filter-out Linux,$(shell uname))$(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
 
-.PHONY: lab test test-all notebooks assignments bench
+.PHONY: lab test test-all check-first check-rest notebooks assignments bench
 
 # On PATH, so that `!airbench ...` in a cell and `airbench ...` in JupyterLab's terminal find the command.
 lab: .venv/.installed-lab
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab $(AS_ROOT) $(NO_BROWSER) \
 	    --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb
 
-# One process: pytest-xdist (3.8, loadfile) runs a test that ends its worker again and again, and loses its file.
-CHECK = $(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check . && \
-    AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax
+# Two processes side by side, for two cores. (pytest-xdist, tried at 3.8, runs a test that ends its worker again and again.)
+CHECK = AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax
+FIRST := tests/core tests/lab/grading
+LESSONS := $(wildcard notebooks/00_*.ipynb notebooks/02_*.ipynb notebooks/09_*.ipynb)
 
-test: .venv/.installed-test
-	$(CHECK) -m "not slow" tests $(wildcard notebooks/00_*.ipynb notebooks/02_*.ipynb notebooks/09_*.ipynb)
+test: NOT_SLOW := -m "not slow"
+test-all: LESSONS := notebooks
+test test-all: .venv/.installed-test
+	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+	$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) check-first check-rest \
+	    NOT_SLOW='$(NOT_SLOW)' LESSONS='$(LESSONS)'
 
-test-all: .venv/.installed-test
-	$(CHECK) tests notebooks
+check-first:
+	$(CHECK) $(NOT_SLOW) $(FIRST)
+
+check-rest:
+	$(CHECK) $(NOT_SLOW) tests $(LESSONS) $(addprefix --ignore=,$(FIRST))
 
 notebooks: .venv/.installed-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m airbench_lab.refresh

@@ -1,23 +1,17 @@
-"""Floating-point operations of a whole training, counted by torch on the meta device: no number is typed in."""
+"""Floating-point operations of a whole training, counted in networks without memory: no number is typed in."""
 
 import math
-from contextlib import nullcontext
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
-from torch.utils.flop_counter import flop_registry
 
 from airbench_core.learner import make_network
 from airbench_core.recipes import Recipe
 from airbench_core.tricks.tta import TTA_WEIGHTS
 
 CIFAR10_TRAIN, CIFAR10_TEST = 50_000, 10_000
-
-# The fields that a network's operations follow from: recipes that agree in them are counted once.
-NETWORK = ("network", "widths", "depth", "residual", "whiten", "first_norm", "unit_head")
-_counted: dict[tuple, "_PerImage"] = {}
 
 
 class _PerImage(NamedTuple):
@@ -28,15 +22,13 @@ class _PerImage(NamedTuple):
     frozen_step: int  # the whitening layer's bias needs no gradient
 
 
+@cache
 def _per_image(recipe: Recipe) -> _PerImage:
-    key = tuple(getattr(recipe, name) for name in NETWORK)
-    if key not in _counted:
-        network = _network(recipe)
-        forward, step = _count(network, backward=False), _count(network, backward=True)
-        if recipe.whiten:
-            network.first.bias.requires_grad_(False)
-        _counted[key] = _PerImage(forward, step, _count(network, backward=True))
-    return _counted[key]
+    network = _network(recipe)
+    forward, step = _count(network)
+    if recipe.whiten:
+        network.first.bias.requires_grad_(False)
+    return _PerImage(forward, step, _count(network)[1])
 
 
 def _network(recipe: Recipe) -> nn.Module:
@@ -45,44 +37,24 @@ def _network(recipe: Recipe) -> nn.Module:
         return make_network(recipe)
 
 
-def _count(network: nn.Module, backward: bool) -> int:
-    images = 2  # BatchNorm refuses a single one
-    counts: list[int] = []
-    batch = _Counting(torch.empty(images, 3, 32, 32, device="meta"), counts)
-    with nullcontext() if backward else torch.no_grad():
-        logits = network(batch)
-        if backward:
-            torch.autograd.grad(logits.sum(), [p for p in network.parameters() if p.requires_grad])
-    return sum(counts) // images
+def _count(network: nn.Module) -> tuple[int, int]:
+    """FLOPs of one image forward, and forward and backward: the gradients of input and weight each cost as much.
 
-
-class _Counting(Tensor):
-    """A tensor without memory: what is computed with it, and with the results, adds its FLOPs to `counts`.
-
-    Apart from other threads, where torch.compile may be at work: torch's FlopCounterMode, whose formulas these are,
-    hooks into all modules of the process, which makes a compilation fail; any TorchDispatchMode sets a flag of the
-    process, on which older versions of Dynamo refuse to compile.
+    By hooks on this network alone: in another thread torch.compile may be at work, which a mode for the whole process,
+    such as torch's FlopCounterMode, makes fail.
     """
+    counts: list[tuple[int, int]] = []
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    def count(layer: nn.Module, inputs: tuple[Tensor], out: Tensor) -> None:
+        flops = 2 * out[0].numel() * layer.weight[0].numel()
+        counts.append((flops, flops * (1 + inputs[0].requires_grad + layer.weight.requires_grad)))
 
-    @staticmethod
-    def __new__(cls, plain: Tensor, counts: list[int]):
-        about = {"strides": plain.stride(), "dtype": plain.dtype, "device": plain.device}
-        return Tensor._make_wrapper_subclass(cls, plain.shape, **about)
-
-    def __init__(self, plain: Tensor, counts: list[int]):
-        self.plain, self.counts = plain, counts
-
-    @classmethod
-    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        given = args, kwargs or {}
-        counts = next(leaf.counts for leaf in tree_leaves(given) if isinstance(leaf, cls))
-        args, kwargs = tree_map_only(cls, lambda counting: counting.plain, given)
-        result = func(*args, **kwargs)
-        if (formula := flop_registry.get(func.overloadpacket)) is not None:
-            counts.append(formula(*args, **kwargs, out_val=result))
-        return tree_map_only(Tensor, lambda plain: cls(plain, counts), result)
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    network(torch.empty(2, 3, 32, 32, device="meta"))  # BatchNorm refuses a single one
+    for hook in hooks:
+        hook.remove()
+    return tuple(map(sum, zip(*counts, strict=True)))
 
 
 def training_flops(recipe: Recipe, train_images: int = CIFAR10_TRAIN, test_images: int = CIFAR10_TEST) -> float:

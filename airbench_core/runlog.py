@@ -73,16 +73,9 @@ class Failed(NamedTuple):
 
 def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
     """What is logged of a finished run: plain values, with the fields above."""
-    head = _head(
-        (result.asked, result.recipe),
-        result.scale,
-        (result.data_name, result.data_digest),
-        {**result.runtime.describe(), "graphs": result.graphs},
-        result.seed,
-        result.started,
-    )
+    data, runtime = (result.data_name, result.data_digest), {**result.runtime.describe(), "graphs": result.graphs}
     return {
-        **head,
+        **_head(result.asked, result.recipe, result.scale, data, runtime, result.seed, result.started),
         **({"parts": list(result.parts)} if result.parts else {}),
         "epochs": [asdict(epoch) for epoch in result.epochs],
         "accuracy": result.accuracy,
@@ -107,7 +100,7 @@ def failure(
 
     data: name and digest. runtime: as `Runtime.describe`. started: seconds since 1970.
     """
-    return {**_head((asked, scaled), scale, data, runtime, seed, started), "failed": failed._asdict()}
+    return {**_head(asked, scaled, scale, data, runtime, seed, started), "failed": failed._asdict()}
 
 
 def untimed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +169,8 @@ def _defaults() -> dict[str, Any]:
 
 
 def _head(
-    recipes: tuple[Recipe, Recipe],
+    asked: Recipe,
+    scaled: Recipe,
     scale: str,
     data: tuple[str, str],
     runtime: Mapping[str, Any],
@@ -186,7 +180,8 @@ def _head(
     """What a run was to be, and by what: the fields up to `started`."""
     return {
         "schema": SCHEMA,
-        **{name: asdict(recipe) for name, recipe in zip(("asked", "recipe"), recipes, strict=True)},
+        "asked": asdict(asked),
+        "recipe": asdict(scaled),
         "scale": scale,
         "data": dict(zip(("name", "digest"), data, strict=True)),
         "runtime": dict(runtime),
@@ -214,10 +209,11 @@ def commit() -> str | None:
     root = Path(airbench_core.__file__).parents[1]
     if not (root / ".git").exists():
         return None
-    git = ["git", "-C", str(root)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        head, changed = (
+            subprocess.run(["git", "-C", str(root), *what], capture_output=True, text=True, check=True).stdout.strip()
+            for what in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + ("+" if changed.strip() else "")
+    return head + "+" * bool(changed)

@@ -18,19 +18,15 @@ def describe(recipe: Recipe) -> str:
 
 def _idle(recipe: Recipe) -> list[str]:
     """The fields at their defaults that say nothing, because the trick that they belong to is off."""
-    idle: list[str] = []
-    if recipe.network == "resnet18":
-        idle += ["depth", "residual", "first_norm", "unit_head", "proxy_keep"]
-    if not recipe.whiten:
-        idle += ["whiten_eps", "whiten_bias_epochs", "whiten_bias_zero"]
-    if recipe.proxy_keep is None:
-        idle += ["proxy_widths", "proxy_every"]
-    if recipe.optimizer != "muon":
-        idle += ["bias_lr", "head_lr", "muon_momentum", "newton_schulz_steps"]
-    if recipe.lr_peak_at == 0:
-        idle += ["lr_start"]
+    idle = {
+        "depth residual first_norm unit_head proxy_keep": recipe.network == "resnet18",
+        "whiten_eps whiten_bias_epochs whiten_bias_zero": not recipe.whiten,
+        "proxy_widths proxy_every": recipe.proxy_keep is None,
+        "bias_lr head_lr muon_momentum newton_schulz_steps": recipe.optimizer != "muon",
+        "lr_start": recipe.lr_peak_at == 0,
+    }
     changed = recipe.changes()
-    return [name for name in idle if name not in changed]
+    return [name for names, off in idle.items() if off for name in names.split() if name not in changed]
 
 
 @dataclass(frozen=True)

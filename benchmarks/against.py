@@ -28,8 +28,7 @@ from public_script import Run, parse_table, provide_data, rewrite_script, warms_
 
 import airbench_core
 from airbench_core import lines, runlog
-from airbench_core.cli.data import add_root
-from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_core.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
 from airbench_core.data.datasets import LOADERS
 from airbench_core.errors import AirbenchError, UsageError
 

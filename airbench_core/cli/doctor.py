@@ -10,8 +10,7 @@ import torch
 
 import airbench_core
 from airbench_core.cli import gradients
-from airbench_core.cli.data import add_root
-from airbench_core.cli.options import add_runtime, runtime_from
+from airbench_core.cli.options import add_root, add_runtime, runtime_from
 from airbench_core.data.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError
@@ -34,7 +33,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     runtime = runtime_from(args)
-    ok = True
+    gpu = runtime.device.type == "cuda"
     for name, value in _facts(runtime).items():
         print(f"{name:12}{value}")
     try:
@@ -42,25 +41,23 @@ def run(args: argparse.Namespace) -> int:
         print(f"{'data':12}cifar10, {len(data.train_images):,} + {len(data.test_images):,} images, verified")
     except DataError as error:
         print(f"{'data':12}{error}")
-    how = "" if runtime.device.type == "cuda" else f" in steps of {PROBE_BATCH} images at most"
+    how = "" if gpu else f" in steps of {PROBE_BATCH} images at most"
     print(f"{'cost':12}one run of airbench94, by the speed measured now{how}:")
     for scale in SCALES.values():
         print(f"{'':12}{scale.name:8}{duration(_cost(scale, runtime))}")
-    if runtime.device.type == "cuda":
+    ok = True
+    if gpu:
         worst = compiled_difference(runtime)
         ok = worst < 0.02
         said = f"losses of compiled steps, replayed as CUDA graphs, and of plain ones differ by {worst:.2%} at most"
-        _print_verdict("compile", ok, said)
+        print(f"{'compile':12}{'ok' if ok else 'FAILED'}: {said}")
     if runtime.device.type == "cpu":
-        print(f"{'kernels':12}{_kernels(runtime)}")
-        right, said = gradients.checked(runtime)
-        ok = ok and right
-        _print_verdict("gradients", right, said)
+        there = kernels(runtime.dtype) is not None
+        said = "compiled here" if there else "torch's own: with a C compiler here training would be faster"
+        print(f"{'kernels':12}{said}")
+        ok, said = gradients.checked(runtime)
+        print(f"{'gradients':12}{'ok' if ok else 'FAILED'}: {said}")
     return 0 if ok else 1
-
-
-def _print_verdict(name: str, ok: bool, said: str) -> None:
-    print(f"{name:12}{'ok' if ok else 'FAILED'}: {said}")
 
 
 def _facts(runtime: Runtime) -> dict[str, str]:
@@ -91,24 +88,15 @@ def _cost(scale: Scale, runtime: Runtime) -> float:
     return estimate_seconds(AIRBENCH94, scale, measure_speed(AIRBENCH94, scale, runtime, seconds=0.5, batch=batch))
 
 
-def _kernels(runtime: Runtime) -> str:
-    there = kernels(runtime.dtype) is not None
-    return "compiled here" if there else "torch's own: with a C compiler here training would be faster"
-
-
 def compiled_difference(runtime: Runtime, steps: int = 5) -> float:
     """The largest relative difference between the losses of `steps` eager and compiled steps from the same start.
 
     In two runs: the second replays what the first recorded.
     """
-    eager, compiled = (_short_trainer(replace(runtime, compile=on), steps) for on in (False, True))
+    # One batch of images makes each epoch one step, whose loss is then the epoch's record; a small
+    # learning rate keeps rounding from growing into a difference.
+    recipe, data = replace(AIRBENCH94, epochs=steps, lr=2.0), random_dataset(AIRBENCH94.batch_size, 100)
+    eager, compiled = (Trainer(recipe, data, runtime=replace(runtime, compile=on)) for on in (False, True))
     plain_(eager.network)
     runs = [(eager.run(seed).epochs, compiled.run(seed).epochs) for seed in (0, 1)]
     return max(abs(b.train_loss / a.train_loss - 1) for pair in runs for a, b in zip(*pair, strict=True))
-
-
-def _short_trainer(runtime: Runtime, steps: int) -> Trainer:
-    # One batch of images makes each epoch one step, whose loss is then the epoch's record; a small
-    # learning rate keeps rounding from growing into a difference.
-    recipe = replace(AIRBENCH94, epochs=steps, lr=2.0)
-    return Trainer(recipe, random_dataset(AIRBENCH94.batch_size, 100), runtime=runtime)

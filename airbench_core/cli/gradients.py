@@ -7,7 +7,6 @@ import copy
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -43,19 +42,17 @@ def checked(runtime: Runtime) -> tuple[bool, str]:
     return verdict([json.loads(line) for line in said.splitlines()], runtime.dtype, ended)
 
 
-def verdict(lines: list[dict], dtype: torch.dtype, ended: str | None = None) -> tuple[bool, str]:
-    """What to say of the lines of `_say`, and of a process that ended before it should."""
+def verdict(found: list[tuple[float, float]], dtype: torch.dtype, ended: str | None = None) -> tuple[bool, str]:
+    """What to say of the `errors` of the first networks, and of a process that ended before it should."""
     remedy = "use another --dtype, or another version of torch"
-    for line in lines:
-        if "error" in line:
-            fast, plain = line["error"]
-            if not (plain <= LARGEST[dtype] and fast <= max(2 * plain, TURNED)):
-                return False, f"those of {line['network']} are off by {max(fast, plain):.2g} of their norm: {remedy}"
+    for name, (fast, plain) in zip(NETWORKS, found, strict=False):
+        if not (plain <= LARGEST[dtype] and fast <= max(2 * plain, TURNED)):
+            return False, f"those of {name} are off by {max(fast, plain):.2g} of their norm: {remedy}"
     if ended is not None:
-        at = lines[-1]["network"] if lines else "the first network"
+        at = [*NETWORKS, "the last network"][len(found)]
         return False, f"to compute those of {at} {ended}: {remedy}"
-    fast, plain = (max(line["error"][k] for line in lines if "error" in line) for k in (0, 1))
-    return True, f"those of {len(lines) // 2} networks differ from float64's by {fast:.2g} at most (plain: {plain:.2g})"
+    fast, plain = map(max, zip(*found, strict=True))
+    return True, f"those of {len(found)} networks differ from float64's by {fast:.2g} at most (plain: {plain:.2g})"
 
 
 def errors(recipe: Recipe, dtype: torch.dtype) -> tuple[float, float]:
@@ -86,13 +83,7 @@ def _gradients(network: torch.nn.Module, images: torch.Tensor, labels: torch.Ten
     return [p.grad.double() for p in network.parameters() if p.requires_grad]
 
 
-def _say(dtype: torch.dtype) -> Iterator[dict]:
-    for name, recipe in NETWORKS.items():
-        yield {"network": name}
-        yield {"network": name, "error": errors(recipe, dtype)}
-
-
 def main() -> None:
     torch.set_num_threads(int(sys.argv[2]))
-    for line in _say(DTYPES[sys.argv[1]]):
-        print(json.dumps(line), flush=True)
+    for recipe in NETWORKS.values():
+        print(json.dumps(errors(recipe, DTYPES[sys.argv[1]])), flush=True)

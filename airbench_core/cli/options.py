@@ -2,6 +2,7 @@
 
 import argparse
 
+from airbench_core.data.datasets import LOADERS
 from airbench_core.devices import DTYPES, Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES, recipe_named
@@ -10,13 +11,8 @@ from airbench_core.scales import SCALES
 
 
 def add_recipe(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    parser.add_argument(
-        "recipe",
-        nargs="?" if default else None,
-        default=default,
-        metavar="RECIPE",
-        help=f"one of {', '.join(RECIPES)}",
-    )
+    about = {"metavar": "RECIPE", "help": f"one of {', '.join(RECIPES)}"}
+    parser.add_argument("recipe", nargs="?" if default else None, default=default, **about)
     parser.add_argument(
         "--set",
         action="append",
@@ -51,6 +47,16 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
         choices=SCALES,
         help="full: as published (default); laptop: narrower, fewer images; smoke: seconds, only to see that it runs",
     )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    names = f"{', '.join(LOADERS)} or auto"
+    parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
+    add_root(parser)
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", help="folder that holds the data (default: $AIRBENCH_DATA, then the cache folder)")
 
 
 def add_runtime(parser: argparse.ArgumentParser, threads: str = "CPU threads (default: all cores but one)") -> None:

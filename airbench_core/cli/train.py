@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airbench_core import runlog
-from airbench_core.cli.data import add_root
-from airbench_core.cli.options import add_recipe, add_runtime, add_scale, recipe_from, runtime_from, seeds_from
+from airbench_core.cli.options import (
+    add_data,
+    add_recipe,
+    add_runtime,
+    add_scale,
+    recipe_from,
+    runtime_from,
+    seeds_from,
+)
 from airbench_core.cli.terminal import ctrl_c, every, say
-from airbench_core.data.datasets import LOADERS, load_dataset
+from airbench_core.data.datasets import load_dataset
 from airbench_core.errors import Diverged
 from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.training import Trainer
@@ -29,9 +36,7 @@ def add_runs(parser: argparse.ArgumentParser, runs: int) -> None:
     """The options of a command that trains one recipe several times; `make_runs` does so."""
     add_recipe(parser)
     add_scale(parser)
-    names = f"{', '.join(LOADERS)} or auto"
-    parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
-    add_root(parser)
+    add_data(parser)
     parser.add_argument(
         "--runs", type=int, default=runs, help=f"how many runs, with seeds counted up from --seed (default {runs})"
     )

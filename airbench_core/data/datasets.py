@@ -50,12 +50,12 @@ class Dataset:
 
         Itself, with its digest if that is known, where nothing is left out.
         """
-        limits = dict(zip(self._tensors(), (train, train, test, test), strict=True))
         for n in (train, test):
             if n is not None and n < 1:
                 raise UsageError(f"a data set of {n} images: at least 1 is needed")
-        less = {field: tensor[: limits[field]] for field, tensor in self._tensors().items()}
-        return self if all(len(less[field]) == len(getattr(self, field)) for field in less) else replace(self, **less)
+        here = self._tensors()
+        less = {field: here[field][:n] for field, n in zip(here, (train, train, test, test), strict=True)}
+        return self if all(len(less[field]) == len(here[field]) for field in here) else replace(self, **less)
 
     @cached_property
     def digest(self) -> str:

@@ -62,23 +62,15 @@ def test_a_frozen_bias_and_fewer_views_cost_less():
     assert six - one == pytest.approx(5 * per_view * forward)
 
 
-@pytest.mark.parametrize("paused", ["forward", "backward"])
-def test_another_thread_may_compile_meanwhile(paused, monkeypatch):
+def test_another_thread_may_compile_meanwhile(monkeypatch):
     """And what it compiled there still holds afterwards."""
     there, go_on = threading.Event(), threading.Event()
 
-    def pause(at: str) -> None:
-        if at == paused:
-            there.set()
-            go_on.wait(60)
-
     class Pausing(nn.Linear):
         def forward(self, x):
-            result = super().forward(x)
-            pause("forward")
-            if result.requires_grad:
-                result.register_hook(lambda gradient: pause("backward"))
-            return result
+            there.set()
+            go_on.wait(60)
+            return super().forward(x)
 
     graphs = []
 
@@ -87,11 +79,12 @@ def test_another_thread_may_compile_meanwhile(paused, monkeypatch):
         return graph.forward
 
     monkeypatch.setattr(flops, "make_network", lambda recipe: Pausing(32, 32))
-    monkeypatch.setattr(flops, "_counted", {})
     torch.compiler.reset()
     network, x = nn.Sequential(nn.Linear(3, 4), nn.GELU()), torch.ones(2, 3)
     compiled = torch.compile(network, backend=backend, fullgraph=True)
-    counting = threading.Thread(target=training_flops, args=[replace(AIRBENCH94, whiten=False)], daemon=True)
+    counting = threading.Thread(
+        target=training_flops, args=[replace(AIRBENCH94, whiten=False, epochs=1.25)], daemon=True
+    )
     counting.start()
     try:
         assert there.wait(60)

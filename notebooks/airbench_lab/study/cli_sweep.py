@@ -13,10 +13,8 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, load_dataset, runlog
-from airbench_core.cli.data import add_root
-from airbench_core.cli.options import add_runtime, add_scale, seeds_from
+from airbench_core.cli.options import add_data, add_runtime, add_scale, seeds_from
 from airbench_core.cli.terminal import ctrl_c, say
-from airbench_core.data.datasets import LOADERS
 from airbench_core.devices import available_cores, available_memory
 from airbench_core.scales import scale_named
 from airbench_core.speed import duration, estimate_seconds, measure_speed
@@ -54,9 +52,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, metavar="LOG", required=True, help="the log: runs are appended to it")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and stop")
     add_scale(parser)
-    names = f"{', '.join(LOADERS)} or auto"
-    parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
-    add_root(parser)
+    add_data(parser)
     parser.add_argument("--race", action="store_true", help="no test accuracy between epochs")
     add_runtime(parser, threads="CPU threads of a run (default 1: runs side by side use cores better)")
     parser.add_argument(

@@ -25,28 +25,24 @@ def test_a_reference_without_fast_functions_is_as_exact():
     assert fast == plain < 1e-3
 
 
-def line(number: int, *error: float) -> dict:
-    return {"network": f"n{number}", **({"error": list(error)} if error else {})}
+FIRST, SECOND, *_ = gradients.NETWORKS
 
 
 @pytest.mark.parametrize(
-    ("lines", "ended", "said"),
+    ("found", "ended", "said"),
     [
-        ([line(1), line(1, 1e-6, 2e-6)], None, "those of 1 networks differ from float64's by 1e-06 at most"),
-        (
-            [line(1), line(1, 1e-6, 2e-6), line(2)],
-            "ended its process (-11)",
-            "to compute those of n2 ended its process",
-        ),
-        ([line(1), line(1, 1e-6, 0.5)], None, "those of n1 are off by 0.5 of their norm: use another --dtype"),
-        ([line(1), line(1, 0.03, 1e-6)], None, "those of 1 networks differ from float64's by 0.03 at most"),
-        ([line(1), line(1, 0.2, 1e-6)], None, "those of n1 are off by 0.2"),
-        ([line(1), line(1, float("inf"), 1e-6)], None, "those of n1 are off by inf"),
-        ([], "did not end within 120 s", "to compute those of the first network did not end"),
+        ([(1e-6, 2e-6)], None, "those of 1 networks differ from float64's by 1e-06 at most"),
+        ([(1e-6, 2e-6)], "ended its process (-11)", f"to compute those of {SECOND} ended its process"),
+        ([(1e-6, 0.5)], None, f"those of {FIRST} are off by 0.5 of their norm: use another --dtype"),
+        ([(0.03, 1e-6)], None, "those of 1 networks differ from float64's by 0.03 at most"),
+        ([(0.2, 1e-6)], None, f"those of {FIRST} are off by 0.2"),
+        ([(float("inf"), 1e-6)], None, f"those of {FIRST} are off by inf"),
+        ([], "did not end within 120 s", f"to compute those of {FIRST} did not end"),
+        ([(1e-6, 2e-6)] * len(gradients.NETWORKS), "ended its process (1)", "to compute those of the last network"),
     ],
 )
-def test_what_is_said(lines, ended, said):
-    right, words = gradients.verdict(lines, torch.float32, ended)
+def test_what_is_said(found, ended, said):
+    right, words = gradients.verdict(found, torch.float32, ended)
     assert words.startswith(said)
     assert right == said.startswith("those of 1 networks")
 

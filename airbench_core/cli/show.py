@@ -1,0 +1,57 @@
+"""`airbench recipes`, `diff` and `data`: the recipes with what they cost, two of them side by side, a data set."""
+
+import argparse
+
+from airbench_core.cli.options import add_root
+from airbench_core.data.datasets import LOADERS, load_dataset
+from airbench_core.flops import CIFAR10_TRAIN, parameters, training_flops
+from airbench_core.published import LADDER, RECIPES, recipe_named
+from airbench_core.recipes import Recipe
+from airbench_core.tables import describe, diff
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser("recipes", help="list the recipes, or the fields of one")
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="show this recipe's fields")
+    parser.set_defaults(run=run_recipes)
+    parser = verbs.add_parser("diff", help="show the fields in which two recipes differ")
+    for name in ("first", "second"):
+        parser.add_argument(name, metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
+    parser.set_defaults(run=run_diff)
+    parser = verbs.add_parser("data", help="find, download and verify a data set")
+    parser.add_argument("data", metavar="NAME", help=f"{', '.join(LOADERS)} or auto")
+    add_root(parser)
+    parser.set_defaults(run=run_data)
+
+
+def run_recipes(args: argparse.Namespace) -> int:
+    if args.recipe:
+        print(describe(recipe_named(args.recipe)))
+        return 0
+    print(f"{'recipe':42}{'epochs':>8}{'steps':>8}{'parameters':>12}{'PFLOPs':>8}")
+    for name, recipe in RECIPES.items():
+        print(_row(name, recipe))
+    print("\nThe ladder: each rung adds one trick to the rung above")
+    for rung in LADDER:
+        print(_row(rung.label, rung.recipe))
+    return 0
+
+
+def _row(name: str, recipe: Recipe) -> str:
+    cost = f"{recipe.steps(CIFAR10_TRAIN):>8}{parameters(recipe):>12,}{training_flops(recipe) / 1e15:>8.3f}"
+    return f"{name:42}{recipe.epochs:>8g}{cost}"
+
+
+def run_diff(args: argparse.Namespace) -> int:
+    print(diff(recipe_named(args.first), recipe_named(args.second)))
+    return 0
+
+
+def run_data(args: argparse.Namespace) -> int:
+    data = load_dataset(args.data, args.root)
+    names = ", ".join(data.classes[:10]) + ", ..." * (len(data.classes) > 10)
+    print(
+        f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "
+        f"{len(data.classes)} classes ({names}), digest {data.digest}"
+    )
+    return 0
