@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -100,23 +99,28 @@ def _locked(log: FileIO) -> Iterator[None]:
 
 
 if sys.platform == "win32":
+    FAR = 2**31 - 2
 
-    def _take(log: FileIO, mode: int = msvcrt.LK_LOCK) -> None:
+    def _take(log: FileIO) -> None:
         while True:
-            log.seek(2**31 - 2)
+            log.seek(FAR)
             try:
-                return msvcrt.locking(log.fileno(), mode, 1)
+                return msvcrt.locking(log.fileno(), msvcrt.LK_LOCK, 1)
             except OSError as error:
                 if error.errno != errno.EDEADLOCK:  # it gives up after 10 seconds
                     raise
 
-    _let_go = partial(_take, mode=msvcrt.LK_UNLCK)
+    def _let_go(log: FileIO) -> None:
+        log.seek(FAR)
+        msvcrt.locking(log.fileno(), msvcrt.LK_UNLCK, 1)
+
 else:
 
-    def _take(log: FileIO, mode: int = fcntl.LOCK_EX) -> None:
-        fcntl.flock(log, mode)
+    def _take(log: FileIO) -> None:
+        fcntl.flock(log, fcntl.LOCK_EX)
 
-    _let_go = partial(_take, mode=fcntl.LOCK_UN)
+    def _let_go(log: FileIO) -> None:
+        fcntl.flock(log, fcntl.LOCK_UN)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -129,8 +133,13 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _unended(log: FileIO, path: Path) -> bytes:
     """What follows the log's last end of a line: nothing, unless a process was killed while it wrote."""
-    log.seek(max(0, log.seek(0, os.SEEK_END) - 1))
-    return b"" if log.read(1) in (b"", b"\n") else path.read_bytes().rpartition(b"\n")[2]
+    size = os.fstat(log.fileno()).st_size
+    if size == 0:
+        return b""
+    log.seek(size - 1)
+    if log.read(1) == b"\n":
+        return b""
+    return path.read_bytes().rpartition(b"\n")[2]
 
 
 def _set_aside(last: bytes, log: FileIO, path: Path) -> None:
