@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -74,3 +75,12 @@ def test_the_bias_trains_on_without_the_freeze(noise, tiny, float32):
     trainer = Trainer(replace(SHORT, whiten_bias_epochs=None, lookahead=False), noise, scale=tiny, runtime=float32)
     trainer.run(0, observer=lambda _: biases.append(trainer.network.first.bias.detach().clone()))
     assert not torch.equal(biases[0], biases[1])
+
+
+def test_the_bias_trains_in_just_the_steps_before_the_freeze(noise, tiny, float32):
+    trainer = Trainer(replace(SHORT, lookahead=False), noise, scale=tiny, runtime=float32)
+    biases = [
+        trainer.network.first.bias.detach().clone() for step in trainer.step_through() if step is not None
+    ]  # before each step
+    moved = [not torch.equal(before, after) for before, after in pairwise(biases)]
+    assert moved == [True] * 3 + [False] * 4
