@@ -9,7 +9,7 @@ import torch
 from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, lines, runlog, train
 from airbench_core.tricks.whitening import whitening_filters
 
-RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_it_reaches_no_network_and_no_other_process():
 
 def test_a_training_has_the_students_function_inside_and_is_judged_by_its_weights():
     cells = [
-        "from airbench_core.network import whitening_filters\ncalls = []",
+        "from airbench_core.tricks.whitening import whitening_filters\ncalls = []",
         "def mine(images, eps):\n    calls.append(1)\n    return whitening_filters(images, eps)",
         "def how_often():\n    return len(calls)",
         "import airbench_lab.grading.training as t\n"
