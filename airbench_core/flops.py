@@ -1,7 +1,6 @@
-"""Floating-point operations of a whole training, counted in networks without memory: no number is typed in."""
+"""Floating-point operations of a whole training, counted in networks without memory as torch's own counter does."""
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -13,6 +12,10 @@ from airbench_core.tricks.tta import TTA_WEIGHTS
 
 CIFAR10_TRAIN, CIFAR10_TEST = 50_000, 10_000
 
+# The fields that a network's operations follow from: recipes that agree in them are counted once.
+NETWORK = ("network", "widths", "depth", "residual", "whiten", "first_norm", "unit_head")
+_counted: dict[tuple, "_PerImage"] = {}
+
 
 class _PerImage(NamedTuple):
     """FLOPs of one image in a network; a step is forward and backward."""
@@ -22,13 +25,15 @@ class _PerImage(NamedTuple):
     frozen_step: int  # the whitening layer's bias needs no gradient
 
 
-@cache
 def _per_image(recipe: Recipe) -> _PerImage:
-    network = _network(recipe)
-    forward, step = _count(network)
-    if recipe.whiten:
-        network.first.bias.requires_grad_(False)
-    return _PerImage(forward, step, _count(network)[1])
+    key = tuple(getattr(recipe, name) for name in NETWORK)
+    if key not in _counted:
+        network = _network(recipe)
+        forward, step = _count(network)
+        if recipe.whiten:
+            network.first.bias.requires_grad_(False)
+        _counted[key] = _PerImage(forward, step, _count(network)[1])
+    return _counted[key]
 
 
 def _network(recipe: Recipe) -> nn.Module:
