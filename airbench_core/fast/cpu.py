@@ -46,13 +46,14 @@ def gelu(x: Tensor) -> Tensor:
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: tuple[int, int]) -> Tensor:
     """F.conv2d of (N, C, H, W): by fewer products in float32; else with the gradient of `weight` on tiled images."""
-    one = torch.get_num_threads() == 1  # with more, Winograd's is slower: benchmarks/README.md
-    if one and bias is None and padding == (1, 1) and winograd.applies(x, weight):
-        return winograd.conv2d(x, weight)
-    same = len(x) > 1 and bias is None and weight.shape[2:] == (3, 3) and padding == (1, 1)
-    if _side_by_side(x) < 4 or not same or not weight.requires_grad:
+    if bias is not None or weight.shape[2:] != (3, 3) or padding != (1, 1):
         return F.conv2d(x, weight, bias, padding=padding)
-    return _Convolution.apply(x, weight)
+    one = torch.get_num_threads() == 1  # with more, Winograd's is slower: benchmarks/README.md
+    if one and winograd.applies(x, weight):
+        return winograd.conv2d(x, weight)
+    if len(x) > 1 and _side_by_side(x) >= 4 and weight.requires_grad:
+        return _Convolution.apply(x, weight)
+    return F.conv2d(x, weight, padding=padding)
 
 
 def _side_by_side(x: Tensor) -> int:

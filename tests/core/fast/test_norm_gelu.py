@@ -13,18 +13,7 @@ PRECISION = {torch.float32: 1e-5, torch.bfloat16: 1e-2}  # of a tensor's norm
 TWINS = [(network.norm_gelu, fast.norm_gelu), (network.pool_norm_gelu, fast.pool_norm_gelu)]
 
 
-@pytest.fixture(autouse=True)
-def compiler(unavailable):
-    if fast.kernels(torch.float32) is None:
-        unavailable("compiler", "there is no C compiler here")
-
-
-@pytest.fixture(params=[1, 3])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("compiler")
 
 
 def norm(channels: int, generator) -> torch.nn.BatchNorm2d:

@@ -2,21 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from airbench_core.fast import cpu, kernels, winograd
+from airbench_core.fast import cpu, winograd
 
-
-@pytest.fixture(autouse=True)
-def compiler(unavailable):
-    if kernels.kernels(torch.float32) is None:
-        unavailable("compiler", "there is no C compiler here")
-
-
-@pytest.fixture(params=[1, 3])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("compiler")
 
 
 def channels_last(*shape, generator):
