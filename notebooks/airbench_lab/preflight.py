@@ -15,12 +15,13 @@ from airbench_core import AIRBENCH94, SCALES, Runtime, load_dataset
 from airbench_core.scales import default_scale
 from airbench_core.speed import estimate_seconds, measure_speed
 
-# Run All of each lesson at the laptop scale takes as long as so many runs of airbench94 there: README's seconds (each
-# once, AMD EPYC, bfloat16, one thread) over the 24.5 s of a run on that machine.
-RUNS = {
-    "00": 4.8, "01": 5.1, "02": 6.4, "03": 5.6, "04": 6.3, "05": 5.8, "06": 6.2,
-    "07": 4.0, "08": 2.5, "09": 5.7, "10": 4.7, "11": 4.6, "12": 5.2,
+# Seconds at the laptop scale of Run All of each lesson, once each (README has them too), and of a run of airbench94 on
+# the same machine: AMD EPYC, bfloat16, one thread.
+RUN_ALL = {
+    "00": 117, "01": 124, "02": 157, "03": 137, "04": 155, "05": 141, "06": 152,
+    "07": 99, "08": 62, "09": 140, "10": 116, "11": 113, "12": 128,
 }  # fmt: skip
+RUN = 24.5
 MEASURE_SECONDS = 0.3  # for each of three counts
 
 runtime = Runtime.detect()
@@ -48,5 +49,5 @@ def run_all(lesson: str) -> None:
     speed = measure_speed(AIRBENCH94, SCALES[scale], runtime, MEASURE_SECONDS)
     run = estimate_seconds(AIRBENCH94, SCALES[scale], speed)
     print(
-        f"Run All of this lesson: about {RUNS[lesson] * run / 60:.1f} minutes here ({run:.0f} s a run of airbench94)."
+        f"Run All of this lesson: about {RUN_ALL[lesson] / RUN * run / 60:.1f} minutes here ({run:.0f} s a run of airbench94)."
     )
