@@ -48,6 +48,5 @@ def run_all(lesson: str) -> None:
         return
     speed = measure_speed(AIRBENCH94, SCALES[scale], runtime, MEASURE_SECONDS)
     run = estimate_seconds(AIRBENCH94, SCALES[scale], speed)
-    print(
-        f"Run All of this lesson: about {RUN_ALL[lesson] / RUN * run / 60:.1f} minutes here ({run:.0f} s a run of airbench94)."
-    )
+    minutes = RUN_ALL[lesson] / RUN * run / 60
+    print(f"Run All of this lesson: about {minutes:.1f} minutes here ({run:.0f} s a run of airbench94).")
