@@ -85,7 +85,7 @@ def _memory(runtime: Runtime) -> str:
 
 def _cost(scale: Scale, runtime: Runtime) -> float:
     batch = None if runtime.device.type == "cuda" else min(PROBE_BATCH, scale.recipe(AIRBENCH94).batch_size)
-    return estimate_seconds(AIRBENCH94, scale, measure_speed(AIRBENCH94, scale, runtime, seconds=0.5, batch=batch))
+    return estimate_seconds(AIRBENCH94, scale, measure_speed(AIRBENCH94, scale, runtime, seconds=0.3, batch=batch))
 
 
 def compiled_difference(runtime: Runtime, steps: int = 5) -> float:

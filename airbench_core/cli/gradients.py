@@ -18,7 +18,7 @@ from airbench_core.published import AIRBENCH94, RESNET18
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 
-IMAGES = {"airbench": 8, "resnet18": 4}  # so few that all takes seconds
+IMAGES = {"airbench": 8, "resnet18": 2}  # so few that all takes seconds
 # Errors, relative to the gradient's norm, that are rounding: of two nearly equal pixels it decides which one a pooling
 # takes, and a single one that it turns moves a gradient by 0.01 to 0.03.
 TURNED = 0.1
