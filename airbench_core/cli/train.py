@@ -82,7 +82,7 @@ def make_runs(args: argparse.Namespace) -> list[Scored]:
                 result = _one_run(trainer, number, seed, stop, args.race)
                 results.append(Scored(result.accuracy, result.seconds))
                 if args.out:
-                    runlog.append(args.out, result)
+                    runlog.append(args.out, runlog.record(result))
     except Stopped as stopped:
         print(f"airbench: run {len(results) + 1} {stopped}", file=sys.stderr)
     except Diverged as error:
