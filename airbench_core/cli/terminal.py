@@ -1,10 +1,10 @@
-"""What several commands need of a terminal: lines beside a progress bar, that bar, Ctrl-C."""
+"""What several commands need of a terminal: lines beside a progress bar, Ctrl-C."""
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -35,21 +35,3 @@ def ctrl_c() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def every(seconds: float, do: Callable[[], object]) -> Iterator[None]:
-    """Calls `do` each so many seconds, in a thread, so that the work in the block never waits; not after it."""
-    done = threading.Event()
-
-    def tick() -> None:
-        while not done.wait(seconds):
-            do()
-
-    thread = threading.Thread(target=tick, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
