@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from typing import NoReturn
 
-from airbench_core.cli import bench, doctor, show, train
+from airbench_core.cli import machine, show, train
 from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
 
 VERBS = "airbench.verbs"  # the group of entry points: a verb's name, and the function that adds it
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
     parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (train, show, doctor, bench):
+    for module in (train, show, machine):
         module.add(verbs)
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] not in verbs.choices:

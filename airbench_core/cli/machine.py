@@ -1,19 +1,19 @@
-"""`airbench doctor`: what this machine has, whether it works, and what a run will cost on it."""
+"""`airbench doctor` and `bench`: what this machine has, whether it works, how fast it is, what a run will cost."""
 
 import argparse
-import os
+import json
 import platform
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
 import airbench_core
 from airbench_core.cli import gradients
-from airbench_core.cli.options import add_root, add_runtime, runtime_from
+from airbench_core.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
 from airbench_core.data.datasets import load_dataset
-from airbench_core.devices import Runtime, available_cores
-from airbench_core.errors import DataError
+from airbench_core.devices import Runtime, available_cores, available_memory
+from airbench_core.errors import DataError, UsageError
 from airbench_core.fast.cpu import plain_
 from airbench_core.fast.kernels import kernels
 from airbench_core.published import AIRBENCH94
@@ -28,10 +28,17 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser("doctor", help="check this machine and say what each scale costs on it")
     add_root(parser)
     add_runtime(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=doctor)
+    parser = verbs.add_parser("bench", help="measure images per second on this machine")
+    add_recipe(parser, default="airbench94")
+    add_scale(parser)
+    add_runtime(parser)
+    parser.add_argument("--seconds", type=float, default=5, help="how long each measurement takes (default 5)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=bench)
 
 
-def run(args: argparse.Namespace) -> int:
+def doctor(args: argparse.Namespace) -> int:
     runtime = runtime_from(args)
     gpu = runtime.device.type == "cuda"
     for name, value in _facts(runtime).items():
@@ -77,10 +84,8 @@ def _memory(runtime: Runtime) -> str:
     if runtime.device.type == "cuda":
         free, total = torch.cuda.mem_get_info(runtime.device)
         return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free on the device"
-    try:
-        return f"{os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB free"
-    except (AttributeError, ValueError, OSError):
-        return "unknown on this system"
+    usable = available_memory()
+    return f"{usable / 2**30:.1f} GiB" if usable < float("inf") else "unknown on this system"
 
 
 def _cost(scale: Scale, runtime: Runtime) -> float:
@@ -100,3 +105,19 @@ def compiled_difference(runtime: Runtime, steps: int = 5) -> float:
     plain_(eager.network)
     runs = [(eager.run(seed).epochs, compiled.run(seed).epochs) for seed in (0, 1)]
     return max(abs(b.train_loss / a.train_loss - 1) for pair in runs for a, b in zip(*pair, strict=True))
+
+
+def bench(args: argparse.Namespace) -> int:
+    if not 0 < args.seconds <= 3600:
+        raise UsageError(f"seconds={args.seconds} is not legal: above 0, to 3600")
+    recipe, runtime = recipe_from(args), runtime_from(args)
+    speed = measure_speed(recipe, SCALES[args.scale], runtime, args.seconds)
+    about = {"recipe": args.recipe, "set": args.settings, "scale": args.scale, **runtime.describe()}
+    about["torch"] = torch.__version__
+    if args.json:
+        print(json.dumps({**about, "images_per_second": asdict(speed)}))
+        return 0
+    print(", ".join(f"{key} {value}" for key, value in about.items() if value not in ([], False, None, "")))
+    for what, rate in asdict(speed).items():
+        print(f"{what:10}{rate:>12,.0f} images/s")
+    return 0
