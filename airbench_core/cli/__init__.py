@@ -74,7 +74,7 @@ def _from_elsewhere(verb: str) -> Iterator[Callable[[argparse._SubParsersAction]
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     """Our own warnings without the file, the line and the source that Python puts around them."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="always", category=AirbenchWarning):
         pythons = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
@@ -84,7 +84,6 @@ def _warnings_in_one_line() -> Iterator[None]:
                 pythons(message, category, *rest)
 
         warnings.showwarning = show
-        warnings.simplefilter("always", AirbenchWarning)
         yield
 
 

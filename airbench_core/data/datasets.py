@@ -17,6 +17,7 @@ from airbench_core.data import builtin, downloads
 from airbench_core.data.sources import CIFAR10, SOURCES, Contents, places
 from airbench_core.errors import UsageError
 
+TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 Channels = tuple[float, float, float]  # one number for red, green, blue
 
 
@@ -41,9 +42,7 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on `device`; itself, with its digest if that is known, where it lies there already."""
-        here = self._tensors()
-        there = {field: tensor.to(device) for field, tensor in here.items()}
-        return self if all(there[field] is here[field] for field in here) else replace(self, **there)
+        return self._with([tensor.to(device) for tensor in self._tensors()])
 
     def head(self, train: int | None, test: int | None) -> "Dataset":
         """The first `train` training and `test` test images; None, or more than there are, means all of them.
@@ -53,22 +52,24 @@ class Dataset:
         for n in (train, test):
             if n is not None and n < 1:
                 raise UsageError(f"a data set of {n} images: at least 1 is needed")
-        here = self._tensors()
-        less = {field: here[field][:n] for field, n in zip(here, (train, train, test, test), strict=True)}
-        return self if all(len(less[field]) == len(here[field]) for field in here) else replace(self, **less)
+        kept = zip(self._tensors(), (train, train, test, test), strict=True)
+        return self._with([tensor if n is None or n >= len(tensor) else tensor[:n] for tensor, n in kept])
 
     @cached_property
     def digest(self) -> str:
         """The first 16 hexadecimal characters of the sha256 of all shapes, images and labels; same on any device."""
         sha = hashlib.sha256()
-        for tensor in self._tensors().values():
+        for tensor in self._tensors():
             sha.update(repr(tuple(tensor.shape)).encode())
             sha.update(tensor.cpu().contiguous().numpy())
         return sha.hexdigest()[:16]
 
-    def _tensors(self) -> dict[str, Tensor]:
-        fields = ("train_images", "train_labels", "test_images", "test_labels")
-        return {field: getattr(self, field) for field in fields}
+    def _tensors(self) -> list[Tensor]:
+        return [getattr(self, field) for field in TENSORS]
+
+    def _with(self, tensors: list[Tensor]) -> "Dataset":
+        same = all(new is old for new, old in zip(tensors, self._tensors(), strict=True))
+        return self if same else replace(self, **dict(zip(TENSORS, tensors, strict=True)))
 
 
 def load_dataset(name: str = "auto", root: str | Path | None = None, *, download: bool = True) -> Dataset:
