@@ -17,7 +17,7 @@ from airbench_core.errors import DataError, UsageError
 from airbench_core.fast.cpu import plain_
 from airbench_core.fast.kernels import kernels
 from airbench_core.published import AIRBENCH94
-from airbench_core.scales import SCALES, Scale
+from airbench_core.scales import SCALES
 from airbench_core.speed import duration, estimate_seconds, measure_speed, random_dataset
 from airbench_core.training import Trainer
 
@@ -40,57 +40,46 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def doctor(args: argparse.Namespace) -> int:
     runtime = runtime_from(args)
-    gpu = runtime.device.type == "cuda"
-    for name, value in _facts(runtime).items():
-        print(f"{name:12}{value}")
+    kind, about = runtime.device.type, runtime.describe()
+    gpu = kind == "cuda"
+    memory = available_memory()
+    tell("device", f"{kind}: {about['name']}")
+    tell("dtype", f"{about['dtype']}, weights {str(runtime.weights_dtype).removeprefix('torch.')}")
+    tell("threads", f"{runtime.threads} of {available_cores()} cores")
+    if gpu:
+        free, total = torch.cuda.mem_get_info(runtime.device)
+        tell("memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free on the device")
+    else:
+        tell("memory", f"{memory / 2**30:.1f} GiB" if memory < float("inf") else "unknown on this system")
+    versions = f"airbench {airbench_core.__version__}, torch {torch.__version__}{f', CUDA {torch.version.cuda}' * gpu}"
+    tell("versions", f"{versions}, Python {platform.python_version()}, {sys.platform}")
     try:
         data = load_dataset("cifar10", args.root, download=False)
-        print(f"{'data':12}cifar10, {len(data.train_images):,} + {len(data.test_images):,} images, verified")
+        tell("data", f"cifar10, {len(data.train_images):,} + {len(data.test_images):,} images, verified")
     except DataError as error:
-        print(f"{'data':12}{error}")
+        tell("data", str(error))
     how = "" if gpu else f" in steps of {PROBE_BATCH} images at most"
-    print(f"{'cost':12}one run of airbench94, by the speed measured now{how}:")
+    tell("cost", f"one run of airbench94, by the speed measured now{how}:")
     for scale in SCALES.values():
-        print(f"{'':12}{scale.name:8}{duration(_cost(scale, runtime))}")
+        batch = None if gpu else min(PROBE_BATCH, scale.recipe(AIRBENCH94).batch_size)
+        speed = measure_speed(AIRBENCH94, scale, runtime, seconds=0.3, batch=batch)
+        tell("", f"{scale.name:8}{duration(estimate_seconds(AIRBENCH94, scale, speed))}")
     ok = True
     if gpu:
         worst = compiled_difference(runtime)
         ok = worst < 0.02
         said = f"losses of compiled steps, replayed as CUDA graphs, and of plain ones differ by {worst:.2%} at most"
-        print(f"{'compile':12}{'ok' if ok else 'FAILED'}: {said}")
-    if runtime.device.type == "cpu":
+        tell("compile", f"{'ok' if ok else 'FAILED'}: {said}")
+    if kind == "cpu":
         there = kernels(runtime.dtype) is not None
-        said = "compiled here" if there else "torch's own: with a C compiler here training would be faster"
-        print(f"{'kernels':12}{said}")
+        tell("kernels", "compiled here" if there else "torch's own: with a C compiler here training would be faster")
         ok, said = gradients.checked(runtime)
-        print(f"{'gradients':12}{'ok' if ok else 'FAILED'}: {said}")
+        tell("gradients", f"{'ok' if ok else 'FAILED'}: {said}")
     return 0 if ok else 1
 
 
-def _facts(runtime: Runtime) -> dict[str, str]:
-    device = runtime.describe()
-    cuda = f", CUDA {torch.version.cuda}" if runtime.device.type == "cuda" else ""
-    return {
-        "device": f"{device['device']}: {device['name']}",
-        "dtype": f"{device['dtype']}, weights {str(runtime.weights_dtype).removeprefix('torch.')}",
-        "threads": f"{runtime.threads} of {available_cores()} cores",
-        "memory": _memory(runtime),
-        "versions": f"airbench {airbench_core.__version__}, torch {torch.__version__}{cuda}, "
-        f"Python {platform.python_version()}, {sys.platform}",
-    }
-
-
-def _memory(runtime: Runtime) -> str:
-    if runtime.device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(runtime.device)
-        return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free on the device"
-    usable = available_memory()
-    return f"{usable / 2**30:.1f} GiB" if usable < float("inf") else "unknown on this system"
-
-
-def _cost(scale: Scale, runtime: Runtime) -> float:
-    batch = None if runtime.device.type == "cuda" else min(PROBE_BATCH, scale.recipe(AIRBENCH94).batch_size)
-    return estimate_seconds(AIRBENCH94, scale, measure_speed(AIRBENCH94, scale, runtime, seconds=0.3, batch=batch))
+def tell(name: str, value: str) -> None:
+    print(f"{name:12}{value}")
 
 
 def compiled_difference(runtime: Runtime, steps: int = 5) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from airbench_core.data import builtin, downloads
-from airbench_core.data.sources import CIFAR10, SOURCES, Contents, places
+from airbench_core.data.sources import CIFAR10, SOURCES, places
 from airbench_core.errors import UsageError
 
+DATASETS = (*SOURCES, "builtin")  # their names
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 Channels = tuple[float, float, float]  # one number for red, green, blue
 
@@ -91,20 +92,14 @@ def load_dataset(name: str = "auto", root: str | Path | None = None, *, download
         data = load_dataset("cifar10" if found else "builtin", root, download=False)
         print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
         return data
-    if name not in LOADERS:
-        raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *LOADERS])}")
-    *tensors, classes = LOADERS[name](root, download)
+    if name not in DATASETS:
+        raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *DATASETS])}")
+    if name == "builtin":
+        pictures = builtin.load_pictures(downloads.cache_folder())
+        tensors, classes = [torch.from_numpy(array) for array in pictures], builtin.CLASSES
+    else:
+        *tensors, classes = SOURCES[name].load(root, download)
     return Dataset(name, *tensors, classes, *pixel_statistics(tensors[0]), mirror_changes_class=name == "svhn")
-
-
-def _load_builtin(root: Path | None, download: bool) -> Contents:
-    return *map(torch.from_numpy, builtin.load_pictures(downloads.cache_folder())), builtin.CLASSES
-
-
-LOADERS: dict[str, Callable[[Path | None, bool], Contents]] = {
-    **{name: source.load for name, source in SOURCES.items()},
-    "builtin": _load_builtin,
-}
 
 
 def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:
