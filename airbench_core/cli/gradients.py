@@ -37,14 +37,9 @@ def checked(runtime: Runtime) -> tuple[bool, str]:
         said, ended = run.stdout, f"ended its process ({run.returncode})" if run.returncode else None
     except subprocess.TimeoutExpired as error:
         said, ended = (error.stdout or b"").decode(), "did not end within 120 s"
-    return verdict(list(map(float, said.split())), runtime.dtype, ended)
-
-
-def verdict(errors: list[float], dtype: torch.dtype, ended: str | None = None) -> tuple[bool, str]:
-    """What to say of the errors of the first networks, and of a process that ended before it should."""
-    remedy = "use another --dtype, or another version of torch"
+    errors, remedy = [float(line) for line in said.splitlines()], "use another --dtype, or another version of torch"
     for name, error in zip(NETWORKS, errors, strict=False):
-        if not error <= LARGEST[dtype]:
+        if not error <= LARGEST[runtime.dtype]:
             return False, f"those of {name} are off by {error:.2g} of their norm: {remedy}"
     if ended is not None:
         at = [*NETWORKS, "the last network"][len(errors)]

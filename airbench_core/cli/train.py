@@ -1,6 +1,8 @@
 """`airbench train`: train a recipe one or more times and print what came out."""
 
 import argparse
+import os
+import signal
 import statistics
 import sys
 import threading
@@ -18,7 +20,6 @@ from airbench_core.cli.options import (
     runtime_from,
     seeds_from,
 )
-from airbench_core.cli.terminal import ctrl_c, say
 from airbench_core.data.datasets import load_dataset
 from airbench_core.errors import Diverged
 from airbench_core.results import EpochRecord, RunResult, Stopped
@@ -129,3 +130,32 @@ def _progress(trainer: Trainer) -> Iterator[None]:
         finally:
             done.set()
             thread.join()
+
+
+def say(line: str) -> None:
+    """Print `line` at once, above a progress bar if there may be one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm  # here: a machine that only measures may lack it
+
+        tqdm.write(line, file=sys.stdout)
+    else:
+        print(line)
+    sys.stdout.flush()
+
+
+@contextmanager
+def ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that work ends at its next step; a second Ctrl-C ends the program at once."""
+    stop = threading.Event()
+
+    def asked(*_: object) -> None:
+        stop.set()
+        # Written past Python's buffers, which the interrupted code may be at.
+        os.write(2, b"airbench: ending at the next step; Ctrl-C again ends at once\n")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, asked)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,3 +1,4 @@
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -27,19 +28,28 @@ FIRST, SECOND, *_ = gradients.NETWORKS
 
 
 @pytest.mark.parametrize(
-    ("found", "ended", "said"),
+    ("found", "status", "said"),
     [
-        ([1e-6], None, "those of 1 networks differ from float64's by 1e-06 at most"),
-        ([0.03], None, "those of 1 networks differ from float64's by 0.03 at most"),
-        ([1e-6], "ended its process (-11)", f"to compute those of {SECOND} ended its process"),
-        ([1e-6, 0.5], None, f"those of {SECOND} are off by 0.5 of their norm: use another --dtype"),
-        ([float("inf")], None, f"those of {FIRST} are off by inf"),
-        ([], "did not end within 120 s", f"to compute those of {FIRST} did not end"),
-        ([1e-6] * len(gradients.NETWORKS), "ended its process (1)", "to compute those of the last network"),
+        ([1e-6], 0, "those of 1 networks differ from float64's by 1e-06 at most"),
+        ([0.03], 0, "those of 1 networks differ from float64's by 0.03 at most"),
+        ([1e-6], -11, f"to compute those of {SECOND} ended its process (-11)"),
+        ([1e-6, 0.5], 0, f"those of {SECOND} are off by 0.5 of their norm: use another --dtype"),
+        ([float("inf")], 0, f"those of {FIRST} are off by inf"),
+        ([], None, f"to compute those of {FIRST} did not end"),
+        ([1e-6], None, f"to compute those of {SECOND} did not end"),
+        ([1e-6] * len(gradients.NETWORKS), 1, "to compute those of the last network"),
     ],
 )
-def test_what_is_said(found, ended, said):
-    right, words = gradients.verdict(found, torch.float32, ended)
+def test_what_is_said(found, status, said, monkeypatch, float32):
+    lines = "".join(f"{error}\n" for error in found)
+
+    def run(command, **_):
+        if status is None:
+            raise subprocess.TimeoutExpired(command, 120, lines.encode() or None)
+        return subprocess.CompletedProcess(command, status, lines)
+
+    monkeypatch.setattr(gradients.subprocess, "run", run)
+    right, words = gradients.checked(float32)
     assert words.startswith(said)
     assert right == said.startswith("those of 1 networks")
 
