@@ -16,7 +16,7 @@ The fields of a record of schema 2; accuracies are in 0..1, seconds on the run's
     runtime.graphs       whether steps were replayed as CUDA graphs (lacking in the oldest records)
     seed                 of weights, order and augmentation
     versions.airbench    version of the project
-    versions.commit      commit of its checkout, with "+" where files were changed since; null: an installed copy
+    versions.commit      commit of its checkout, with "+" where its files were changed since; null: an installed copy
     versions.torch       version of PyTorch
     versions.cuda        version of CUDA that PyTorch was built for; null: not on a GPU
     started              start of the run, ISO 8601, UTC
@@ -181,7 +181,7 @@ def _packed(classes: torch.Tensor) -> str:
 
 @cache
 def commit() -> str | None:
-    """The commit of the project's own checkout, with "+" where files were changed since; None for an installed copy.
+    """The commit of the project's own checkout, with "+" where its files were changed since; None if installed.
 
     A process asks once: to be true of the code that it loaded, early.
     """
