@@ -5,7 +5,8 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import entry_points
 from typing import NoReturn
 
@@ -34,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             add(verbs)
     try:
         args = parser.parse_args(argv)
-        with _warnings_in_one_line():
+        with warnings.catch_warnings(action="always", category=AirbenchWarning):
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
             status = args.run(args)
         sys.stdout.flush()
         return status
@@ -71,20 +73,12 @@ def _from_elsewhere(verb: str) -> Iterator[Callable[[argparse._SubParsersAction]
             yield entry.load()
 
 
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
+def _show_warning(pythons: Callable[..., None], message: Warning | str, category: type[Warning], *rest: object) -> None:
     """Our own warnings without the file, the line and the source that Python puts around them."""
-    with warnings.catch_warnings(action="always", category=AirbenchWarning):
-        pythons = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
-            if issubclass(category, AirbenchWarning):
-                print(f"airbench: warning: {message}", file=sys.stderr)
-            else:
-                pythons(message, category, *rest)
-
-        warnings.showwarning = show
-        yield
+    if issubclass(category, AirbenchWarning):
+        print(f"airbench: warning: {message}", file=sys.stderr)
+    else:
+        pythons(message, category, *rest)
 
 
 def _discard_stdout() -> None:
