@@ -32,37 +32,3 @@ from airbench_core.tricks import TRICKS, Parts
 from airbench_core.tricks.flip import AlternatingFlip
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "AIRBENCH94",
-    "AIRBENCH94_MUON",
-    "AIRBENCH95",
-    "AIRBENCH96",
-    "AIRBENCH96_FASTER",
-    "BASELINE",
-    "LADDER",
-    "RECIPES",
-    "RESNET18",
-    "SCALES",
-    "TRICKS",
-    "AirbenchError",
-    "AirbenchWarning",
-    "AlternatingFlip",
-    "DataError",
-    "Dataset",
-    "Diverged",
-    "EpochRecord",
-    "Parts",
-    "Recipe",
-    "RunResult",
-    "Rung",
-    "Runtime",
-    "Scale",
-    "Stopped",
-    "Trainer",
-    "UsageError",
-    "describe",
-    "diff",
-    "load_dataset",
-    "train",
-]

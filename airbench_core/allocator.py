@@ -26,32 +26,27 @@ _inside = 0  # blocks entered and not left, in all threads: malloc's options are
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Within this block freed memory stays with the process; at its end what is free goes back to the system."""
-    if not _applies():
+    """Within this block freed memory stays with the process; at its end what is free goes back to the system.
+
+    The options are set with the first block that is entered, and glibc's defaults with the last that is left.
+    """
+    global _inside
+    own = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if own or platform.libc_ver()[0] != "glibc":
         yield
         return
-    _count(+1)
+    libc = ctypes.CDLL(None)
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            for option, training, _ in _OPTIONS:
+                libc.mallopt(option, training)
     try:
         yield
     finally:
-        _count(-1)
-
-
-def _applies() -> bool:
-    own = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
-    return platform.libc_ver()[0] == "glibc" and not own
-
-
-def _count(change: int) -> None:
-    """Set the options with the first block that is entered, and glibc's defaults with the last that is left."""
-    global _inside
-    libc = ctypes.CDLL(None)
-    with _lock:
-        was, _inside = _inside, _inside + change
-        if was == 0:
-            for option, training, _ in _OPTIONS:
-                libc.mallopt(option, training)
-        elif _inside == 0:
-            for option, _, default in _OPTIONS:
-                libc.mallopt(option, default)
-            libc.malloc_trim(0)
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                for option, _, default in _OPTIONS:
+                    libc.mallopt(option, default)
+                libc.malloc_trim(0)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -95,10 +96,14 @@ class Runtime:
             torch.backends.cudnn.benchmark = benchmark
 
     def clock(self) -> "Clock":
-        """A clock for this device, at 0."""
+        """A clock for this device, at 0. On a GPU by events in its stream of work: nothing waits until it is read."""
         if self.device.type == "cuda":
-            return EventClock(lambda: torch.cuda.Event(enable_timing=True))
-        return Clock(self.synchronize)
+            return Clock(_event, _between_events)
+        return Clock(self._now)
+
+    def _now(self) -> float:
+        self.synchronize()
+        return time.perf_counter()
 
     def synchronize(self) -> None:
         """Wait until the device has done all that it was given."""
@@ -111,67 +116,45 @@ class Runtime:
 class Clock:
     """Seconds of the blocks run under `with clock:`; the pauses between them are left out.
 
-    The device is waited for at both ends of a block, so that a block's work is in its own time and nothing else's.
-    Python's garbage collection waits for the pauses.
+    mark: gives the moment at which the device has done, or will have done, all that it was given; one is taken at both
+    ends of a block, so that a block's work is in its own time and nothing else's. between: seconds from one mark to
+    another. Python's garbage collection waits for the pauses.
     """
 
-    def __init__(self, synchronize: Callable[[], None] = lambda: None, now: Callable[[], float] = time.perf_counter):
-        self.synchronize, self.now = synchronize, now
-        self.seconds = 0.0
+    def __init__(self, mark: Callable[[], Any] = time.perf_counter, between: Callable[[Any, Any], float] | None = None):
+        self.mark, self.between = mark, between or (lambda start, end: end - start)
+        self.blocks: list[tuple[Any, Any]] = []
 
     def __enter__(self) -> "Clock":
         self.collecting = gc.isenabled()
-        self._start()
+        self.started = self.mark()
         gc.disable()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stop()
+        self.blocks.append((self.started, self.mark()))
         if self.collecting:
             gc.enable()
-
-    def lap(self) -> Callable[[], float]:
-        """A function that gives the seconds until now. On a GPU it waits, when called, for what was given to it."""
-        seconds = self.seconds
-        return lambda: seconds
-
-    def _start(self) -> None:
-        self.synchronize()
-        self.started = self.now()
-
-    def _stop(self) -> None:
-        self.synchronize()
-        self.seconds += self.now() - self.started
-
-
-class EventClock(Clock):
-    """A clock by events in a GPU's stream of work: nothing waits until seconds are read."""
-
-    def __init__(self, event: Callable[[], torch.cuda.Event]):
-        self.event = event
-        self.blocks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     @property
     def seconds(self) -> float:
         return self.lap()()
 
     def lap(self) -> Callable[[], float]:
+        """A function that gives the seconds until now. On a GPU it waits, when called, for what was given to it."""
         n = len(self.blocks)
-        return lambda: sum(self._seconds(*block) for block in self.blocks[:n])
+        return lambda: sum(self.between(*block) for block in self.blocks[:n])
 
-    def _start(self) -> None:
-        self.started = self.event()
-        self.started.record()
 
-    def _stop(self) -> None:
-        end = self.event()
-        end.record()
-        self.blocks.append((self.started, end))
+def _event() -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
 
-    @staticmethod
-    def _seconds(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        end.synchronize()
-        return start.elapsed_time(end) / 1000
+
+def _between_events(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+    end.synchronize()
+    return start.elapsed_time(end) / 1000
 
 
 def _device(name: str) -> torch.device:

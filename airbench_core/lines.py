@@ -22,8 +22,33 @@ from airbench_core.errors import AirbenchError
 
 if sys.platform == "win32":
     import msvcrt
+
+    FAR = 2**31 - 2
+
+    def _lock(log: FileIO, *, on: bool) -> None:
+        while True:
+            log.seek(FAR)
+            try:
+                return msvcrt.locking(log.fileno(), msvcrt.LK_LOCK if on else msvcrt.LK_UNLCK, 1)
+            except OSError as error:
+                if error.errno != errno.EDEADLOCK:  # it gives up after 10 seconds
+                    raise
+
 else:
     import fcntl
+
+    def _lock(log: FileIO, *, on: bool) -> None:
+        fcntl.flock(log, fcntl.LOCK_EX if on else fcntl.LOCK_UN)
+
+
+@contextmanager
+def _locked(log: FileIO) -> Iterator[None]:
+    """Waits until no other process, and no other thread, is in such a block for the same log."""
+    _lock(log, on=True)
+    try:
+        yield
+    finally:
+        _lock(log, on=False)
 
 
 def check_writable(path: Path) -> None:
@@ -86,41 +111,6 @@ def numbered(path: Path) -> list[tuple[int, dict[str, Any]]]:
         elif content:
             print(f"{path}, line {number}: not a whole record, left out", file=sys.stderr)
     return found
-
-
-@contextmanager
-def _locked(log: FileIO) -> Iterator[None]:
-    """Waits until no other process, and no other thread, is in such a block for the same log."""
-    _take(log)
-    try:
-        yield
-    finally:
-        _let_go(log)
-
-
-if sys.platform == "win32":
-    FAR = 2**31 - 2
-
-    def _take(log: FileIO) -> None:
-        while True:
-            log.seek(FAR)
-            try:
-                return msvcrt.locking(log.fileno(), msvcrt.LK_LOCK, 1)
-            except OSError as error:
-                if error.errno != errno.EDEADLOCK:  # it gives up after 10 seconds
-                    raise
-
-    def _let_go(log: FileIO) -> None:
-        log.seek(FAR)
-        msvcrt.locking(log.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-
-    def _take(log: FileIO) -> None:
-        fcntl.flock(log, fcntl.LOCK_EX)
-
-    def _let_go(log: FileIO) -> None:
-        fcntl.flock(log, fcntl.LOCK_UN)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ The fields of a record of schema 2; accuracies are in 0..1, seconds on the run's
     runtime.graphs       whether steps were replayed as CUDA graphs (lacking in the oldest records)
     seed                 of weights, order and augmentation
     versions.airbench    version of the project
-    versions.commit      commit of its checkout, with "+" where files were changed since; null: an installed copy
+    versions.commit      commit of its checkout, with "+" where its files were changed since; null: an installed copy
     versions.torch       version of PyTorch
     versions.cuda        version of CUDA that PyTorch was built for; null: not on a GPU
     started              start of the run, ISO 8601, UTC
@@ -49,7 +49,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,20 +62,21 @@ from airbench_core.recipes import Recipe
 from airbench_core.results import RunResult
 
 SCHEMA = 2
-
-
-class Failed(NamedTuple):
-    """Why there is no result of a run: the fields `failed.kind` and `failed.message`."""
-
-    kind: str
-    message: str
+DEFAULTS = json.loads(json.dumps(asdict(Recipe())))  # as JSON has them
 
 
 def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
     """What is logged of a finished run: plain values, with the fields above."""
-    data, runtime = (result.data_name, result.data_digest), {**result.runtime.describe(), "graphs": result.graphs}
     return {
-        **_head(result.asked, result.recipe, result.scale, data, runtime, result.seed, result.started),
+        **head(
+            result.asked,
+            result.recipe,
+            scale=result.scale,
+            data=(result.data_name, result.data_digest),
+            runtime={**result.runtime.describe(), "graphs": result.graphs},
+            seed=result.seed,
+            started=result.started,
+        ),
         **({"parts": list(result.parts)} if result.parts else {}),
         "epochs": [asdict(epoch) for epoch in result.epochs],
         "accuracy": result.accuracy,
@@ -85,7 +86,7 @@ def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
     }
 
 
-def failure(
+def head(
     asked: Recipe,
     scaled: Recipe,
     *,
@@ -94,13 +95,27 @@ def failure(
     runtime: Mapping[str, Any],
     seed: int,
     started: float,
-    failed: Failed,
 ) -> dict[str, Any]:
-    """What is logged of a run that failed.
+    """What a run was to be, and by what: the fields up to `started`, all that is known of one that failed.
 
     data: name and digest. runtime: as `Runtime.describe`. started: seconds since 1970.
     """
-    return {**_head(asked, scaled, scale, data, runtime, seed, started), "failed": failed._asdict()}
+    return {
+        "schema": SCHEMA,
+        "asked": asdict(asked),
+        "recipe": asdict(scaled),
+        "scale": scale,
+        "data": dict(zip(("name", "digest"), data, strict=True)),
+        "runtime": dict(runtime),
+        "seed": seed,
+        "versions": {
+            "airbench": airbench_core.__version__,
+            "commit": commit(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda if runtime["device"] == "cuda" else None,
+        },
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+    }
 
 
 def untimed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,15 +143,13 @@ def check_writable(path: Path) -> None:
     lines.check_writable(path)
 
 
-def append(path: Path, result: RunResult) -> None:
-    """Append one line for `result`, on the disk when this returns. Raises AirbenchError if it cannot be written."""
-    append_record(path, record(result))
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Append the record of a run, finished or failed, on the disk when this returns.
 
-
-def append_record(path: Path, values: Mapping[str, Any]) -> None:
-    """As `append`, for what `record` or `failure` gave, maybe in another process."""
-    how = f"is done (accuracy {values['accuracy']:.4f})" if "accuracy" in values else "failed"
-    lines.append(path, values, f"run with seed {values['seed']} {how}")
+    Raises AirbenchError if it cannot be written.
+    """
+    how = f"is done (accuracy {record['accuracy']:.4f})" if "accuracy" in record else "failed"
+    lines.append(path, record, f"run with seed {record['seed']} {how}")
 
 
 def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
@@ -156,44 +169,10 @@ def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
         for field in ("schema", "asked", "recipe"):
             if field not in values:
                 raise AirbenchError(f"{path}, line {number}: not the record of a run (no {field}): name a log of runs")
-        values |= {name: _defaults() | values[name] for name in ("asked", "recipe")}
+        values |= {name: DEFAULTS | values[name] for name in ("asked", "recipe")}
         if failed or "failed" not in values:
             records.append(values)
     return records
-
-
-@cache
-def _defaults() -> dict[str, Any]:
-    """The recipe's defaults, as JSON has them."""
-    return json.loads(json.dumps(asdict(Recipe())))
-
-
-def _head(
-    asked: Recipe,
-    scaled: Recipe,
-    scale: str,
-    data: tuple[str, str],
-    runtime: Mapping[str, Any],
-    seed: int,
-    started: float,
-) -> dict[str, Any]:
-    """What a run was to be, and by what: the fields up to `started`."""
-    return {
-        "schema": SCHEMA,
-        "asked": asdict(asked),
-        "recipe": asdict(scaled),
-        "scale": scale,
-        "data": dict(zip(("name", "digest"), data, strict=True)),
-        "runtime": dict(runtime),
-        "seed": seed,
-        "versions": {
-            "airbench": airbench_core.__version__,
-            "commit": commit(),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda if runtime["device"] == "cuda" else None,
-        },
-        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _packed(classes: torch.Tensor) -> str:
@@ -202,18 +181,15 @@ def _packed(classes: torch.Tensor) -> str:
 
 @cache
 def commit() -> str | None:
-    """The commit of the project's own checkout, with "+" where files were changed since; None for an installed copy.
+    """The commit of the project's own checkout, with "+" where its files were changed since; None if installed.
 
     A process asks once: to be true of the code that it loaded, early.
     """
     root = Path(airbench_core.__file__).parents[1]
-    if not (root / ".git").exists():
+    if not (root / ".git").exists():  # or it may lie in a checkout of something else
         return None
+    command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
     try:
-        head, changed = (
-            subprocess.run(["git", "-C", str(root), *what], capture_output=True, text=True, check=True).stdout.strip()
-            for what in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + "+" * bool(changed)

@@ -1,6 +1,7 @@
 """Recipes as tables for people: all fields of one, and the fields in which two differ."""
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from airbench_core.fields import shown
@@ -9,24 +10,13 @@ from airbench_core.recipes import Recipe
 
 
 def describe(recipe: Recipe) -> str:
-    """A table of the fields, one per line: name, value, meaning; last the names of those that play no part in it."""
-    idle = _idle(recipe)
-    rows = [(f.name, shown(getattr(recipe, f.name)), f.metadata["doc"]) for f in fields(recipe) if f.name not in idle]
-    table = "\n".join(f"{name:19} {value:17} {doc}" for name, value, doc in rows)
-    return f"{table}\n\nwithout effect here: {', '.join(idle)}" if idle else table
+    """A table of all fields, one per line: name, value, meaning."""
+    return _columns([(f.name, shown(getattr(recipe, f.name)), f.metadata["doc"]) for f in fields(recipe)])
 
 
-def _idle(recipe: Recipe) -> list[str]:
-    """The fields at their defaults that say nothing, because the trick that they belong to is off."""
-    idle = {
-        "depth residual first_norm unit_head proxy_keep": recipe.network == "resnet18",
-        "whiten_eps whiten_bias_epochs whiten_bias_zero": not recipe.whiten,
-        "proxy_widths proxy_every": recipe.proxy_keep is None,
-        "bias_lr head_lr muon_momentum newton_schulz_steps": recipe.optimizer != "muon",
-        "lr_start": recipe.lr_peak_at == 0,
-    }
-    changed = recipe.changes()
-    return [name for names, off in idle.items() if off for name in names.split() if name not in changed]
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 @dataclass(frozen=True)
@@ -43,9 +33,7 @@ class Diff:
     def __str__(self) -> str:
         if not self.rows:
             return f"{self.a} and {self.b} are the same"
-        table = [("field", self.a, self.b, "meaning"), *self.rows]
-        name, a, b = (max(len(row[column]) for row in table) for column in range(3))
-        return "\n".join(f"{row[0]:{name}}  {row[1]:{a}}  {row[2]:{b}}  {row[3]}" for row in table)
+        return _columns([("field", self.a, self.b, "meaning"), *self.rows])
 
     __repr__ = __str__
 

@@ -29,7 +29,7 @@ from public_script import Run, parse_table, provide_data, rewrite_script, warms_
 import airbench_core
 from airbench_core import lines, runlog
 from airbench_core.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
-from airbench_core.data.datasets import LOADERS
+from airbench_core.data.datasets import DATASETS
 from airbench_core.errors import AirbenchError, UsageError
 
 
@@ -225,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs of each side in a turn (default 3)")
     parser.add_argument("--pairs", type=int, default=3, help="how often each side takes its turn (default 3)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="append each finished turn, a line of JSON each")
-    parser.add_argument("--data", default="cifar10", help=f"{', '.join(LOADERS)} (default cifar10, to be on disk)")
+    parser.add_argument("--data", default="cifar10", help=f"{', '.join(DATASETS)} (default cifar10, to be on disk)")
     add_root(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)

@@ -109,7 +109,7 @@ def make_job(session: Session, piece: Piece, job: Job, seeds: Iterable[int]) -> 
             lines.append(session.log("diverged"), noted, f"seed {seed} diverged")
             say(f"{piece.name}: {job.label}, seed {seed}: {error}")
             continue
-        runlog.append(log, result)
+        runlog.append(log, runlog.record(result))
         pace.ran(job.expected, time.perf_counter() - started)
         say(f"{piece.name}: {job.label}, seed {seed}: {result.accuracy:.4f} in {result.seconds:.3f} s")
     del trainer

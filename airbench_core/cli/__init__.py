@@ -5,11 +5,12 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import entry_points
 from typing import NoReturn
 
-from airbench_core.cli import bench, doctor, show, train
+from airbench_core.cli import machine, show, train
 from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
 
 VERBS = "airbench.verbs"  # the group of entry points: a verb's name, and the function that adds it
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
     parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (train, show, doctor, bench):
+    for module in (train, show, machine):
         module.add(verbs)
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] not in verbs.choices:
@@ -34,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             add(verbs)
     try:
         args = parser.parse_args(argv)
-        with _warnings_in_one_line():
+        with warnings.catch_warnings(action="always", category=AirbenchWarning):
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
             status = args.run(args)
         sys.stdout.flush()
         return status
@@ -71,21 +73,12 @@ def _from_elsewhere(verb: str) -> Iterator[Callable[[argparse._SubParsersAction]
             yield entry.load()
 
 
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
+def _show_warning(pythons: Callable[..., None], message: Warning | str, category: type[Warning], *rest: object) -> None:
     """Our own warnings without the file, the line and the source that Python puts around them."""
-    with warnings.catch_warnings():
-        pythons = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
-            if issubclass(category, AirbenchWarning):
-                print(f"airbench: warning: {message}", file=sys.stderr)
-            else:
-                pythons(message, category, *rest)
-
-        warnings.showwarning = show
-        warnings.simplefilter("always", AirbenchWarning)
-        yield
+    if issubclass(category, AirbenchWarning):
+        print(f"airbench: warning: {message}", file=sys.stderr)
+    else:
+        pythons(message, category, *rest)
 
 
 def _discard_stdout() -> None:

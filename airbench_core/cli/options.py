@@ -2,7 +2,7 @@
 
 import argparse
 
-from airbench_core.data.datasets import LOADERS
+from airbench_core.data.datasets import DATASETS
 from airbench_core.devices import DTYPES, Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES, recipe_named
@@ -50,7 +50,7 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    names = f"{', '.join(LOADERS)} or auto"
+    names = f"{', '.join(DATASETS)} or auto"
     parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
     add_root(parser)
 

@@ -3,7 +3,7 @@
 import argparse
 
 from airbench_core.cli.options import add_root
-from airbench_core.data.datasets import LOADERS, load_dataset
+from airbench_core.data.datasets import DATASETS, load_dataset
 from airbench_core.flops import CIFAR10_TRAIN, parameters, training_flops
 from airbench_core.published import LADDER, RECIPES, recipe_named
 from airbench_core.recipes import Recipe
@@ -19,7 +19,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         parser.add_argument(name, metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
     parser.set_defaults(run=run_diff)
     parser = verbs.add_parser("data", help="find, download and verify a data set")
-    parser.add_argument("data", metavar="NAME", help=f"{', '.join(LOADERS)} or auto")
+    parser.add_argument("data", metavar="NAME", help=f"{', '.join(DATASETS)} or auto")
     add_root(parser)
     parser.set_defaults(run=run_data)
 

@@ -1,13 +1,14 @@
 """`airbench train`: train a recipe one or more times and print what came out."""
 
 import argparse
+import os
+import signal
 import statistics
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from airbench_core import runlog
 from airbench_core.cli.options import (
@@ -19,7 +20,6 @@ from airbench_core.cli.options import (
     runtime_from,
     seeds_from,
 )
-from airbench_core.cli.terminal import ctrl_c, every, say
 from airbench_core.data.datasets import load_dataset
 from airbench_core.errors import Diverged
 from airbench_core.results import EpochRecord, RunResult, Stopped
@@ -54,15 +54,11 @@ def run(args: argparse.Namespace) -> int:
     return 0 if len(make_runs(args)) == args.runs else 130
 
 
-class Scored(NamedTuple):
-    """What is kept of a run when many follow: not its network."""
+def make_runs(args: argparse.Namespace) -> list[float]:
+    """Train as often as asked, printing and logging each run and a summary.
 
-    accuracy: float
-    seconds: float
-
-
-def make_runs(args: argparse.Namespace) -> list[Scored]:
-    """Train as often as asked, printing and logging each run and a summary; fewer results if Ctrl-C stopped it."""
+    Gives the accuracies; fewer if Ctrl-C stopped it.
+    """
     seeds = seeds_from(args.seed, args.runs, "runs")
     recipe, runtime = recipe_from(args), runtime_from(args)
     if args.out:
@@ -75,22 +71,29 @@ def make_runs(args: argparse.Namespace) -> list[Scored]:
         f"{about['name']}, {about['dtype']}, {about['threads']} thread(s){', compiled' * runtime.compile}"
     )
     print(f"{'run':>4}{'epoch':>8}{'train loss':>13}{'accuracy':>11}{'seconds':>10}", flush=True)
-    results: list[Scored] = []
+    accuracies: list[float] = []
+    seconds: list[float] = []
     try:
         with ctrl_c() as stop:
             for number, seed in enumerate(seeds, 1):
                 result = _one_run(trainer, number, seed, stop, args.race)
-                results.append(Scored(result.accuracy, result.seconds))
+                accuracies.append(result.accuracy)
+                seconds.append(result.seconds)
                 if args.out:
-                    runlog.append(args.out, result)
+                    runlog.append(args.out, runlog.record(result))
     except Stopped as stopped:
-        print(f"airbench: run {len(results) + 1} {stopped}", file=sys.stderr)
+        print(f"airbench: run {len(accuracies) + 1} {stopped}", file=sys.stderr)
     except Diverged as error:
-        raise Diverged(f"run {len(results) + 1}: {error}") from error
+        raise Diverged(f"run {len(accuracies) + 1}: {error}") from error
     finally:
-        if results:
-            print(f"accuracy with TTA {recipe.tta}: {summary(results, args.runs)}")
-    return results
+        if n := len(accuracies):
+            spread = f", std {statistics.stdev(accuracies):.4f}" if n > 1 else ""
+            missing = f" of {args.runs} asked for" if n < args.runs else ""
+            print(
+                f"accuracy with TTA {recipe.tta}: mean {statistics.mean(accuracies):.4f}{spread}, n={n}{missing}; "
+                f"seconds a run: median {statistics.median(seconds):.1f}"
+            )
+    return accuracies
 
 
 def _one_run(trainer: Trainer, number: int, seed: int, stop: threading.Event, race: bool) -> RunResult:
@@ -105,18 +108,6 @@ def _one_run(trainer: Trainer, number: int, seed: int, stop: threading.Event, ra
     return result
 
 
-def summary(results: list[Scored], asked: int) -> str:
-    """The closing line: mean and standard deviation of the accuracy with n, and the seconds of a run."""
-    n = len(results)
-    accuracies, seconds = [r.accuracy for r in results], [r.seconds for r in results]
-    spread = f", std {statistics.stdev(accuracies):.4f}" if n > 1 else ""
-    missing = f" of {asked} asked for" if n < asked else ""
-    return (
-        f"mean {statistics.mean(accuracies):.4f}{spread}, n={n}{missing}; "
-        f"seconds a run: median {statistics.median(seconds):.1f}"
-    )
-
-
 @contextmanager
 def _progress(trainer: Trainer) -> Iterator[None]:
     """A bar with the time left on a terminal, nothing in a pipe. A thread polls; the training never waits."""
@@ -125,8 +116,46 @@ def _progress(trainer: Trainer) -> Iterator[None]:
         return
     from tqdm import tqdm  # here: a machine that only measures may lack it
 
-    with (
-        tqdm(total=trainer.steps, unit="step", leave=False) as bar,
-        every(0.25, lambda: bar.update(trainer.steps_done - bar.n)),
-    ):
-        yield
+    done = threading.Event()
+    with tqdm(total=trainer.steps, unit="step", leave=False) as bar:
+
+        def poll() -> None:
+            while not done.wait(0.25):
+                bar.update(trainer.steps_done - bar.n)
+
+        thread = threading.Thread(target=poll, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def say(line: str) -> None:
+    """Print `line` at once, above a progress bar if there may be one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm  # here: a machine that only measures may lack it
+
+        tqdm.write(line, file=sys.stdout)
+    else:
+        print(line)
+    sys.stdout.flush()
+
+
+@contextmanager
+def ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that work ends at its next step; a second Ctrl-C ends the program at once."""
+    stop = threading.Event()
+
+    def asked(*_: object) -> None:
+        stop.set()
+        # Written past Python's buffers, which the interrupted code may be at.
+        os.write(2, b"airbench: ending at the next step; Ctrl-C again ends at once\n")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, asked)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

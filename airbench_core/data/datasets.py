@@ -3,10 +3,9 @@
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,11 @@ import torch
 from torch import Tensor
 
 from airbench_core.data import builtin, downloads
-from airbench_core.data.sources import CIFAR10, SOURCES, Contents, places
+from airbench_core.data.sources import CIFAR10, SOURCES, places
 from airbench_core.errors import UsageError
 
+DATASETS = (*SOURCES, "builtin")  # their names
+TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 Channels = tuple[float, float, float]  # one number for red, green, blue
 
 
@@ -41,9 +42,7 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on `device`; itself, with its digest if that is known, where it lies there already."""
-        here = self._tensors()
-        there = {field: tensor.to(device) for field, tensor in here.items()}
-        return self if all(there[field] is here[field] for field in here) else replace(self, **there)
+        return self._with([tensor.to(device) for tensor in self._tensors()])
 
     def head(self, train: int | None, test: int | None) -> "Dataset":
         """The first `train` training and `test` test images; None, or more than there are, means all of them.
@@ -53,22 +52,24 @@ class Dataset:
         for n in (train, test):
             if n is not None and n < 1:
                 raise UsageError(f"a data set of {n} images: at least 1 is needed")
-        here = self._tensors()
-        less = {field: here[field][:n] for field, n in zip(here, (train, train, test, test), strict=True)}
-        return self if all(len(less[field]) == len(here[field]) for field in here) else replace(self, **less)
+        kept = zip(self._tensors(), (train, train, test, test), strict=True)
+        return self._with([tensor if n is None or n >= len(tensor) else tensor[:n] for tensor, n in kept])
 
     @cached_property
     def digest(self) -> str:
         """The first 16 hexadecimal characters of the sha256 of all shapes, images and labels; same on any device."""
         sha = hashlib.sha256()
-        for tensor in self._tensors().values():
+        for tensor in self._tensors():
             sha.update(repr(tuple(tensor.shape)).encode())
             sha.update(tensor.cpu().contiguous().numpy())
         return sha.hexdigest()[:16]
 
-    def _tensors(self) -> dict[str, Tensor]:
-        fields = ("train_images", "train_labels", "test_images", "test_labels")
-        return {field: getattr(self, field) for field in fields}
+    def _tensors(self) -> list[Tensor]:
+        return [getattr(self, field) for field in TENSORS]
+
+    def _with(self, tensors: list[Tensor]) -> "Dataset":
+        same = all(new is old for new, old in zip(tensors, self._tensors(), strict=True))
+        return self if same else replace(self, **dict(zip(TENSORS, tensors, strict=True)))
 
 
 def load_dataset(name: str = "auto", root: str | Path | None = None, *, download: bool = True) -> Dataset:
@@ -91,20 +92,14 @@ def load_dataset(name: str = "auto", root: str | Path | None = None, *, download
         data = load_dataset("cifar10" if found else "builtin", root, download=False)
         print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
         return data
-    if name not in LOADERS:
-        raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *LOADERS])}")
-    *tensors, classes = LOADERS[name](root, download)
+    if name not in DATASETS:
+        raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *DATASETS])}")
+    if name == "builtin":
+        pictures = builtin.load_pictures(downloads.cache_folder())
+        tensors, classes = [torch.from_numpy(array) for array in pictures], builtin.CLASSES
+    else:
+        *tensors, classes = SOURCES[name].load(root, download)
     return Dataset(name, *tensors, classes, *pixel_statistics(tensors[0]), mirror_changes_class=name == "svhn")
-
-
-def _load_builtin(root: Path | None, download: bool) -> Contents:
-    return *map(torch.from_numpy, builtin.load_pictures(downloads.cache_folder())), builtin.CLASSES
-
-
-LOADERS: dict[str, Callable[[Path | None, bool], Contents]] = {
-    **{name: source.load for name, source in SOURCES.items()},
-    "builtin": _load_builtin,
-}
 
 
 def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:
@@ -124,12 +119,9 @@ def _faults(data: Dataset) -> Iterator[str]:
     names = data.classes
     if len(names) < 2:
         yield f"{len(names)} class(es), but there must be at least 2"
-    for name in names:
-        if names.count(name) > 1:
-            yield f"two classes are named {name!r}"
     for field in ("mean", "std"):
         values = getattr(data, field)
-        if len(values) != 3 or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
+        if len(values) != 3 or not all(map(math.isfinite, values)):
             yield f"{field} must be 3 numbers, for red, green and blue, not {values}"
     if min(data.std) <= 0:
         yield f"std must be above 0 in every channel, not {data.std}"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from airbench_core import Runtime, UsageError, devices
-from airbench_core.devices import Clock, EventClock, available_cores
+from airbench_core.devices import Clock, available_cores
 
 
 def test_an_interactive_run_leaves_one_core_free(monkeypatch):
@@ -74,14 +74,16 @@ def test_active_applies_and_restores_threads():
     assert torch.get_num_threads() == before
 
 
-def test_clock_counts_only_its_blocks_and_waits_for_the_device():
+def test_clock_counts_only_its_blocks_and_waits_for_the_device(monkeypatch, float32):
     now, waits = [0.0], []
 
-    def wait():
+    def wait(_):
         waits.append(now[0])
         now[0] += 0.5  # work that was still under way
 
-    clock = Clock(wait, lambda: now[0])
+    monkeypatch.setattr(Runtime, "synchronize", wait)
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: now[0])
+    clock = float32.clock()
     with clock:
         now[0] += 2
     now[0] += 100
@@ -107,9 +109,10 @@ class FakeEvent:
         return 1000 * (end.at - self.at)
 
 
-def test_a_clock_by_events_waits_only_when_it_is_read():
+def test_a_gpu_s_clock_waits_only_when_it_is_read(monkeypatch, float32):
+    monkeypatch.setattr(torch.cuda, "Event", lambda enable_timing: FakeEvent())
     FakeEvent.now = FakeEvent.waited = 0
-    clock = EventClock(FakeEvent)
+    clock = replace(float32, device=torch.device("cuda")).clock()
     assert clock.seconds == 0
     laps = []
     for work in 3, 4, 5:
@@ -123,16 +126,9 @@ def test_a_clock_by_events_waits_only_when_it_is_read():
     assert FakeEvent.waited > 0
 
 
-def test_a_runtime_s_clock_is_its_device_s(monkeypatch, float32):
-    assert type(float32.clock()) is Clock
-    monkeypatch.setattr(torch.cuda, "Event", lambda enable_timing: FakeEvent())
-    assert type(replace(float32, device=torch.device("cuda")).clock()) is EventClock
-
-
-@pytest.mark.parametrize("make", [Clock, lambda: EventClock(FakeEvent)])
 @pytest.mark.parametrize("before", [True, False])
-def test_garbage_is_collected_in_the_pauses_alone(make, before):
-    clock = make()
+def test_garbage_is_collected_in_the_pauses_alone(before):
+    clock = Clock()
     try:
         gc.enable() if before else gc.disable()
         with suppress(ZeroDivisionError), clock:

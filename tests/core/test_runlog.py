@@ -19,8 +19,8 @@ def result(noise, tiny, float32):
 
 def test_a_record_holds_what_a_run_needs_to_be_repeated(result, noise, tmp_path):
     log = tmp_path / "runs.jsonl"
-    runlog.append(log, result)
-    runlog.append(log, result)
+    runlog.append(log, runlog.record(result))
+    runlog.append(log, runlog.record(result))
     first, second = runlog.load(log)
     assert first == second
     assert first["recipe"] == json.loads(json.dumps(asdict(result.recipe)))
@@ -61,8 +61,8 @@ def test_every_field_that_is_written_is_documented_and_no_other(result):
 def test_parts_of_somebody_s_own_are_in_the_record(result, noise, tiny, float32, tmp_path):
     """And where there are none a record is as it was before there was the field."""
     log, mine = tmp_path / "runs.jsonl", Parts(whiten=lambda *args: whitening_filters(*args))
-    runlog.append(log, train(result.recipe, noise, scale="full", runtime=float32, parts=mine))
-    runlog.append(log, result)
+    runlog.append(log, runlog.record(train(result.recipe, noise, scale="full", runtime=float32, parts=mine)))
+    runlog.append(log, runlog.record(result))
     own, plain = runlog.load(log)
     assert own["parts"] == ["whiten"]
     assert own.keys() - plain.keys() == {"parts"}
@@ -70,7 +70,7 @@ def test_parts_of_somebody_s_own_are_in_the_record(result, noise, tiny, float32,
 
 
 def failure(result, **failed) -> dict:
-    return runlog.failure(
+    head = runlog.head(
         result.asked,
         result.recipe,
         scale=result.scale,
@@ -78,14 +78,14 @@ def failure(result, **failed) -> dict:
         runtime=result.runtime.describe(),
         seed=result.seed,
         started=result.started,
-        failed=runlog.Failed(**failed),
     )
+    return {**head, "failed": failed}
 
 
 def test_failed_runs_are_kept_apart_from_finished_ones_and_have_their_key(result, tmp_path):
     log = tmp_path / "runs.jsonl"
-    runlog.append_record(log, failure(result, kind="diverged", message="the training loss is nan"))
-    runlog.append(log, result)
+    runlog.append(log, failure(result, kind="diverged", message="the training loss is nan"))
+    runlog.append(log, runlog.record(result))
     assert [record["accuracy"] for record in runlog.load(log)] == [result.accuracy]
     failed, finished = runlog.load(log, failed=True)
     assert [finished] == runlog.load(log)
@@ -95,8 +95,8 @@ def test_failed_runs_are_kept_apart_from_finished_ones_and_have_their_key(result
 
 def test_predictions_come_back_from_a_log_as_they_were(result, noise, tmp_path):
     log = tmp_path / "runs.jsonl"
-    runlog.append_record(log, runlog.record(result, predictions=True))
-    runlog.append(log, result)
+    runlog.append(log, runlog.record(result, predictions=True))
+    runlog.append(log, runlog.record(result))
     kept, bare = runlog.load(log)
     unpacked = runlog.predictions(kept)
     assert set(unpacked) == set(result.accuracies)
@@ -116,12 +116,12 @@ def test_a_log_that_cannot_be_written_is_known_before_the_run(tmp_path):
 def test_half_a_line_costs_no_other_record(result, tmp_path, capsys):
     """A process killed while it wrote leaves half a line; reading leaves it out, the next run sets it aside."""
     log = tmp_path / "runs.jsonl"
-    runlog.append(log, result)
+    runlog.append(log, runlog.record(result))
     whole = log.read_bytes()
     log.write_bytes(whole + whole[: len(whole) // 2])
     assert runlog.load(log) == [json.loads(whole)]
     assert capsys.readouterr().err == f"{log}, line 2: not a whole record, left out\n"
-    runlog.append(log, result)
+    runlog.append(log, runlog.record(result))
     assert capsys.readouterr().err.count("\n") == 1
     assert runlog.load(log) == [json.loads(whole)] * 2
     assert capsys.readouterr().err == ""
@@ -137,7 +137,7 @@ def test_half_a_line_costs_no_other_record(result, tmp_path, capsys):
 )
 def test_a_log_of_another_kind_is_refused_in_one_line(line, told, result, tmp_path):
     log = tmp_path / "runs.jsonl"
-    runlog.append(log, result)
+    runlog.append(log, runlog.record(result))
     with log.open("a") as file:
         file.write(line + "\n")
     with pytest.raises(AirbenchError, match=told) as error:
@@ -159,7 +159,7 @@ def test_a_full_disk_names_the_run_and_what_it_reached(result, tmp_path):
     full = tmp_path / "log"
     full.symlink_to("/dev/full")
     with pytest.raises(AirbenchError, match=r"seed 3 is done \(accuracy 0\.\d+\).*No space left"):
-        runlog.append(full, result)
+        runlog.append(full, runlog.record(result))
 
 
 def test_a_field_that_a_record_lacks_is_at_its_default(result, tmp_path):

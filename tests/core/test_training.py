@@ -177,7 +177,7 @@ def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
         scale=tiny,
         runtime=float32,
         parts=Parts(whiten=slow_whiten),
-        clock=lambda: Clock(now=time),
+        clock=lambda: Clock(time),
     )
     trainer.warm = False
     loss, infer = trainer.learner.loss, trainer.infer

@@ -214,7 +214,7 @@ class Experiment:
         except OSError as error:
             raise AirbenchError(f"cannot write {table}: {error.strerror or error}; name another folder") from error
         for record in records:
-            runlog.append_record(log, record)
+            runlog.append(log, record)
         with self._lock:
             self._message = Message("info", f"exported: {table.name} (the table), {log.name} (the log of the runs)")
         self.on_change()

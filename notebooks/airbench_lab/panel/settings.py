@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from airbench_core import SCALES, Dataset, Recipe, UsageError, load_dataset
-from airbench_core.data.datasets import LOADERS
+from airbench_core.data.datasets import DATASETS
 from airbench_core.data.sources import SOURCES
 from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
@@ -98,15 +98,15 @@ class DataSets:
     @property
     def names(self) -> list[str]:
         """All that can be chosen; also those of which there may be nothing but recorded runs."""
-        return list(dict.fromkeys([self.default, *LOADERS]))
+        return list(dict.fromkeys([self.default, *DATASETS]))
 
     def check(self, name: str) -> None:
         """Raise UsageError for a name that is none of a data set."""
         if not isinstance(name, str):
             kind = type(name).__name__
             raise UsageError(f"data={kind} is not legal: a name; a Dataset is given when a panel is made")
-        if name not in LOADERS and not (self._given and name == self._given.name):
-            raise UsageError(f"data={name} is not legal: {', '.join(['auto', *LOADERS])}, or a Dataset")
+        if name not in DATASETS and not (self._given and name == self._given.name):
+            raise UsageError(f"data={name} is not legal: {', '.join(['auto', *DATASETS])}, or a Dataset")
 
     def is_available(self, name: str) -> bool:
         """Whether it can be loaded without a download."""

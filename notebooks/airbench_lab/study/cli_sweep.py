@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, load_dataset, runlog
 from airbench_core.cli.options import add_data, add_runtime, add_scale, seeds_from
-from airbench_core.cli.terminal import ctrl_c, say
+from airbench_core.cli.train import ctrl_c, say
 from airbench_core.devices import available_cores, available_memory
 from airbench_core.scales import scale_named
 from airbench_core.speed import duration, estimate_seconds, measure_speed

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if args.data == "auto":
         args.data = "cifar10"  # drawn pictures in its place would make a verdict on nothing
     target = legal_target(args.target if args.target is not None else _published(args))
-    accuracies = [result.accuracy for result in make_runs(args)]
+    accuracies = make_runs(args)
     if len(accuracies) < args.runs:
         return 130  # stopped; `make_runs` has said so
     measured, test = mean_interval(accuracies), against_target(accuracies, target)

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from airbench_core import Dataset, Runtime, runlog
+from airbench_core import Dataset, Runtime
 from airbench_core.devices import DTYPES
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_lab.study.engines import Here, Outcome, Setting, Task, failure, following
@@ -163,14 +163,14 @@ class RayEngine:
         try:
             return ray.get(reference)
         except ray.exceptions.RayTaskError as error:  # raised, so that another process would do so too
-            failed = runlog.Failed("error", _reason(error))
+            failed = ("error", _reason(error))
         except ray.exceptions.RayError as error:
             lost[task] += 1
             print(f"airbench: the process of {task} was lost ({_reason(error)})", file=sys.stderr, flush=True)
             if lost[task] <= LOST:
                 return None
-            failed = runlog.Failed("died", f"its process was lost {lost[task]} times ({_reason(error)})")
-        return failure(task, self.setting.scale, self.data, self.described[0], since, failed)
+            failed = ("died", f"its process was lost {lost[task]} times ({_reason(error)})")
+        return failure(task, self.setting.scale, self.data, self.described[0], since, *failed)
 
 
 class _Actor:

@@ -119,14 +119,14 @@ class Here:
         except Stopped:
             raise
         except AirbenchError as error:
-            failed = runlog.Failed("diverged" if isinstance(error, Diverged) else "error", str(error))
+            failed = ("diverged" if isinstance(error, Diverged) else "error", str(error))
         except Exception as error:  # the other runs go on; whoever looks for the cause finds it here
             traceback.print_exc(file=sys.stderr)
-            failed = runlog.Failed("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
+            failed = ("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
         with suppress(Exception):  # a GPU's context may be broken for good
             self._forget()
         about = self.setting.runtime.describe()
-        return failure(task, self.setting.scale, self.data, about, started, failed)
+        return failure(task, self.setting.scale, self.data, about, started, *failed)
 
     def _trainer(self, task: Task) -> Trainer:
         if self.trainer is None or self.made != (task.recipe, task.compile):
@@ -157,10 +157,13 @@ def following(pending: Sequence[Task], last: Task | None) -> int:
 
 
 def failure(
-    task: Task, scale: str, data: Dataset, runtime: Mapping[str, Any], started: float, failed: runlog.Failed
+    task: Task, scale: str, data: Dataset, runtime: Mapping[str, Any], started: float, kind: str, message: str
 ) -> Outcome:
-    """A task that failed, as an outcome. data: what the scale keeps of it. runtime: as described."""
-    record = runlog.failure(
+    """A task that failed, as an outcome. data: what the scale keeps of it. runtime: as described.
+
+    kind, message: the fields of `failed` in runlog.py.
+    """
+    head = runlog.head(
         task.recipe,
         scale_named(scale).recipe(task.recipe),
         scale=scale,
@@ -168,6 +171,5 @@ def failure(
         runtime={**runtime, "compile": task.compile},
         seed=task.seed,
         started=started,
-        failed=failed,
     )
-    return Outcome(task, record, time.time() - started)
+    return Outcome(task, {**head, "failed": {"kind": kind, "message": message}}, time.time() - started)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from airbench_core import UsageError, load_dataset, runlog
-from airbench_core.data.datasets import LOADERS
+from airbench_core.data.datasets import DATASETS
 from airbench_core.scales import scale_named
 from airbench_core.tricks.tta import TTA_WEIGHTS
 from airbench_lab.study import layout
@@ -126,7 +126,7 @@ def labels_of(records: Sequence[Mapping[str, Any]], root: str | Path | None = No
     if not any("predictions" in record for record in records):
         raise _without_predictions()
     scale, name, digest = records[0]["scale"], records[0]["data"]["name"], records[0]["data"]["digest"]
-    if name not in LOADERS:
+    if name not in DATASETS:
         raise UsageError(
             f"these runs are of the data set {name}, which cannot be loaded by name: in Python give `rows` its labels"
         )

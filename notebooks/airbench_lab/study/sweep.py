@@ -144,7 +144,7 @@ def make(
     failed = []
     with _only_sweep(log), closing(engine.run(tasks, stop or threading.Event())) as outcomes:
         for outcome in outcomes:
-            runlog.append_record(log, outcome.record)
+            runlog.append(log, outcome.record)
             if outcome.failed:
                 failed.append(outcome)
             observer(outcome)

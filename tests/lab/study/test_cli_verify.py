@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import pytest
 from airbench_lab.study import cli_verify
 
@@ -11,15 +9,15 @@ from airbench_core.cli import main
 )
 def test_verify_tests_the_mean_against_the_target(target, status, verdict, monkeypatch, capsys):
     """Five runs of 0.93 to 0.945; the published target of airbench94 is 0.94."""
-    results = [SimpleNamespace(accuracy=value) for value in (0.93, 0.935, 0.94, 0.945, 0.9375)]
-    monkeypatch.setattr(cli_verify, "make_runs", lambda args: results[: args.runs])
+    accuracies = [0.93, 0.935, 0.94, 0.945, 0.9375]
+    monkeypatch.setattr(cli_verify, "make_runs", lambda args: accuracies[: args.runs])
     asked = [] if target is None else ["--target", str(target)]
     assert main(["verify", "airbench94", "--runs", "5", *asked]) == status
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert line.startswith("mean accuracy 0.9375, 95 % interval 0.9306 to 0.9444, n=5; ")
     assert verdict in line
-    monkeypatch.setattr(cli_verify, "make_runs", lambda args: results)
+    monkeypatch.setattr(cli_verify, "make_runs", lambda args: accuracies)
     assert main(["verify", "airbench94", "--runs", "6"]) == 130  # stopped before the last run
 
 

@@ -25,7 +25,7 @@ def own_whiten(images, eps):
 def test_a_run_has_one_key_before_and_after(parts, noise, tiny, tmp_path):
     recipe = replace(AIRBENCH94, epochs=1, flip="random")
     result = train(recipe, noise, scale=tiny, runtime=CPU, seed=3, parts=parts)
-    runlog.append(tmp_path / "log", result)
+    runlog.append(tmp_path / "log", runlog.record(result))
     (record,) = runlog.load(tmp_path / "log")
     digest = tiny.data(noise).digest
     before = planned_key(recipe, scale=tiny, digest=digest, runtime=CPU.describe(), seed=3)

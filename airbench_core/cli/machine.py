@@ -1,0 +1,112 @@
+"""`airbench doctor` and `bench`: what this machine has, whether it works, how fast it is, what a run will cost."""
+
+import argparse
+import json
+import platform
+import sys
+from dataclasses import asdict, replace
+
+import torch
+
+import airbench_core
+from airbench_core.cli import gradients
+from airbench_core.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_core.data.datasets import load_dataset
+from airbench_core.devices import Runtime, available_cores, available_memory
+from airbench_core.errors import DataError, UsageError
+from airbench_core.fast.cpu import plain_
+from airbench_core.fast.kernels import kernels
+from airbench_core.published import AIRBENCH94
+from airbench_core.scales import SCALES
+from airbench_core.speed import duration, estimate_seconds, measure_speed, random_dataset
+from airbench_core.training import Trainer
+
+PROBE_BATCH = 64  # on a CPU, whose speed depends little on it: a step of the published 1,024 takes many seconds
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser("doctor", help="check this machine and say what each scale costs on it")
+    add_root(parser)
+    add_runtime(parser)
+    parser.set_defaults(run=doctor)
+    parser = verbs.add_parser("bench", help="measure images per second on this machine")
+    add_recipe(parser, default="airbench94")
+    add_scale(parser)
+    add_runtime(parser)
+    parser.add_argument("--seconds", type=float, default=5, help="how long each measurement takes (default 5)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=bench)
+
+
+def doctor(args: argparse.Namespace) -> int:
+    runtime = runtime_from(args)
+    kind, about = runtime.device.type, runtime.describe()
+    gpu = kind == "cuda"
+    memory = available_memory()
+    tell("device", f"{kind}: {about['name']}")
+    tell("dtype", f"{about['dtype']}, weights {str(runtime.weights_dtype).removeprefix('torch.')}")
+    tell("threads", f"{runtime.threads} of {available_cores()} cores")
+    if gpu:
+        free, total = torch.cuda.mem_get_info(runtime.device)
+        tell("memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free on the device")
+    else:
+        tell("memory", f"{memory / 2**30:.1f} GiB" if memory < float("inf") else "unknown on this system")
+    versions = f"airbench {airbench_core.__version__}, torch {torch.__version__}{f', CUDA {torch.version.cuda}' * gpu}"
+    tell("versions", f"{versions}, Python {platform.python_version()}, {sys.platform}")
+    try:
+        data = load_dataset("cifar10", args.root, download=False)
+        tell("data", f"cifar10, {len(data.train_images):,} + {len(data.test_images):,} images, verified")
+    except DataError as error:
+        tell("data", str(error))
+    how = "" if gpu else f" in steps of {PROBE_BATCH} images at most"
+    tell("cost", f"one run of airbench94, by the speed measured now{how}:")
+    for scale in SCALES.values():
+        batch = None if gpu else min(PROBE_BATCH, scale.recipe(AIRBENCH94).batch_size)
+        speed = measure_speed(AIRBENCH94, scale, runtime, seconds=0.3, batch=batch)
+        tell("", f"{scale.name:8}{duration(estimate_seconds(AIRBENCH94, scale, speed))}")
+    ok = True
+    if gpu:
+        worst = compiled_difference(runtime)
+        ok = worst < 0.02
+        said = f"losses of compiled steps, replayed as CUDA graphs, and of plain ones differ by {worst:.2%} at most"
+        tell("compile", f"{'ok' if ok else 'FAILED'}: {said}")
+    if kind == "cpu":
+        there = kernels(runtime.dtype) is not None
+        tell("kernels", "compiled here" if there else "torch's own: with a C compiler here training would be faster")
+        ok, said = gradients.checked(runtime)
+        tell("gradients", f"{'ok' if ok else 'FAILED'}: {said}")
+    return 0 if ok else 1
+
+
+def tell(name: str, value: str) -> None:
+    print(f"{name:12}{value}")
+
+
+def compiled_difference(runtime: Runtime, steps: int = 5) -> float:
+    """The largest relative difference between the losses of `steps` eager and compiled steps from the same start.
+
+    In two runs: the second replays what the first recorded.
+    """
+    # One batch of images makes each epoch one step, whose loss is then the epoch's record; a small
+    # learning rate keeps rounding from growing into a difference.
+    recipe, data = replace(AIRBENCH94, epochs=steps, lr=2.0), random_dataset(AIRBENCH94.batch_size, 100)
+    eager, compiled = (Trainer(recipe, data, runtime=replace(runtime, compile=on)) for on in (False, True))
+    plain_(eager.network)
+    runs = [(eager.run(seed).epochs, compiled.run(seed).epochs) for seed in (0, 1)]
+    return max(abs(b.train_loss / a.train_loss - 1) for pair in runs for a, b in zip(*pair, strict=True))
+
+
+def bench(args: argparse.Namespace) -> int:
+    if not 0 < args.seconds <= 3600:
+        raise UsageError(f"seconds={args.seconds} is not legal: above 0, to 3600")
+    recipe, runtime = recipe_from(args), runtime_from(args)
+    speed = measure_speed(recipe, SCALES[args.scale], runtime, args.seconds)
+    about = {"recipe": args.recipe, "set": args.settings, "scale": args.scale, **runtime.describe()}
+    about["torch"] = torch.__version__
+    if args.json:
+        print(json.dumps({**about, "images_per_second": asdict(speed)}))
+        return 0
+    print(", ".join(f"{key} {value}" for key, value in about.items() if value not in ([], False, None, "")))
+    for what, rate in asdict(speed).items():
+        print(f"{what:10}{rate:>12,.0f} images/s")
+    return 0
