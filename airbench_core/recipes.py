@@ -2,13 +2,12 @@
 
     replace(AIRBENCH94, flip="random")        # airbench94 with one trick changed
 
-The defaults are airbench94's (Jordan, arXiv:2404.00498), so a recipe's JSON, which holds only what differs
-from them, is short, and stays the same when a field is added later. Values that make no sense are refused
+The defaults are airbench94's (Jordan, arXiv:2404.00498), so what differs from them (`Recipe.changes`) is short, and
+stays the same when a field is added later. Values that make no sense are refused
 when the recipe is built, with the field, the value and the legal ones. The published recipes: published.py.
 """
 
 import difflib
-import json
 import math
 from dataclasses import Field, dataclass, fields, replace
 from typing import Any
@@ -146,21 +145,6 @@ class Recipe:
         other = Recipe() if other is None else other
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != getattr(other, f.name)}
 
-    def to_json(self) -> str:
-        """Canonical JSON: the fields that differ from their defaults, sorted by name."""
-        return json.dumps(self.changes(), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """The recipe that `to_json` wrote. Raises UsageError for unknown fields and illegal values."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise UsageError(f"not a recipe's JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise UsageError(f"not a recipe's JSON: {text[:60]!r} is no object")
-        return with_fields(cls(), **values)
-
 
 _FIELDS: dict[str, Field] = {f.name: f for f in fields(Recipe)}
 
@@ -191,16 +175,15 @@ MIXES: dict[tuple[str, Any], tuple[dict[str, Any], str]] = {
 
 def with_fields(recipe: Recipe, /, **values: Any) -> Recipe:
     """`dataclasses.replace` that answers an unknown field with the known ones."""
-    for name in values:
-        _check_name(name)
-    return replace(recipe, **values)
+    return replace(recipe, **{_field(name).name: value for name, value in values.items()})
 
 
-def _check_name(name: str) -> None:
-    if name not in _FIELDS:
-        near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
-        guess = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"unknown recipe field {name!r}; {guess}The fields are {', '.join(_FIELDS)}")
+def _field(name: str) -> Field:
+    if name in _FIELDS:
+        return _FIELDS[name]
+    near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise UsageError(f"unknown recipe field {name!r}; {guess}The fields are {', '.join(_FIELDS)}")
 
 
 def parse_field(setting: str) -> tuple[str, Any]:
@@ -208,5 +191,4 @@ def parse_field(setting: str) -> tuple[str, Any]:
     name, equals, text = setting.partition("=")
     if not equals:
         raise UsageError(f"cannot read {setting!r}: write FIELD=VALUE, such as flip=random")
-    _check_name(name)
-    return name, read(_FIELDS[name], text)
+    return name, read(_field(name), text)
