@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 
 from airbench_core.recipes import Recipe
 
+Rates = list[tuple[dict, list[float]]]  # parameter groups, each with its learning rate at every step
+
 
 def lr_factors(recipe: Recipe, steps: int) -> list[float]:
     """The factor on each group's learning rate at every step: a triangle.
@@ -28,7 +30,7 @@ def learning_rates(
     steps: int,
     freeze_step: int | None,
     schedule: Callable = lr_factors,
-) -> list[tuple[dict, list[float]]]:
+) -> Rates:
     """Each group of the optimizers with its learning rate at every step.
 
     schedule: a function like `lr_factors`.
