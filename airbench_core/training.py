@@ -18,7 +18,7 @@ from torch import Tensor
 
 from airbench_core.augmentation import Augmentation, normalize, plan
 from airbench_core.data.datasets import Dataset
-from airbench_core.devices import Clock, Runtime
+from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchWarning, Diverged
 from airbench_core.evaluation import Logits, accuracy, exhaust, infer
 from airbench_core.fast import lookahead as fast
@@ -69,14 +69,13 @@ class Trainer:
         scale: str | Scale = "full",
         runtime: Runtime | None = None,
         parts: Parts | None = None,
-        clock: Callable[[], Clock] | None = None,
         record: Record | None = None,
     ):
         self.scale = scale_named(scale) if isinstance(scale, str) else scale
         self.asked, self.recipe = recipe, self.scale.recipe(recipe)
         self.runtime = runtime or Runtime.detect()
         self.parts = parts or Parts()
-        self.clock = clock or self.runtime.clock
+        self.clock = self.runtime.clock
         device = self.runtime.device
         self.data = self.scale.data(data).to(device)
         self.images = len(self.data.train_images)
