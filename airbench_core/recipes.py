@@ -60,11 +60,7 @@ class Recipe:
 
     # Optimization
     optimizer: str = choice(
-        "sgd",
-        "sgd",
-        "torch-sgd",
-        "muon",
-        doc="sgd: lr per 1,024 examples; torch-sgd, muon: raw (optimizers.py)",
+        "sgd", "sgd", "torch-sgd", "muon", doc="sgd: lr per 1,024 examples; torch-sgd, muon: raw (optimizers.py)"
     )
     epochs: float = number(9.9, 0.001, 10_000, "passes, of floor(images / batch_size) steps each; fractions count")
     batch_size: int = number(1024, 1, 1_000_000, "images in a step")
@@ -152,19 +148,11 @@ RAW_LR, RAW_WEIGHT_DECAY = 5, 0.01  # above these a rate per 1,024 examples was 
 
 # What a value of a field needs of other fields, and why.
 _NO_MUON = {"bias_lr": None, "head_lr": None}
+_PLAIN = dict.fromkeys(("whiten", "first_norm", "identity_init", "unit_head", "residual"), False)
 MIXES: dict[tuple[str, Any], tuple[dict[str, Any], str]] = {
     ("first_norm", True): ({"whiten": False}, "the whitening layer has no BatchNorm after it"),
     ("network", "resnet18"): (
-        {
-            "whiten": False,
-            "first_norm": False,
-            "identity_init": False,
-            "unit_head": False,
-            "residual": False,
-            "depth": 2,
-            "proxy_keep": None,
-            "optimizer": "torch-sgd",
-        },
+        _PLAIN | {"depth": 2, "proxy_keep": None, "optimizer": "torch-sgd"},
         "it is the plain reference, without what belongs to the airbench network: start from the recipe resnet18",
     ),
     ("optimizer", "sgd"): (_NO_MUON, "these learning rates are Muon's"),
