@@ -26,11 +26,6 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], d
     return normalized
 
 
-def pad(images: Tensor, pixels: int) -> Tensor:
-    """Images (N, C, H, W) with a border of `pixels` reflected on each side; `pixels` below H and W."""
-    return F.pad(images, (pixels,) * 4, mode="reflect") if pixels else images
-
-
 def crop(padded: Tensor, which: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
     """The windows (B, C, size, size) of images `which` whose top left corners are at (rows, columns); all (B,).
 
@@ -75,7 +70,9 @@ class Augmentation:
         shape, like = (n * (1 + both), images.shape[1], side, side), {"dtype": images.dtype, "device": images.device}
         self.padded = torch.empty(shape, **like, memory_format=torch.channels_last)
         for i in range(0, n, 4096):  # in parts: all at once would take as much memory again
-            some = pad(images[i : i + 4096], recipe.translate)
+            some = images[i : i + 4096]
+            if recipe.translate:
+                some = F.pad(some, (recipe.translate,) * 4, mode="reflect")
             self.padded[i : i + len(some)] = some
             if both:
                 self.padded[n + i : n + i + len(some)] = some.flip(-1)

@@ -9,13 +9,13 @@ from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.fast.cpu import speed_up_
-from airbench_core.fast.whole_step import Record, WholeStep, Work
+from airbench_core.fast.whole_step import Rates, Record, WholeStep, Work
 from airbench_core.network import IMAGE_SIZES, Conv, Linear, Network
 from airbench_core.optimizers import make_optimizers
 from airbench_core.recipes import Recipe
 from airbench_core.tricks import Parts
 from airbench_core.tricks.compiled import compiled
-from airbench_core.tricks.schedule import Rates, learning_rates
+from airbench_core.tricks.schedule import learning_rates
 
 
 def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module:
@@ -39,19 +39,10 @@ class Learner:
 
     loss: images (B, 3, H, W), labels (B,) -> the summed loss. forward: images -> logits (B, classes). Both compiled
     where the runtime says so. record: such as `CudaGraphs`, by which steps are replayed.
-    seed_offset: added to seeds, so that two learners do not start from the same numbers.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        data: Dataset,
-        runtime: Runtime,
-        parts: Parts,
-        record: Record | None = None,
-        seed_offset: int = 0,
-    ):
-        self.recipe, self.data, self.runtime, self.seed_offset = recipe, data, runtime, seed_offset
+    def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, parts: Parts, record: Record | None = None):
+        self.recipe, self.data, self.runtime, self.seed_offset = recipe, data, runtime, 0
         images = len(data.train_images)
         self.steps, self.freeze_step = recipe.steps(images), recipe.freeze_step(images)
         network = make_network(recipe, len(data.classes), data.train_images.shape[-1])

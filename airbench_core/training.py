@@ -88,8 +88,7 @@ class Trainer:
         self.learner = Learner(self.recipe, *common)
         self.learners, self.proxy = [self.learner], None
         if self.recipe.proxy_keep is not None:
-            # Seeds of its own: from the main network's its weights would be a slice of that one's.
-            self.learners.append(Learner(self.recipe.proxy(), *common, seed_offset=2**31))
+            self.learners.append(Learner(self.recipe.proxy(), *common))
             self.proxy = Proxy(self.learners[1], self.recipe.proxy_keep, self.recipe.proxy_every)
         self.network, self.steps = self.learner.network, self.learner.steps
         self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the network learns from

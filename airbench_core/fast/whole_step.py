@@ -13,8 +13,8 @@ from torch import Tensor
 
 from airbench_core.augmentation import Augmentation
 from airbench_core.errors import AirbenchError
-from airbench_core.tricks.schedule import Rates
 
+Rates = list[tuple[dict, list[float]]]  # parameter groups, each with its learning rate at every step
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 Work = Callable[[Tensor, bool], Tensor]  # of a batch's rows (B, 6), and which of two kinds of steps it is
 

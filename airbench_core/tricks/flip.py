@@ -9,10 +9,10 @@ for epoch in range(16):
 Source: Jordan, arXiv:2404.00498, section 3.6.
 """
 
-import operator
 from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -74,7 +74,9 @@ class AlternatingFlip(Dataset):
                 f"AlternatingFlip needs a data set with __getitem__ and __len__, and {type(dataset).__name__} is none: "
                 "without an index it cannot tell which image was seen before"
             )
-        self.dataset, self.seed = dataset, _integer("seed", seed)
+        if not isinstance(seed, Integral):
+            raise UsageError(f"AlternatingFlip: seed={seed!r} is not legal: an integer")
+        self.dataset, self.seed = dataset, int(seed)
         # In shared memory, so that a worker that is already running sees the epoch change: persistent workers keep
         # the copy of this object that they got when they started, by fork or by pickle. What they fetched ahead of
         # an epoch that was broken off is no danger: DataLoader throws it away before it starts the next.
@@ -85,9 +87,9 @@ class AlternatingFlip(Dataset):
 
         Raises UsageError for anything else.
         """
-        if (number := _integer("epoch", epoch)) < 0:
-            raise UsageError(f"AlternatingFlip: epoch={epoch} is not legal: 0 or more, counted from 0")
-        self._epoch.fill_(number)
+        if not isinstance(epoch, Integral) or epoch < 0:
+            raise UsageError(f"AlternatingFlip: epoch={epoch!r} is not legal: an integer, 0 or more")
+        self._epoch.fill_(epoch)
 
     @property
     def epoch(self) -> int:
@@ -153,10 +155,3 @@ def _mirror() -> Callable[[Any], Any]:
             return v2.functional.horizontal_flip(inpt)
 
     return Mirror()
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UsageError(f"AlternatingFlip: {name}={value!r} is not legal: an integer") from None

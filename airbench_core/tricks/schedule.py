@@ -10,8 +10,6 @@ from torch.optim import Optimizer
 
 from airbench_core.recipes import Recipe
 
-Rates = list[tuple[dict, list[float]]]  # parameter groups, each with its learning rate at every step
-
 
 def lr_factors(recipe: Recipe, steps: int) -> list[float]:
     """The factor on each group's learning rate at every step: a triangle.
@@ -30,7 +28,7 @@ def learning_rates(
     steps: int,
     freeze_step: int | None,
     schedule: Callable = lr_factors,
-) -> Rates:
+) -> list[tuple[dict, list[float]]]:
     """Each group of the optimizers with its learning rate at every step.
 
     schedule: a function like `lr_factors`.

@@ -276,7 +276,7 @@ class Unmeasured(Dataset):
         (lambda: AlternatingFlip(iter([])), "list_iterator is none"),
         (lambda: AlternatingFlip(pictures(), seed=0.5), "seed=0.5 is not legal: an integer"),
         (lambda: AlternatingFlip(pictures(), seed=None), "seed=None is not legal: an integer"),
-        (lambda: AlternatingFlip(pictures()).set_epoch(-1), "epoch=-1 is not legal: 0 or more"),
+        (lambda: AlternatingFlip(pictures()).set_epoch(-1), "epoch=-1 is not legal: an integer, 0 or more"),
         (lambda: AlternatingFlip(pictures()).set_epoch(1.0), "epoch=1.0 is not legal: an integer"),
     ],
 )
