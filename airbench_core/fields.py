@@ -13,10 +13,9 @@ from airbench_core.errors import UsageError
 WORDS = {"true": True, "false": False, "none": None}
 
 
-def number(default: float | None, low: float, high: float, doc: str, *, below: bool = False) -> Any:
-    """A number from `low` to `high`; `below` keeps it under `high`."""
-    legal = f"{low:,} or more, below {high:,}" if below else f"{low:,} to {high:,}"
-    return field(default=default, metadata={"legal": legal, "doc": doc, "low": low, "high": high, "below": below})
+def number(default: float | None, low: float, high: float, doc: str) -> Any:
+    """A number from `low` to `high`."""
+    return field(default=default, metadata={"legal": f"{low:,} to {high:,}", "doc": doc, "low": low, "high": high})
 
 
 def choice(default: str, *choices: str, doc: str) -> Any:
@@ -54,8 +53,7 @@ def checked(f: Field, value: Any) -> Any:
         ok = isinstance(value, tuple | list) and all(_is(Integral, width) and 0 < width <= 4096 for width in value)
         value = tuple(map(int, value)) if ok else value
     else:
-        low, high, below = (f.metadata[name] for name in ("low", "high", "below"))
-        ok = _is(Real, value) and low <= value <= high and not (below and value == high)
+        ok = _is(Real, value) and f.metadata["low"] <= value <= f.metadata["high"]
         ok = ok and (kind is float or value == int(value))
     if not ok:
         raise UsageError(f"{f.name}={shown(value)} is not legal: {legal(f)}")

@@ -41,7 +41,7 @@ class Recipe:
     identity_init: bool = switch(True, "3x3 convolutions start by passing their input on (Dirac filters)")
     unit_head: bool = switch(False, "head starts with unit deviation, logits over its width (else over 9)")
     batchnorm_momentum: float = number(
-        0.6, 0, 1, "share of the old running average kept (1 minus PyTorch's momentum)", below=True
+        0.6, 0, 0.9999, "share of the old running average kept (1 minus PyTorch's momentum)"
     )
 
     # Data and augmentation
@@ -65,14 +65,14 @@ class Recipe:
     epochs: float = number(9.9, 0.001, 10_000, "passes, of floor(images / batch_size) steps each; fractions count")
     batch_size: int = number(1024, 1, 1_000_000, "images in a step")
     lr: float = number(11.5, 1e-6, 1e9, "peak learning rate (muon: of the convolutions)")
-    momentum: float = number(0.85, 0.01, 1, "Nesterov momentum (muon: of biases and head)", below=True)
+    momentum: float = number(0.85, 0.01, 0.9999, "Nesterov momentum (muon: of biases and head)")
     weight_decay: float = number(0.0153, 0, 1000, "weight decay (muon: of biases and head, times the batch)")
     bias_scale: float = number(64.0, 1e-6, 1e6, "learning rate of BatchNorm biases, times lr; 1: as all others")
     bias_lr: float | None = number(None, 1e-9, 1e6, "muon: learning rate of the biases")
     head_lr: float | None = number(None, 1e-9, 1e6, "muon: learning rate of the head")
-    muon_momentum: float = number(0.6, 0, 1, "muon: Nesterov momentum of the convolutions", below=True)
+    muon_momentum: float = number(0.6, 0, 0.9999, "muon: Nesterov momentum of the convolutions")
     newton_schulz_steps: int = number(3, 1, 100, "muon: Newton-Schulz iterations that orthogonalize an update")
-    label_smoothing: float = number(0.2, 0, 1, "label smoothing", below=True)
+    label_smoothing: float = number(0.2, 0, 0.9999, "label smoothing")
     lr_start: float = number(0.2, 0, 1, "schedule: first learning rate, times lr")
     lr_peak_at: float = number(0.23, 0, 1, "schedule: where the peak lies, as a share of the steps")
     lr_end: float = number(0.07, 0, 1, "schedule: last learning rate, times lr")

@@ -46,8 +46,7 @@ class AlternatingFlip(Dataset):
     """A map-style data set whose pictures are mirrored left to right in every other epoch.
 
     A fair coin for each image says whether it is mirrored in the even epochs; in the odd ones it is the other way
-    round. The coin is a hash of (seed, index): it does not depend on the length of the data set, the number of
-    workers or any random state, and none is used up.
+    round. The coin is a hash of (seed, index), so it depends on no random state, number of workers or of images.
 
     dataset: has `__len__` and `__getitem__`. Its own transforms come first; leave a random flip out of them. A sample
         is a picture, or a tuple, list or dict with one, nested or not. Mirrored is what torchvision.transforms.v2 would
@@ -56,8 +55,8 @@ class AlternatingFlip(Dataset):
         sample stays as it is: wrap a mask that is to turn with its image in tv_tensors.Mask.
     seed: any integer; the same in all processes of a distributed training.
 
-    `set_epoch` must be called before each epoch. To read a sample before its first call is an error: with an epoch
-    taken for granted, who forgets the call would train on still pictures and never know.
+    `set_epoch` must be called before each epoch. To read a sample before its first call is an error: who forgets the
+    call would otherwise train on still pictures and never know.
 
     AlternatingFlip(Subset(whole, indices)) numbers the subset from 0; Subset(AlternatingFlip(whole), indices) keeps the
     numbers, and so the orientations, of the whole. Validation images are not to be mirrored: split first, and wrap the
@@ -83,10 +82,7 @@ class AlternatingFlip(Dataset):
         self._epoch = torch.tensor(-1, device="cpu").share_memory_()  # -1: not set yet
 
     def set_epoch(self, epoch: int) -> None:
-        """Turn to `epoch`, 0 or more. Call it between epochs: before the loader's iterator is made, in every process.
-
-        Raises UsageError for anything else.
-        """
+        """Turn to `epoch`, 0 or more. Call it between epochs: before the loader's iterator is made, in every process."""
         if not isinstance(epoch, Integral) or epoch < 0:
             raise UsageError(f"AlternatingFlip: epoch={epoch!r} is not legal: an integer, 0 or more")
         self._epoch.fill_(epoch)
