@@ -82,7 +82,7 @@ class AlternatingFlip(Dataset):
         self._epoch = torch.tensor(-1, device="cpu").share_memory_()  # -1: not set yet
 
     def set_epoch(self, epoch: int) -> None:
-        """Turn to `epoch`, 0 or more. Call it between epochs: before the loader's iterator is made, in every process."""
+        """Turn to `epoch`, 0 or more. Call it before the loader's iterator of each epoch is made, in every process."""
         if not isinstance(epoch, Integral) or epoch < 0:
             raise UsageError(f"AlternatingFlip: epoch={epoch!r} is not legal: an integer, 0 or more")
         self._epoch.fill_(epoch)
