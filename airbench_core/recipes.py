@@ -34,7 +34,7 @@ class Recipe:
     whiten: bool = switch(True, "first layer: frozen patch-whitening filters instead of trained ones")
     whiten_eps: float = number(5e-4, 1e-12, 1000, "added to the patch covariance's eigenvalues")
     whiten_bias_epochs: float | None = number(
-        3.0, 0, 10**4, "epochs until the whitening layer's bias is frozen; none: never"
+        3.0, 0, 10_000, "epochs until the whitening layer's bias is frozen; none: never"
     )
     whiten_bias_zero: bool = switch(True, "the whitening layer's bias starts at 0; false: drawn as by PyTorch")
     first_norm: bool = switch(False, "trained first layer: BatchNorm instead of a bias")
@@ -53,7 +53,7 @@ class Recipe:
     reshuffle: bool = switch(True, "a new order of the images in each epoch")
     cross_epochs: bool = switch(False, "a last incomplete batch is filled from the next epoch; false: dropped")
     proxy_keep: int | None = number(
-        None, 1, 10**6, "images kept of a batch, the hardest for a proxy network; none: all"
+        None, 1, 1_000_000, "images kept of a batch, the hardest for a proxy network; none: all"
     )
     proxy_widths: tuple[int, ...] = channels(32, 64, 64, doc="channels of the proxy network's groups")
     proxy_every: int = number(4, 1, 1000, "the proxy network learns from every n-th batch")
@@ -62,8 +62,8 @@ class Recipe:
     optimizer: str = choice(
         "sgd", "sgd", "torch-sgd", "muon", doc="sgd: lr per 1,024 examples; torch-sgd, muon: raw (optimizers.py)"
     )
-    epochs: float = number(9.9, 0.001, 10**4, "passes, of floor(images / batch_size) steps each; fractions count")
-    batch_size: int = number(1024, 1, 10**6, "images in a step")
+    epochs: float = number(9.9, 0.001, 10_000, "passes, of floor(images / batch_size) steps each; fractions count")
+    batch_size: int = number(1024, 1, 1_000_000, "images in a step")
     lr: float = number(11.5, 1e-6, 1e9, "peak learning rate (muon: of the convolutions)")
     momentum: float = number(0.85, 0.01, 0.9999, "Nesterov momentum (muon: of biases and head)")
     weight_decay: float = number(0.0153, 0, 1000, "weight decay (muon: of biases and head, times the batch)")
