@@ -1,8 +1,7 @@
 """Translations and cutout of whole batches; `Augmentation`, which applies them and the flip; the plan of batches.
 
 What is random is drawn once an epoch for all images (`Augmentation.draw`); flip and crop of a batch are one gather.
-Which images make up which step's batch is the plan (`plan`): whoever wants other batches rewrites it, and the training
-loop stays.
+Who wants other batches rewrites `plan`, and the training loop stays.
 """
 
 import itertools

@@ -99,7 +99,7 @@ class Trainer:
                 update = fast.lookahead_update_
             self.lookahead = Lookahead(self.network, self.steps, update)
         self.warm = device.type == "cpu" and not self.runtime.compile and record is None
-        self.race = device.type != "cpu"  # unobserved runs do not wait for the device between epochs
+        self.race = device.type != "cpu"  # unobserved runs never wait: epochs are read when all is done
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
 
     def step_through(
@@ -186,10 +186,7 @@ class Trainer:
         return (yield from infer(self.learner.forward, self.data, tta, self.runtime, self.parts.tta_views))
 
     def run(self, seed: int = 0, *, observer: Observer | None = None, stop: threading.Event | None = None) -> RunResult:
-        """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts.
-
-        Without an observer a GPU is never waited for: what is known of the epochs is read when all is done.
-        """
+        """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts."""
         started = time.time()
         with self.runtime.active():
             self.warm_up()
