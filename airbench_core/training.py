@@ -149,6 +149,7 @@ class Trainer:
                     optimizer.zero_grad()
                 return loss.detach()
 
+            # As they are or, compiled for a GPU, replayed: fast/whole_step.py.
             learning_rates, step_on = learner.recorded(descend, augmentation)
             freeze = learner.freeze_step
         for steps in self.epochs() if epochs is None else epochs:
