@@ -1,8 +1,7 @@
 """Translations and cutout of whole batches; `Augmentation`, which applies them and the flip; the plan of batches.
 
 What is random is drawn once an epoch for all images (`Augmentation.draw`); flip and crop of a batch are one gather.
-Which images make up which step's batch is the plan (`plan`): whoever wants other batches rewrites it, and the training
-loop stays.
+Who wants other batches rewrites `plan`, and the training loop stays.
 """
 
 import itertools
@@ -24,11 +23,6 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], d
     for some, out in zip(images.split(4096), normalized.split(4096), strict=True):  # in parts: float32 is large
         out.copy_((some.float() / 255 - mean_) / std_)
     return normalized
-
-
-def pad(images: Tensor, pixels: int) -> Tensor:
-    """Images (N, C, H, W) with a border of `pixels` reflected on each side; `pixels` below H and W."""
-    return F.pad(images, (pixels,) * 4, mode="reflect") if pixels else images
 
 
 def crop(padded: Tensor, which: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
@@ -75,7 +69,9 @@ class Augmentation:
         shape, like = (n * (1 + both), images.shape[1], side, side), {"dtype": images.dtype, "device": images.device}
         self.padded = torch.empty(shape, **like, memory_format=torch.channels_last)
         for i in range(0, n, 4096):  # in parts: all at once would take as much memory again
-            some = pad(images[i : i + 4096], recipe.translate)
+            some = images[i : i + 4096]
+            if recipe.translate:
+                some = F.pad(some, (recipe.translate,) * 4, mode="reflect")
             self.padded[i : i + len(some)] = some
             if both:
                 self.padded[n + i : n + i + len(some)] = some.flip(-1)

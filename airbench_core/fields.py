@@ -10,11 +10,12 @@ from typing import Any, get_args
 
 from airbench_core.errors import UsageError
 
+WORDS = {"true": True, "false": False, "none": None}
 
-def number(default: float | None, low: float, high: float, doc: str, *, below: bool = False) -> Any:
-    """A number from `low` to `high`; `below` keeps it under `high`."""
-    legal = f"{low:,} or more, below {high:,}" if below else f"{low:,} to {high:,}"
-    return field(default=default, metadata={"legal": legal, "doc": doc, "low": low, "high": high, "below": below})
+
+def number(default: float | None, low: float, high: float, doc: str) -> Any:
+    """A number from `low` to `high`."""
+    return field(default=default, metadata={"legal": f"{low:,} to {high:,}", "doc": doc, "low": low, "high": high})
 
 
 def choice(default: str, *choices: str, doc: str) -> Any:
@@ -35,34 +36,28 @@ def channels(*default: int, doc: str) -> Any:
 
 def legal(f: Field) -> str:
     """What is legal for the field, in words."""
-    whole = "a whole number, " * (_kind(f) is int)
-    return whole + f.metadata["legal"] + " or none" * _may_be_none(f)
+    kind, may_be_none = _kind(f)
+    return "a whole number, " * (kind is int) + f.metadata["legal"] + " or none" * may_be_none
 
 
 def checked(f: Field, value: Any) -> Any:
     """`value` in the field's own type. Raises UsageError with the field, the value and what is legal."""
-    if value is None and _may_be_none(f):
+    kind, may_be_none = _kind(f)
+    if value is None and may_be_none:
         return None
-    kind = _kind(f)
     if kind is str:
         ok = value in f.metadata["choices"]
     elif kind is bool:
         ok = isinstance(value, bool)
-    elif kind in (int, float):
-        low, high = f.metadata["low"], f.metadata["high"]
-        ok = isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high
-        ok = ok and not (f.metadata["below"] and value == high) and (kind is float or value == int(value))
+    elif kind is tuple:
+        ok = isinstance(value, tuple | list) and all(_is(Integral, width) and 0 < width <= 4096 for width in value)
+        value = tuple(map(int, value)) if ok else value
     else:
-        ok = isinstance(value, tuple | list) and all(_is_width(width) for width in value)
+        ok = _is(Real, value) and f.metadata["low"] <= value <= f.metadata["high"]
+        ok = ok and (kind is float or value == int(value))
     if not ok:
         raise UsageError(f"{f.name}={shown(value)} is not legal: {legal(f)}")
-    if kind is str:
-        return value
-    return tuple(map(int, value)) if kind is tuple else kind(value)
-
-
-def _is_width(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < value <= 4096
+    return kind(value)
 
 
 def shown(value: Any) -> str:
@@ -78,27 +73,28 @@ def brief(value: Any) -> str:
 
 
 def read(f: Field, text: str) -> Any:
-    """The value that `text` writes for the field, not yet checked. Raises UsageError where it writes none."""
-    kind = _kind(f)
-    if text.lower() == "none" and _may_be_none(f):
-        return None
-    try:
-        if kind is str:
-            return text
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind is tuple:
-            return tuple(int(width) for width in text.split("x"))
-        return int(text) if text.lstrip("-").isdigit() else float(text)
-    except (ValueError, KeyError):
-        raise UsageError(f"{f.name}={text} is not legal: {legal(f)}") from None
+    """The value that `text` writes, not yet checked; the text itself where the field is one or it writes none."""
+    if "choices" in f.metadata:
+        return text
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    for kind in int, float, _widths:
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
-def _may_be_none(f: Field) -> bool:
-    return type(None) in get_args(f.type)
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split("x")))
 
 
-def _kind(f: Field) -> type:
-    """int, float, bool, str or tuple."""
-    kinds = [kind for kind in get_args(f.type) if kind is not type(None)] if _may_be_none(f) else [f.type]
-    return getattr(kinds[0], "__origin__", kinds[0])
+def _is(kind: type, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _kind(f: Field) -> tuple[type, bool]:
+    """int, float, bool, str or tuple; and whether None is legal."""
+    kinds = get_args(f.type) if type(None) in get_args(f.type) else (f.type,)
+    return getattr(kinds[0], "__origin__", kinds[0]), len(kinds) > 1

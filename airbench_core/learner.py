@@ -4,10 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from airbench_core.augmentation import Augmentation
 from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.fast.cpu import speed_up_
+from airbench_core.fast.whole_step import Rates, Record, WholeStep, Work
 from airbench_core.network import IMAGE_SIZES, Conv, Linear, Network
 from airbench_core.optimizers import make_optimizers
 from airbench_core.recipes import Recipe
@@ -36,11 +38,11 @@ class Learner:
     """What the runs of one recipe share; each begins with `reset`.
 
     loss: images (B, 3, H, W), labels (B,) -> the summed loss. forward: images -> logits (B, classes). Both compiled
-    where the runtime says so. seed_offset: added to seeds, so that two learners do not start from the same numbers.
+    where the runtime says so. record: such as `CudaGraphs`, by which steps are replayed.
     """
 
-    def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, parts: Parts, seed_offset: int = 0):
-        self.recipe, self.data, self.runtime, self.seed_offset = recipe, data, runtime, seed_offset
+    def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, parts: Parts, record: Record | None = None):
+        self.recipe, self.data, self.runtime, self.seed_offset = recipe, data, runtime, 0
         images = len(data.train_images)
         self.steps, self.freeze_step = recipe.steps(images), recipe.freeze_step(images)
         network = make_network(recipe, len(data.classes), data.train_images.shape[-1])
@@ -50,6 +52,7 @@ class Learner:
                 module.to(runtime.weights_dtype)
         self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
         self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors)
+        self.graphs = record and WholeStep(self.learning_rates, runtime.device, record)
         if runtime.device.type == "cpu" and not runtime.compile:
             speed_up_(self.network, runtime.dtype)
         self.loss = compiled(self._loss) if runtime.compile else self._loss
@@ -65,6 +68,12 @@ class Learner:
                 # None after a first step that failed.
                 if (momentum := state.get("momentum_buffer")) is not None:
                     momentum.zero_()
+
+    def recorded(self, step: Work, augmentation: Augmentation) -> tuple[Rates, Work]:
+        """The learning rates and `step`, or what replays it on the images of `augmentation` (fast/whole_step.py)."""
+        if self.graphs is None:
+            return self.learning_rates, step
+        return self.graphs.learning_rates, self.graphs.start(step, augmentation)
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         logits = self.network(images)

@@ -2,13 +2,12 @@
 
     replace(AIRBENCH94, flip="random")        # airbench94 with one trick changed
 
-The defaults are airbench94's (Jordan, arXiv:2404.00498), so a recipe's JSON, which holds only what differs
-from them, is short, and stays the same when a field is added later. Values that make no sense are refused
+The defaults are airbench94's (Jordan, arXiv:2404.00498), so what differs from them (`Recipe.changes`) is short, and
+stays the same when a field is added later. Values that make no sense are refused
 when the recipe is built, with the field, the value and the legal ones. The published recipes: published.py.
 """
 
 import difflib
-import json
 import math
 from dataclasses import Field, dataclass, fields, replace
 from typing import Any
@@ -42,7 +41,7 @@ class Recipe:
     identity_init: bool = switch(True, "3x3 convolutions start by passing their input on (Dirac filters)")
     unit_head: bool = switch(False, "head starts with unit deviation, logits over its width (else over 9)")
     batchnorm_momentum: float = number(
-        0.6, 0, 1, "share of the old running average kept (1 minus PyTorch's momentum)", below=True
+        0.6, 0, 0.9999, "share of the old running average kept (1 minus PyTorch's momentum)"
     )
 
     # Data and augmentation
@@ -61,23 +60,19 @@ class Recipe:
 
     # Optimization
     optimizer: str = choice(
-        "sgd",
-        "sgd",
-        "torch-sgd",
-        "muon",
-        doc="sgd: lr per 1,024 examples; torch-sgd, muon: raw (optimizers.py)",
+        "sgd", "sgd", "torch-sgd", "muon", doc="sgd: lr per 1,024 examples; torch-sgd, muon: raw (optimizers.py)"
     )
     epochs: float = number(9.9, 0.001, 10_000, "passes, of floor(images / batch_size) steps each; fractions count")
     batch_size: int = number(1024, 1, 1_000_000, "images in a step")
     lr: float = number(11.5, 1e-6, 1e9, "peak learning rate (muon: of the convolutions)")
-    momentum: float = number(0.85, 0.01, 1, "Nesterov momentum (muon: of biases and head)", below=True)
+    momentum: float = number(0.85, 0.01, 0.9999, "Nesterov momentum (muon: of biases and head)")
     weight_decay: float = number(0.0153, 0, 1000, "weight decay (muon: of biases and head, times the batch)")
     bias_scale: float = number(64.0, 1e-6, 1e6, "learning rate of BatchNorm biases, times lr; 1: as all others")
     bias_lr: float | None = number(None, 1e-9, 1e6, "muon: learning rate of the biases")
     head_lr: float | None = number(None, 1e-9, 1e6, "muon: learning rate of the head")
-    muon_momentum: float = number(0.6, 0, 1, "muon: Nesterov momentum of the convolutions", below=True)
+    muon_momentum: float = number(0.6, 0, 0.9999, "muon: Nesterov momentum of the convolutions")
     newton_schulz_steps: int = number(3, 1, 100, "muon: Newton-Schulz iterations that orthogonalize an update")
-    label_smoothing: float = number(0.2, 0, 1, "label smoothing", below=True)
+    label_smoothing: float = number(0.2, 0, 0.9999, "label smoothing")
     lr_start: float = number(0.2, 0, 1, "schedule: first learning rate, times lr")
     lr_peak_at: float = number(0.23, 0, 1, "schedule: where the peak lies, as a share of the steps")
     lr_end: float = number(0.07, 0, 1, "schedule: last learning rate, times lr")
@@ -146,21 +141,6 @@ class Recipe:
         other = Recipe() if other is None else other
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != getattr(other, f.name)}
 
-    def to_json(self) -> str:
-        """Canonical JSON: the fields that differ from their defaults, sorted by name."""
-        return json.dumps(self.changes(), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """The recipe that `to_json` wrote. Raises UsageError for unknown fields and illegal values."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise UsageError(f"not a recipe's JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise UsageError(f"not a recipe's JSON: {text[:60]!r} is no object")
-        return with_fields(cls(), **values)
-
 
 _FIELDS: dict[str, Field] = {f.name: f for f in fields(Recipe)}
 
@@ -168,19 +148,11 @@ RAW_LR, RAW_WEIGHT_DECAY = 5, 0.01  # above these a rate per 1,024 examples was 
 
 # What a value of a field needs of other fields, and why.
 _NO_MUON = {"bias_lr": None, "head_lr": None}
+_PLAIN = dict.fromkeys(("whiten", "first_norm", "identity_init", "unit_head", "residual"), False)
 MIXES: dict[tuple[str, Any], tuple[dict[str, Any], str]] = {
     ("first_norm", True): ({"whiten": False}, "the whitening layer has no BatchNorm after it"),
     ("network", "resnet18"): (
-        {
-            "whiten": False,
-            "first_norm": False,
-            "identity_init": False,
-            "unit_head": False,
-            "residual": False,
-            "depth": 2,
-            "proxy_keep": None,
-            "optimizer": "torch-sgd",
-        },
+        _PLAIN | {"depth": 2, "proxy_keep": None, "optimizer": "torch-sgd"},
         "it is the plain reference, without what belongs to the airbench network: start from the recipe resnet18",
     ),
     ("optimizer", "sgd"): (_NO_MUON, "these learning rates are Muon's"),
@@ -191,16 +163,15 @@ MIXES: dict[tuple[str, Any], tuple[dict[str, Any], str]] = {
 
 def with_fields(recipe: Recipe, /, **values: Any) -> Recipe:
     """`dataclasses.replace` that answers an unknown field with the known ones."""
-    for name in values:
-        _check_name(name)
-    return replace(recipe, **values)
+    return replace(recipe, **{_field(name).name: value for name, value in values.items()})
 
 
-def _check_name(name: str) -> None:
-    if name not in _FIELDS:
-        near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
-        guess = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"unknown recipe field {name!r}; {guess}The fields are {', '.join(_FIELDS)}")
+def _field(name: str) -> Field:
+    if name in _FIELDS:
+        return _FIELDS[name]
+    near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise UsageError(f"unknown recipe field {name!r}; {guess}The fields are {', '.join(_FIELDS)}")
 
 
 def parse_field(setting: str) -> tuple[str, Any]:
@@ -208,5 +179,4 @@ def parse_field(setting: str) -> tuple[str, Any]:
     name, equals, text = setting.partition("=")
     if not equals:
         raise UsageError(f"cannot read {setting!r}: write FIELD=VALUE, such as flip=random")
-    _check_name(name)
-    return name, read(_FIELDS[name], text)
+    return name, read(_field(name), text)

@@ -27,6 +27,7 @@ class Scale:
         `lr` multiplies what an image moves the weights: of torch-sgd, whose loss is a mean, the rate therefore shrinks
         with the batch; Muon's steps do not depend on how many images they come from, so its own rate stays.
         """
+        lr = {"sgd": self.lr, "torch-sgd": self.lr * self.batch_size, "muon": 1}[recipe.optimizer]
         try:
             return replace(
                 recipe,
@@ -35,16 +36,13 @@ class Scale:
                 batch_size=_times(recipe.batch_size, self.batch_size),
                 proxy_keep=recipe.proxy_keep and _times(recipe.proxy_keep, self.batch_size),
                 epochs=recipe.epochs * self.epochs,
-                whiten_bias_epochs=_or_none(recipe.whiten_bias_epochs, self.epochs),
-                lr=recipe.lr * self._lr(recipe.optimizer),
-                bias_lr=_or_none(recipe.bias_lr, self.lr),
-                head_lr=_or_none(recipe.head_lr, self.lr),
+                whiten_bias_epochs=recipe.whiten_bias_epochs and recipe.whiten_bias_epochs * self.epochs,
+                lr=recipe.lr * lr,
+                bias_lr=recipe.bias_lr and recipe.bias_lr * self.lr,
+                head_lr=recipe.head_lr and recipe.head_lr * self.lr,
             )
         except UsageError as error:
             raise UsageError(f"at scale {self.name} {error}") from error
-
-    def _lr(self, optimizer: str) -> float:
-        return {"sgd": self.lr, "torch-sgd": self.lr * self.batch_size, "muon": 1}[optimizer]
 
     def data(self, data: Dataset) -> Dataset:
         """The first `train_images` and `test_images` of `data`."""
@@ -57,10 +55,6 @@ def _times(n: int, factor: float) -> int:
 
 def _channels(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
     return tuple(_times(width, factor) for width in widths)
-
-
-def _or_none(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 SCALES = {

@@ -12,19 +12,18 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from airbench_core.augmentation import Augmentation, normalize, plan
 from airbench_core.data.datasets import Dataset
-from airbench_core.devices import Clock, Runtime
+from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchWarning, Diverged
 from airbench_core.evaluation import Logits, accuracy, exhaust, infer
 from airbench_core.fast import lookahead as fast
 from airbench_core.fast.cpu import plain_
-from airbench_core.fast.whole_step import CudaGraphs, NotRecorded, Record, WholeStep
+from airbench_core.fast.whole_step import CudaGraphs, NotRecorded, Record
 from airbench_core.learner import Learner
 from airbench_core.recipes import Recipe
 from airbench_core.results import EpochRecord, RunResult, Stopped
@@ -37,13 +36,6 @@ from airbench_core.tricks.tta import TTA_WEIGHTS, combine, tta_views
 from airbench_core.tricks.whitening import WHITENING_IMAGES
 
 Observer = Callable[[EpochRecord], None]
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    steps: int  # done so far
-    loss: Tensor  # mean over the epoch's images, still on the device
-    seconds: Callable[[], float]  # on the run's clock; may wait for the device
 
 
 def train(
@@ -77,14 +69,13 @@ class Trainer:
         scale: str | Scale = "full",
         runtime: Runtime | None = None,
         parts: Parts | None = None,
-        clock: Callable[[], Clock] | None = None,
         record: Record | None = None,
     ):
         self.scale = scale_named(scale) if isinstance(scale, str) else scale
         self.asked, self.recipe = recipe, self.scale.recipe(recipe)
         self.runtime = runtime or Runtime.detect()
         self.parts = parts or Parts()
-        self.clock = clock or self.runtime.clock
+        self.clock = self.runtime.clock
         device = self.runtime.device
         self.data = self.scale.data(data).to(device)
         self.images = len(self.data.train_images)
@@ -93,17 +84,12 @@ class Trainer:
         if record is None and self.runtime.compile and device.type == "cuda":
             record = CudaGraphs(device)
 
-        def learner(recipe: Recipe, seed_offset: int) -> tuple[Learner, WholeStep | None]:
-            one = Learner(recipe, self.data, self.runtime, self.parts, seed_offset)
-            return one, None if record is None else WholeStep(one.learning_rates, device, record)
-
-        self.learner, self.graphs = learner(self.recipe, seed_offset=0)
+        common = self.data, self.runtime, self.parts, record
+        self.learner = Learner(self.recipe, *common)
         self.learners, self.proxy = [self.learner], None
         if self.recipe.proxy_keep is not None:
-            # Seeds of its own: from the main network's its weights would be a slice of that one's.
-            small, graphs = learner(self.recipe.proxy(), seed_offset=2**31)
-            self.learners.append(small)
-            self.proxy = Proxy(small, self.recipe.proxy_keep, self.recipe.proxy_every, graphs)
+            self.learners.append(Learner(self.recipe.proxy(), *common))
+            self.proxy = Proxy(self.learners[1], self.recipe.proxy_keep, self.recipe.proxy_every)
         self.network, self.steps = self.learner.network, self.learner.steps
         self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the network learns from
         self.lookahead = None
@@ -112,8 +98,8 @@ class Trainer:
             if update is lookahead_update_ and device.type != "cpu":
                 update = fast.lookahead_update_
             self.lookahead = Lookahead(self.network, self.steps, update)
-        self.warm = device.type == "cpu" and not self.runtime.compile and self.graphs is None
-        self.race = device.type != "cpu"  # unobserved runs do not wait for the device between epochs
+        self.warm = device.type == "cpu" and not self.runtime.compile and record is None
+        self.race = device.type != "cpu"  # unobserved runs never wait: epochs are read when all is done
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
 
     def step_through(
@@ -163,11 +149,9 @@ class Trainer:
                     optimizer.zero_grad()
                 return loss.detach()
 
-            learning_rates, freeze = learner.learning_rates, learner.freeze_step
-            step_on = descend
-            if self.graphs is not None:  # the same, recorded and replayed: fast/whole_step.py
-                learning_rates = self.graphs.learning_rates
-                step_on = self.graphs.start(descend, augmentation)
+            # As they are or, compiled for a GPU, replayed: fast/whole_step.py.
+            learning_rates, step_on = learner.recorded(descend, augmentation)
+            freeze = learner.freeze_step
         for steps in self.epochs() if epochs is None else epochs:
             with clock:
                 network.train()
@@ -203,43 +187,40 @@ class Trainer:
         return (yield from infer(self.learner.forward, self.data, tta, self.runtime, self.parts.tta_views))
 
     def run(self, seed: int = 0, *, observer: Observer | None = None, stop: threading.Event | None = None) -> RunResult:
-        """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts.
-
-        Without an observer a GPU is never waited for: what is known of the epochs is read when all is done.
-        """
+        """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts."""
         started = time.time()
         with self.runtime.active():
             self.warm_up()
             self.steps_done, clock = 0, self.clock()
-            race = self.race and observer is None
-            unread: list[_Epoch] = []  # of a race: all
             records: list[EpochRecord] = []
+            unread: list[tuple[int, Tensor, Callable[[], float]]] = []  # of epochs: steps done, loss, seconds
 
             def check() -> None:
                 if stop is not None and stop.is_set():
                     raise Stopped(())
 
             def after_epoch(loss: Tensor) -> None:
-                epoch = _Epoch(self.steps_done, loss, clock.lap())
-                if race:
-                    unread.append(epoch)
-                else:
-                    records.append(self._record(len(records) + 1, epoch, observer is not None, check))
+                unread.append((self.steps_done, loss, clock.lap()))
+                if observer is not None or not self.race:
+                    read()
                 if observer is not None:
                     observer(records[-1])
 
-            def read_the_rest() -> None:
-                for epoch in unread:
-                    records.append(self._record(len(records) + 1, epoch))
+            def read() -> None:
+                while unread:
+                    records.append(self._record(len(records) + 1, *unread.pop(0), observer is not None, check))
 
             try:
                 training = self.step_through(seed, clock=clock, after_epoch=after_epoch)
                 logits, final = exhaust(training, check)
             except Stopped:
-                read_the_rest()
+                read()
                 raise Stopped(tuple(records)) from None
-            at_levels = self._at_levels(logits, final)
-            read_the_rest()
+            read()
+            at_levels = {self.recipe.tta: final}
+            if self.parts.tta_views is tta_views:  # the views of the levels below are among those of this one
+                below = list(TTA_WEIGHTS)[: list(TTA_WEIGHTS).index(self.recipe.tta)]
+                at_levels |= {tta: combine(logits, TTA_WEIGHTS[tta]) for tta in below}
             return RunResult(
                 asked=self.asked,
                 recipe=self.recipe,
@@ -255,14 +236,14 @@ class Trainer:
                 seconds=clock.seconds,
                 epochs=tuple(records),
                 started=started,
-                graphs=self.graphs is not None,
+                graphs=self.learner.graphs is not None,
                 network=plain_(copy.deepcopy(self.network)),
             )
 
     def _record(
-        self, number: int, epoch: _Epoch, watched: bool = False, check: Callable[[], None] = lambda: None
+        self, number: int, steps: int, loss: Tensor, seconds: Callable[[], float], watched: bool, check: Callable
     ) -> EpochRecord:
-        train_loss = epoch.loss.item()
+        train_loss = loss.item()  # waits for the device
         if not math.isfinite(train_loss):
             rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
             these = " or ".join(f"{name}={getattr(self.recipe, name):g}" for name in rates[self.recipe.optimizer])
@@ -273,19 +254,11 @@ class Trainer:
             test_accuracy = accuracy(combine(logits, weights), self.data.test_labels)
         return EpochRecord(
             epoch=number,
-            epochs=epoch.steps / self.steps_per_epoch,
+            epochs=steps / self.steps_per_epoch,
             train_loss=train_loss,
             accuracy=test_accuracy,
-            seconds=epoch.seconds(),
+            seconds=seconds(),
         )
-
-    def _at_levels(self, logits: Tensor, final: Tensor) -> dict[str, Tensor]:
-        """Logits (N, classes) at the recipe's level of TTA and at those below it, whose views are among `logits`'."""
-        at_levels = {self.recipe.tta: final}
-        if self.parts.tta_views is tta_views:
-            below = list(TTA_WEIGHTS)[: list(TTA_WEIGHTS).index(self.recipe.tta)]
-            at_levels |= {tta: combine(logits, TTA_WEIGHTS[tta]) for tta in below}
-        return at_levels
 
     def warm_up(self) -> None:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""
@@ -298,10 +271,9 @@ class Trainer:
                 exhaust(self.step_through(epochs=[[0] * 3, [late] * 3]))
             except NotRecorded as error:
                 warnings.warn(f"{error}: compiled steps run one by one, more slowly", AirbenchWarning, stacklevel=3)
-                self.graphs = None
-                if self.proxy is not None:
-                    self.proxy.graphs = None
-                exhaust(self.step_through(epochs=[[0] * 3, [late] * 3]))
+                for one in self.learners:
+                    one.graphs = None
+                self.warm_up()
         self.warm = True
 
 

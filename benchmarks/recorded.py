@@ -32,6 +32,7 @@ from airbench_lab.study.studies import axes_from, grid, study_named
 from airbench_core import runlog
 from airbench_core.cli import main as main_of_airbench
 from airbench_core.errors import AirbenchError
+from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 
 SCALE, DATA = "laptop", "cifar10"
@@ -108,8 +109,8 @@ def mark(folder: str) -> str:
     return f"<!-- table: benchmarks/recorded.py{f' {folder}' if folder else ''} -->\n"
 
 
-def wanted(sweep: str) -> Iterator[tuple[str, str]]:
-    """What tells each run of a sweep from the others of one data set: its recipe, as canonical JSON, and its seed."""
+def wanted(sweep: str) -> Iterator[tuple[Recipe, int]]:
+    """What tells each run of a sweep from the others of one data set: its recipe and its seed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("study")
     parser.add_argument("--set", action="append", default=[], dest="axes")
@@ -118,16 +119,16 @@ def wanted(sweep: str) -> Iterator[tuple[str, str]]:
     for seed in range(args.seeds):
         for variant in grid(study_named(args.study).variants(), axes_from(args.axes)):
             if not variant.compile:
-                yield SCALES[SCALE].recipe(variant.recipe).to_json(), seed
+                yield SCALES[SCALE].recipe(variant.recipe), seed
 
 
-def identity(record: Record) -> tuple[str, int]:
-    return recipe_of(record["recipe"]).to_json(), record["seed"]
+def identity(record: Record) -> tuple[Recipe, int]:
+    return recipe_of(record["recipe"]), record["seed"]
 
 
-def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[str, int], Record]:
+def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[Recipe, int], Record]:
     """The recipes' runs in all logs; of those of one recipe and seed, that which may be quoted."""
-    found: dict[tuple[str, int], Record] = {}
+    found: dict[tuple[Recipe, int], Record] = {}
     for quoted, some in ((False, logs), (True, timed)):
         for record in (record for log in some for record in runlog.load(log)):
             if (record["scale"], record["data"]["name"]) == (SCALE, DATA) and not record.get("parts"):
@@ -147,7 +148,7 @@ def packed(record: Record) -> Record:
     return {**record, **recipes, "epochs": epochs, "seconds": seconds}
 
 
-def select(name: str, sweeps: Iterable[str], runs: Mapping[tuple[str, int], Record]) -> list[Record]:
+def select(name: str, sweeps: Iterable[str], runs: Mapping[tuple[Recipe, int], Record]) -> list[Record]:
     """The runs of a file, each once. Raises AirbenchError for missing ones, and for what should not be published."""
     needed = dict.fromkeys(one for sweep in sweeps for one in wanted(sweep))
     if missing := [one for one in needed if one not in runs]:

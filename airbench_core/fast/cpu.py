@@ -48,8 +48,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: tu
     """F.conv2d of (N, C, H, W): by fewer products in float32; else with the gradient of `weight` on tiled images."""
     if bias is not None or weight.shape[2:] != (3, 3) or padding != (1, 1):
         return F.conv2d(x, weight, bias, padding=padding)
-    one = torch.get_num_threads() == 1  # with more, Winograd's is slower: benchmarks/README.md
-    if one and winograd.applies(x, weight):
+    if torch.get_num_threads() == 1 and winograd.applies(x, weight):  # with more it is slower: benchmarks/README.md
         return winograd.conv2d(x, weight)
     if len(x) > 1 and _side_by_side(x) >= 4 and weight.requires_grad:
         return _Convolution.apply(x, weight)

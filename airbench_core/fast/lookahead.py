@@ -1,4 +1,4 @@
-"""Lookahead's update of all tensors in two launches for each dtype. Twin: `lookahead_update_` of optimizers.py."""
+"""Lookahead's update of all tensors in two launches for each dtype. Twin: tricks/lookahead.py."""
 
 import torch
 from torch import Tensor

@@ -14,6 +14,7 @@ from torch import Tensor
 from airbench_core.augmentation import Augmentation
 from airbench_core.errors import AirbenchError
 
+Rates = list[tuple[dict, list[float]]]  # parameter groups, each with its learning rate at every step
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 Work = Callable[[Tensor, bool], Tensor]  # of a batch's rows (B, 6), and which of two kinds of steps it is
 
@@ -29,7 +30,7 @@ class WholeStep:
     calls it or not, and gives one that repeats what it did there.
     """
 
-    def __init__(self, rates: list[tuple[dict, list[float]]], device: torch.device, record: Record):
+    def __init__(self, rates: Rates, device: torch.device, record: Record):
         self.record = record
         self.at = torch.zeros(1, dtype=torch.int64, device=device)  # the step
         self.rates = torch.tensor([line for _, line in rates], device=device).T.contiguous()  # (steps, groups)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from airbench_core.fast.kernels import kernels, run
+from airbench_core.fast.kernels import call, kernels
 
 LANES = 8  # channels are multiples of it: as in winograd.c
 TILES = 32  # taken at a time, so that they stay in a core's cache
@@ -33,11 +33,6 @@ def applies(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def conv2d(x: Tensor, weight: Tensor) -> Tensor:
-    """F.conv2d(x, weight, padding=1) where `applies` says so."""
-    return _Convolution.apply(x, weight)
-
-
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
@@ -56,26 +51,27 @@ class _Convolution(torch.autograd.Function):
         )
 
 
+conv2d = _Convolution.apply  # F.conv2d(x, weight, padding=1) where `applies` says so
+
+
 def _convolve(x: Tensor, weight: Tensor) -> Tensor:
     n, channels, h, w = x.shape
     out = torch.empty(n, h, w, len(weight), dtype=torch.float32)
     filters = TRANSFORM @ weight.permute(2, 3, 1, 0).reshape(9, -1)  # (36, C * O)
-    work, sizes = _work(n, 0, channels, len(weight)), (h, w, channels, len(weight), TILES)
-    run(kernels(x.dtype).convolve, len(work), [x.permute(0, 2, 3, 1), out], [filters], work, *sizes)
+    work = _work(0, channels, len(weight))
+    call(kernels(x.dtype).convolve, x, out, filters, work, n, h, w, channels, len(weight), TILES)
     return out.permute(0, 3, 1, 2)
 
 
 def _of_weight(x: Tensor, gradient: Tensor) -> Tensor:
     n, channels, h, w = x.shape
-    sums, sizes = 36 * channels * gradient.shape[1], (h, w, channels, gradient.shape[1], TILES)
-    work = _work(n, sums, channels, gradient.shape[1])
-    images = [x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)]
-    run(kernels(x.dtype).filters_gradient, len(work), images, [], work, *sizes)
-    of_filters = work[:, :sums].sum(0) if len(work) > 1 else work[0, :sums]
-    return (TRANSFORM.T @ of_filters.view(36, -1)).view(3, 3, channels, -1).permute(3, 2, 0, 1)
+    filters = gradient.shape[1]
+    sums = 36 * channels * filters
+    work = _work(sums, channels, filters)
+    call(kernels(x.dtype).filters_gradient, x, gradient, work, n, h, w, channels, filters, TILES)
+    return (TRANSFORM.T @ work[:sums].view(36, -1)).view(3, 3, channels, filters).permute(3, 2, 0, 1)
 
 
-def _work(n: int, sums: int, *channels: int) -> Tensor:
-    """Room for each of the threads that n images are given to: sums, transformed tiles, a blank pixel."""
-    floats = sums + sum(36 * (TILES * c + 16) for c in channels) + max(channels)
-    return torch.empty(min(torch.get_num_threads(), n), floats, dtype=torch.float32)
+def _work(sums: int, *channels: int) -> Tensor:
+    """Room for sums, transformed tiles, a blank pixel."""
+    return torch.empty(sums + sum(36 * (TILES * c + 16) for c in channels) + max(channels), dtype=torch.float32)

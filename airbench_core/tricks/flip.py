@@ -9,10 +9,10 @@ for epoch in range(16):
 Source: Jordan, arXiv:2404.00498, section 3.6.
 """
 
-import operator
 from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -45,10 +45,8 @@ def coin(n: int, generator: torch.Generator) -> Tensor:
 class AlternatingFlip(Dataset):
     """A map-style data set whose pictures are mirrored left to right in every other epoch.
 
-    A fair coin, tossed once for each image, says whether it is mirrored in epoch 0; in epoch 1 it is the other way
-    round, in epoch 2 as in epoch 0, and so on: any two epochs in a row show both sides of every image (Jordan,
-    arXiv:2404.00498, section 3.6). The coin is a hash of (seed, index), so it does not depend on the length of
-    the data set, the number of workers or any random state, and none is used up.
+    A fair coin for each image says whether it is mirrored in the even epochs; in the odd ones it is the other way
+    round. The coin is a hash of (seed, index), so it depends on no random state, number of workers or of images.
 
     dataset: has `__len__` and `__getitem__`. Its own transforms come first; leave a random flip out of them. A sample
         is a picture, or a tuple, list or dict with one, nested or not. Mirrored is what torchvision.transforms.v2 would
@@ -57,14 +55,12 @@ class AlternatingFlip(Dataset):
         sample stays as it is: wrap a mask that is to turn with its image in tv_tensors.Mask.
     seed: any integer; the same in all processes of a distributed training.
 
-    `set_epoch` must be called before each epoch. To read a sample before its first call is an error: with an epoch
-    taken for granted, who forgets the call would train on still pictures and never know.
+    `set_epoch` must be called before each epoch. To read a sample before its first call is an error: who forgets the
+    call would otherwise train on still pictures and never know.
 
-    The index is that in `dataset`. AlternatingFlip(Subset(whole, indices)) numbers the subset from 0;
-    Subset(AlternatingFlip(whole), indices) keeps the numbers, and so the orientations, of the whole. To split into
-    training and validation images, split first and wrap the training part: validation images are not to be mirrored.
-
-    Pickles and deep copies have an epoch of their own; the worker processes of a DataLoader share that of their parent.
+    AlternatingFlip(Subset(whole, indices)) numbers the subset from 0; Subset(AlternatingFlip(whole), indices) keeps the
+    numbers, and so the orientations, of the whole. Validation images are not to be mirrored: split first, and wrap the
+    training part. Pickles and deep copies have an epoch of their own; a DataLoader's workers share their parent's.
 
     Raises UsageError if `dataset` is not map-style or `seed` no integer; when read, UsageError if no epoch is set,
     DataError if there is no picture in the sample, IndexError for an index outside the data set.
@@ -77,20 +73,19 @@ class AlternatingFlip(Dataset):
                 f"AlternatingFlip needs a data set with __getitem__ and __len__, and {type(dataset).__name__} is none: "
                 "without an index it cannot tell which image was seen before"
             )
-        self.dataset, self.seed = dataset, _integer("seed", seed)
+        if not isinstance(seed, Integral):
+            raise UsageError(f"AlternatingFlip: seed={seed!r} is not legal: an integer")
+        self.dataset, self.seed = dataset, int(seed)
         # In shared memory, so that a worker that is already running sees the epoch change: persistent workers keep
         # the copy of this object that they got when they started, by fork or by pickle. What they fetched ahead of
         # an epoch that was broken off is no danger: DataLoader throws it away before it starts the next.
         self._epoch = torch.tensor(-1, device="cpu").share_memory_()  # -1: not set yet
 
     def set_epoch(self, epoch: int) -> None:
-        """Turn to `epoch`, 0 or more. Call it between epochs: before the loader's iterator is made, in every process.
-
-        Raises UsageError for anything else.
-        """
-        if (number := _integer("epoch", epoch)) < 0:
-            raise UsageError(f"AlternatingFlip: epoch={epoch} is not legal: 0 or more, counted from 0")
-        self._epoch.fill_(number)
+        """Turn to `epoch`, 0 or more. Call it before the loader's iterator of each epoch is made, in every process."""
+        if not isinstance(epoch, Integral) or epoch < 0:
+            raise UsageError(f"AlternatingFlip: epoch={epoch!r} is not legal: an integer, 0 or more")
+        self._epoch.fill_(epoch)
 
     @property
     def epoch(self) -> int:
@@ -105,34 +100,27 @@ class AlternatingFlip(Dataset):
         For batches that are mirrored elsewhere, on a GPU say, AlternatingFlip(range(number_of_images)) will do.
         Raises IndexError for an index outside the data set.
         """
-        indices, epoch = torch.as_tensor(indices), self.epoch
-        mirrored = [self._is_mirrored(self._position(index), epoch) for index in indices.flatten().tolist()]
+        indices = torch.as_tensor(indices)
+        mirrored = [self._is_mirrored(index) for index in indices.flatten().tolist()]
         return torch.tensor(mirrored, dtype=torch.bool, device=indices.device).reshape(indices.shape)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        position = self._position(index)
-        mirrored = self._is_mirrored(position, self.epoch)
-        sample = self.dataset[position]
+        mirrored = self._is_mirrored(index)
+        sample = self.dataset[range(len(self))[index]]
         return _mirror()(sample) if mirrored else sample
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._epoch.share_memory_()  # a worker's is shared already, and stays the same memory
 
-    def _is_mirrored(self, position: int, epoch: int) -> bool:
-        return _toss(self.seed, position) != (epoch % 2 == 1)
-
-    def _position(self, index: int) -> int:
-        """`index` counted from the front: an image has one coin, however it is asked for."""
-        position = index = operator.index(index)
-        if index < 0:
-            position += len(self)
-        if not 0 <= position < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} images")
-        return position
+    def _is_mirrored(self, index: int) -> bool:
+        """One bit of a cryptographic hash: of seed + index, say, one seed's coins would be another's, moved along."""
+        position = range(len(self))[index]  # counted from the front: an image has one coin, however it is asked for
+        coin = sha256(f"{self.seed} {position}".encode()).digest()[0] & 1
+        return coin != self.epoch % 2
 
 
 @cache
@@ -163,18 +151,3 @@ def _mirror() -> Callable[[Any], Any]:
             return v2.functional.horizontal_flip(inpt)
 
     return Mirror()
-
-
-def _toss(seed: int, index: int) -> bool:
-    """A fair coin for each (seed, index): one bit of a cryptographic hash, so that no two seeds or indices are alike.
-
-    (Of seed + index, say, one seed's coins would be another's, moved along.)
-    """
-    return bool(sha256(f"{seed} {index}".encode()).digest()[0] & 1)
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UsageError(f"AlternatingFlip: {name}={value!r} is not legal: an integer") from None

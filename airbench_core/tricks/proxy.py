@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from airbench_core.augmentation import Augmentation
-from airbench_core.fast.whole_step import WholeStep
 from airbench_core.learner import Learner
 from airbench_core.tricks.compiled import compiled
 
@@ -23,8 +22,9 @@ class Proxy:
     network does not act upon it: to train it first, as the public airbench96_faster does, gives the same images.
     """
 
-    def __init__(self, learner: Learner, keep: int, every: int, graphs: WholeStep | None = None):
-        self.learner, self.keep, self.every, self.graphs = learner, keep, every, graphs
+    def __init__(self, learner: Learner, keep: int, every: int):
+        self.learner, self.keep, self.every = learner, keep, every
+        learner.seed_offset = 2**31  # from the main network's own seeds its weights would be a slice of that one's
         self.losses = compiled(self._losses) if learner.runtime.compile else self._losses
         if learner.recipe.whiten:
             learner.network.first.bias.requires_grad_(False)
@@ -35,9 +35,7 @@ class Proxy:
         def choose(rows: Tensor, learns: bool) -> Tensor:
             return self.choose(augmentation.batch(rows), self.learner.data.train_labels[rows[:, 0]], learns)
 
-        learning_rates, take_step = self.learner.learning_rates, choose
-        if self.graphs is not None:
-            learning_rates, take_step = self.graphs.learning_rates, self.graphs.start(choose, augmentation)
+        learning_rates, take_step = self.learner.recorded(choose, augmentation)
         # A training needs one round of the steps; to measure its speed may take more.
         for step, rows in zip(itertools.cycle(range(self.learner.steps)), batches, strict=False):
             for group, rates in learning_rates:

@@ -7,7 +7,7 @@ from torchvision.transforms.functional import hflip, normalize as normalize_one,
 
 
 from airbench_core import AIRBENCH94, UsageError
-from airbench_core.augmentation import Augmentation, crop, cutout, normalize, pad, plan
+from airbench_core.augmentation import Augmentation, crop, cutout, normalize, plan
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_normalize(generator):
 
 @pytest.mark.parametrize("pixels", [0, 1, 4])
 def test_crops_equal_a_slow_reference(images, generator, pixels):
-    padded = pad(images, pixels).contiguous(memory_format=torch.channels_last)
+    padded = pad_one(images, pixels, padding_mode="reflect").contiguous(memory_format=torch.channels_last)
     which = torch.randperm(40, generator=generator)[:17]
     rows, columns = torch.randint(2 * pixels + 1, (2, 17), generator=generator)
     crops = crop(padded, which, rows, columns, 32)
@@ -38,7 +38,7 @@ def test_crops_equal_a_slow_reference(images, generator, pixels):
 
 def test_a_mirrored_crop_is_the_crop_mirrored(images, generator):
     augmentation = Augmentation(images, replace(AIRBENCH94, translate=3), generator)
-    padded = pad(images, 3)
+    padded = pad_one(images, 3, padding_mode="reflect")
     rows = augmentation.draw(0)[:25]
     assert 0 < rows[:, 1].sum() < 25
     for image, (which, mirrored, top, left, *_) in zip(augmentation.batch(rows), rows.tolist(), strict=True):

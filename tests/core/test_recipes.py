@@ -1,5 +1,4 @@
 import itertools
-import json
 import re
 from dataclasses import fields, replace
 
@@ -33,7 +32,7 @@ LEGAL = {
     "whiten_eps": positive,
     "whiten_bias_epochs": st.none() | st.floats(0, 100),
     "identity_init": st.booleans(),
-    "batchnorm_momentum": st.floats(0, 1, exclude_max=True),
+    "batchnorm_momentum": st.floats(0, 0.9999),
     "flip": st.sampled_from(["none", "random", "alternating"]),
     "translate": st.integers(0, 16),
     "cutout": st.integers(0, 31),
@@ -41,7 +40,7 @@ LEGAL = {
     "cross_epochs": st.booleans(),
     "proxy_widths": widths,
     "proxy_every": st.integers(1, 1000),
-    "muon_momentum": st.floats(0, 1, exclude_max=True),
+    "muon_momentum": st.floats(0, 0.9999),
     "newton_schulz_steps": st.integers(1, 100),
     "epochs": positive,
     "batch_size": st.integers(1, 10**6),
@@ -49,7 +48,7 @@ LEGAL = {
     "momentum": st.floats(0.01, 0.99),
     "weight_decay": st.floats(0, 10),
     "bias_scale": positive,
-    "label_smoothing": st.floats(0, 1, exclude_max=True),
+    "label_smoothing": st.floats(0, 0.9999),
     "lr_start": share,
     "lr_peak_at": share,
     "lr_end": share,
@@ -88,14 +87,9 @@ def test_every_field_is_drawn():
 
 
 @given(recipes)
-def test_json_round_trip(recipe):
-    assert Recipe.from_json(recipe.to_json()) == recipe
-
-
-@given(recipes)
-def test_json_holds_only_what_differs_from_airbench94(recipe):
-    held = json.loads(recipe.to_json())
-    assert set(held) == {f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(AIRBENCH94, f.name)}
+def test_what_differs_from_airbench94_makes_the_recipe_again(recipe):
+    assert Recipe(**recipe.changes()) == recipe
+    assert all(value != getattr(AIRBENCH94, name) for name, value in recipe.changes().items())
 
 
 @given(recipes)
@@ -104,9 +98,8 @@ def test_settings_of_the_command_line_say_the_same_as_python(recipe):
     assert with_fields(Recipe(), **dict(parse_field(f"{name}={value}") for name, value in lines)) == recipe
 
 
-def test_equal_values_have_one_json():
-    assert replace(AIRBENCH94, epochs=12).to_json() == replace(AIRBENCH94, epochs=12.0).to_json() == '{"epochs": 12.0}'
-    assert AIRBENCH94.to_json() == "{}"
+def test_equal_values_are_one_recipe():
+    assert repr(replace(AIRBENCH94, epochs=12)) == repr(replace(AIRBENCH94, epochs=12.0))
     assert replace(AIRBENCH94, widths=[8, 16, 16]) == replace(AIRBENCH94, widths=(8, 16, 16))
 
 
@@ -238,13 +231,6 @@ def test_numbers_of_numpy_are_numbers():
     recipe = replace(AIRBENCH94, batch_size=np.int64(512), lr=np.float32(2), widths=tuple(np.array([32, 64, 64])))
     assert recipe == replace(AIRBENCH94, batch_size=512, lr=2, widths=(32, 64, 64))
     assert {type(recipe.batch_size), type(recipe.widths[0]), type(recipe.lr)} == {int, float}
-    recipe.to_json()
-
-
-def test_json_of_something_else_is_refused():
-    for text in ("[1]", "{", '{"colour": 1}', '{"epochs": -1}', '{"recipe": 1}', '{"epochs": 1' + 400 * "0" + "}"):
-        with pytest.raises(UsageError):
-            Recipe.from_json(text)
 
 
 def test_ladder_climbs_from_the_baseline_to_airbench94_one_trick_at_a_time():

@@ -171,15 +171,8 @@ def test_the_clock_leaves_evaluation_out(noise, tiny, float32):
         time.now += 10
         return whitening_filters(*args)
 
-    trainer = Trainer(
-        SHORT,
-        noise,
-        scale=tiny,
-        runtime=float32,
-        parts=Parts(whiten=slow_whiten),
-        clock=lambda: Clock(time),
-    )
-    trainer.warm = False
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32, parts=Parts(whiten=slow_whiten))
+    trainer.clock, trainer.warm = lambda: Clock(time), False
     loss, infer = trainer.learner.loss, trainer.infer
 
     def slow_loss(*args):

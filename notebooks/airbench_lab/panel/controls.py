@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import ipywidgets as widgets
 
-from airbench_core import RECIPES, SCALES, Recipe, UsageError
+from airbench_core import RECIPES, SCALES, Recipe
 from airbench_core.fields import brief, legal, read
 from airbench_lab.panel.settings import MOST_SEEDS, SEEDS_END, Settings
 
@@ -51,12 +51,12 @@ class Control:
         written = brief(value) if self._field else value
         self.widget.unobserve(self._set, "value")  # to set options selects the first of them
         if isinstance(self.widget, widgets.SelectionSlider) and written not in self.widget.options:
-            self.widget.options = _options([*(_read(self._field, one) for one in self.widget.options), value])
+            self.widget.options = _options([*(read(self._field, one) for one in self.widget.options), value])
         self.widget.value = written
         self.widget.observe(self._set, "value")
 
     def _set(self, change: Mapping[str, Any]) -> None:
-        self._changed(self.name, _read(self._field, change["new"]) if self._field else change["new"])
+        self._changed(self.name, read(self._field, change["new"]) if self._field else change["new"])
 
 
 class RecipeControl(Control):
@@ -145,11 +145,3 @@ def _options(values: Sequence[Any]) -> list[str]:
     """As they are written, each once, in order; none last."""
     numbers = sorted({value for value in values if value is not None})
     return [brief(value) for value in numbers] + ["none"] * (None in values)
-
-
-def _read(field: Field, written: str) -> Any:
-    """What cannot be read is passed on as it is: the recipe refuses it with the reason."""
-    try:
-        return read(field, written)
-    except UsageError:
-        return written

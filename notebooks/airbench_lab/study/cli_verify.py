@@ -4,7 +4,7 @@ import argparse
 
 from airbench_core.cli.train import add_runs, make_runs
 from airbench_core.errors import UsageError
-from airbench_core.published import PUBLISHED, recipe_named
+from airbench_core.published import TARGETS, recipe_named
 from airbench_lab.study.statistics import FEWEST, against_target, legal_target, mean_interval
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 def _published(args: argparse.Namespace) -> float:
     """The accuracy that is published for just what is asked for."""
     recipe_named(args.recipe)
-    target = PUBLISHED[args.recipe].target
+    target = TARGETS.get(args.recipe)
     if target is None:
         raise UsageError(f"no accuracy is published for {args.recipe} as it is here: name a --target")
     if args.scale != "full" or args.settings or args.data != "cifar10":

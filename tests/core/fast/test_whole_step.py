@@ -72,7 +72,7 @@ def test_a_kind_of_step_is_recorded_once(noise, tiny, float32):
 def test_a_stopped_run_leaves_nothing_behind(noise, tiny, float32):
     trainer = make_trainer(SHORT, noise, tiny, float32, replayed)
     expected = trainer.run(3).epochs
-    step, taken = trainer.graphs._step, []
+    step, taken = trainer.learner.graphs._step, []
 
     def failing(rows, kind):
         taken.append(len(taken))
@@ -80,10 +80,10 @@ def test_a_stopped_run_leaves_nothing_behind(noise, tiny, float32):
             raise KeyboardInterrupt
         return step(rows, kind)
 
-    trainer.graphs._step = failing
+    trainer.learner.graphs._step = failing
     with pytest.raises(KeyboardInterrupt):
         trainer.run(0)
-    trainer.graphs._step = step
+    trainer.learner.graphs._step = step
     assert taken == [0, 1, 2, 3, 4, 5]
     assert [e.train_loss for e in trainer.run(3).epochs] == [e.train_loss for e in expected]
 

@@ -19,7 +19,7 @@ def far(ours: torch.Tensor, exact: torch.Tensor) -> float:
 @pytest.mark.parametrize(("channels", "filters"), [(24, 16), (8, 64), (40, 8), (56, 80)])
 @pytest.mark.parametrize(("height", "width"), [(31, 31), (8, 5), (3, 7), (1, 2)])
 @pytest.mark.parametrize("n", [1, 7])
-def test_result_and_gradients_are_those_of_float64(n, channels, filters, height, width, threads, generator):
+def test_result_and_gradients_are_those_of_float64(n, channels, filters, height, width, generator):
     x = channels_last(n, channels, height, width, generator=generator).requires_grad_()
     weight = torch.randn(filters, channels, 3, 3, generator=generator).requires_grad_()
     of_out = torch.randn(n, filters, height, width, generator=generator)

@@ -148,7 +148,7 @@ def test_mirrored_has_the_shape_of_the_indices(data):
     assert data.mirrored(3).shape == ()
     assert data.mirrored([]).shape == (0,)
     for outside in (N, -N - 1):
-        with pytest.raises(IndexError, match=f"index {outside} is out of range for 40 images"):
+        with pytest.raises(IndexError, match="index out of range"):
             data.mirrored([0, outside])
 
 
@@ -162,7 +162,7 @@ def test_an_image_has_one_coin_however_it_is_asked_for(data):
             assert label == its_label == index
         assert data.mirrored(index - N) == data.mirrored(index)
     for outside in (N, -N - 1):
-        with pytest.raises(IndexError, match=f"index {outside} is out of range for 40 images"):
+        with pytest.raises(IndexError, match="index out of range"):
             data[outside]
     assert len(list(data)) == len(data) == N
 
@@ -276,7 +276,7 @@ class Unmeasured(Dataset):
         (lambda: AlternatingFlip(iter([])), "list_iterator is none"),
         (lambda: AlternatingFlip(pictures(), seed=0.5), "seed=0.5 is not legal: an integer"),
         (lambda: AlternatingFlip(pictures(), seed=None), "seed=None is not legal: an integer"),
-        (lambda: AlternatingFlip(pictures()).set_epoch(-1), "epoch=-1 is not legal: 0 or more"),
+        (lambda: AlternatingFlip(pictures()).set_epoch(-1), "epoch=-1 is not legal: an integer, 0 or more"),
         (lambda: AlternatingFlip(pictures()).set_epoch(1.0), "epoch=1.0 is not legal: an integer"),
     ],
 )
