@@ -67,6 +67,7 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale(name="full"),
+        Scale(name="quarter", width=1 / 4),
         Scale(
             name="laptop",
             width=1 / 4,
@@ -74,6 +75,16 @@ SCALES = {
             epochs=0.4,
             lr=1.4,
             train_images=10_000,
+            test_images=5_000,
+        ),
+        # Few pictures, seen often: what a trick is worth shows against the scatter of seeds (benchmarks/README.md).
+        Scale(
+            name="few",
+            width=1 / 8,
+            batch_size=25 / 256,
+            epochs=1.6,
+            lr=1.4,
+            train_images=2_000,
             test_images=5_000,
         ),
         Scale(name="smoke", width=1 / 8, batch_size=1 / 32, epochs=0.3, lr=4, train_images=1_000, test_images=500),
