@@ -1,11 +1,12 @@
 """Makes and packs the recorded runs of notebooks/airbench_lab/recorded: what every lesson can show at once.
 
-    python benchmarks/recorded.py commands               the sweeps to be made, each as a command
-    python benchmarks/recorded.py pack LOG... [--timed LOG...]
+    python benchmarks/recorded.py make FILE... --out FOLDER    run their sweeps; started again it goes on
+    python benchmarks/recorded.py commands FILE...             these sweeps, each as a command
+    python benchmarks/recorded.py pack FILE... --logs LOG... [--timed LOG...]
 
-Both take `--folder NAME` for what was made on another machine, or by another version of the code: the accuracy of a
-seed is not quite the same there, so runs of two kinds are never compared, and each kind has a folder of its own with
-all that its comparisons need.
+FILE: a name of FILES, or its beginning: `few` means all that begin with few-; none means all. A file's name begins with
+the scale, and with a folder for what is beside the rest: made by an older version, say. The accuracy of a seed is not
+quite the same on another machine, so what a file holds was all made by one kind, and runs of two are never compared.
 
 `pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
 defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Seconds are kept of the
@@ -19,11 +20,13 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from airbench_lab.lessons import regimes
 from airbench_lab.replay import FOLDER
 from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
@@ -31,41 +34,41 @@ from airbench_lab.study.studies import axes_from, grid, study_named
 
 from airbench_core import runlog
 from airbench_core.cli import main as main_of_airbench
-from airbench_core.errors import AirbenchError
+from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 
-SCALE, DATA = "laptop", "cifar10"
+DATA = "cifar10"
 
 # What is in each file: sweeps, as one writes them, by what they are for.
 SINGLE = ("whiten=true,false", "identity_init=true,false", "bias_scale=64,1", "lookahead=true,false")
 PUBLISHED = ("airbench94", "airbench94_muon", "airbench95", "airbench96", "airbench96_faster")
 FILES = {
-    "switches": (
+    "laptop-switches": (
         "airbench94 with one of its tricks off",
         [f"airbench94 --set {axis} --seeds 5" for axis in (*SINGLE, "flip=alternating,random")],
     ),
-    "toggles": ("all combinations of airbench94's tricks", ["toggles --seeds 3"]),
-    "ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
-    "epochs": (
+    "laptop-toggles": ("all combinations of airbench94's tricks", ["toggles --seeds 3"]),
+    "laptop-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
+    "laptop-epochs": (
         "accuracy against epochs",
         [
             "airbench94 --set epochs=3,5,7,9.9,14,20,30 --seeds 5",
             "baseline --set epochs=5,9.9,14,20,30,45 --seeds 5",
         ],
     ),
-    "ablation": (
+    "laptop-ablation": (
         "one trick added to the whitened baseline, one removed from airbench94",
         ["ablation --seeds 5", "ablation --set epochs=7,9.9,14,20 --seeds 3"],
     ),
-    "rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
-    "flip": ("random against alternating flip", ["flip --seeds 5"]),
-    "unflipped": ("airbench94 without any flip", ["airbench94 --set flip=none --set epochs=9.9,20 --seeds 5"]),
-    "muon": (
+    "laptop-rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
+    "laptop-flip": ("random against alternating flip", ["flip --seeds 5"]),
+    "laptop-unflipped": ("airbench94 without any flip", ["airbench94 --set flip=none --set epochs=9.9,20 --seeds 5"]),
+    "laptop-muon": (
         "Muon, and with a single Newton-Schulz step, at two learning rates",
         ["airbench94_muon --seeds 5", "airbench94_muon --set newton_schulz_steps=1 --set lr=0.24,0.5 --seeds 5"],
     ),
-    "baseline": (
+    "laptop-baseline": (
         "the baseline's own choices, one changed",
         [
             "baseline --set epochs=9.9 --set label_smoothing=0.2,0 --seeds 5",
@@ -73,65 +76,74 @@ FILES = {
             "baseline --set epochs=9.9 --set lr_start=1 --set lr_peak_at=0 --set lr_end=1 --seeds 5",
         ],
     ),
+    "recipes/laptop-recipes": (
+        "every published recipe, and the baseline with airbench94's epochs",
+        [
+            "baseline --seeds 5",
+            "baseline --set epochs=9.9 --seeds 5",
+            *(f"{name} --seeds 5" for name in PUBLISHED),
+            "resnet18 --seeds 2",
+        ],
+    ),
+    "epyc/laptop-lookahead": (
+        "airbench94 with and without Lookahead, with two BatchNorm momenta",
+        ["airbench94 --set lookahead=true,false --set batchnorm_momentum=0.6,0.9 --seeds 5"],
+    ),
+    "few-regimes": (
+        "for each trick the trainings in which it shows",
+        ["regimes --seeds 10", "regimes --seed 10 --seeds 40 --race"],
+    ),
 }
 
-# The same of what has a folder of its own, by its name: another machine, or a version with slower kernels.
-ELSEWHERE = {
-    "recipes": {
-        "recipes": (
-            "every published recipe, and the baseline with airbench94's epochs",
-            [
-                "baseline --seeds 5",
-                "baseline --set epochs=9.9 --seeds 5",
-                *(f"{name} --seeds 5" for name in PUBLISHED),
-                "resnet18 --seeds 2",
-            ],
-        ),
-    },
-    "epyc": {
-        "lookahead": (
-            "airbench94 with and without Lookahead, with two BatchNorm momenta",
-            ["airbench94 --set lookahead=true,false --set batchnorm_momentum=0.6,0.9 --seeds 5"],
-        ),
-    },
-}
-
-Files = Mapping[str, tuple[str, list[str]]]
 Record = Mapping[str, Any]
+TABLE = "<!-- table: benchmarks/recorded.py -->\n"
+REGIMES = "<!-- table of the regimes -->\n"
 
 
-def files_of(folder: str) -> Files:
-    return ELSEWHERE[folder] if folder else FILES
+def named(beginnings: Iterable[str]) -> list[str]:
+    """The names of FILES that are, or begin with, one of `beginnings`. Raises UsageError where none does."""
+    found = {one: [name for name in FILES if name == one or name.startswith(f"{one}-")] for one in beginnings}
+    if unknown := [one for one, names in found.items() if not names]:
+        raise UsageError(f"no file is called {unknown[0]}; there are {', '.join(FILES)}")
+    return [name for names in found.values() for name in names] or list(FILES)
 
 
-def mark(folder: str) -> str:
-    """What stands above the table of a folder's files."""
-    return f"<!-- table: benchmarks/recorded.py{f' {folder}' if folder else ''} -->\n"
+def scale_of(name: str) -> str:
+    return Path(name).name.partition("-")[0]
 
 
-def wanted(sweep: str) -> Iterator[tuple[Recipe, int]]:
-    """What tells each run of a sweep from the others of one data set: its recipe and its seed."""
+def commands(name: str, out: str) -> list[list[str]]:
+    """What makes a file's runs: the words after `airbench` of each of its sweeps."""
+    more = ["--scale", scale_of(name), "--data", DATA, "--out", out]
+    return [["sweep", *shlex.split(sweep), *more] for sweep in FILES[name][1]]
+
+
+def wanted(name: str) -> dict[tuple[Recipe, int], None]:
+    """What tells each run of a file from the others of one data set: its recipe, as scaled, and its seed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("study")
     parser.add_argument("--set", action="append", default=[], dest="axes")
     parser.add_argument("--seeds", type=int)
-    args = parser.parse_args(shlex.split(sweep))
-    for seed in range(args.seeds):
-        for variant in grid(study_named(args.study).variants(), axes_from(args.axes)):
-            if not variant.compile:
-                yield SCALES[SCALE].recipe(variant.recipe), seed
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--race", action="store_true")
+    found = {}
+    for args in (parser.parse_args(shlex.split(sweep)) for sweep in FILES[name][1]):
+        variants = grid(study_named(args.study).variants(), axes_from(args.axes))
+        recipes = [SCALES[scale_of(name)].recipe(one.recipe) for one in variants if not one.compile]
+        found |= dict.fromkeys(product(recipes, range(args.seed, args.seed + args.seeds)))
+    return found
 
 
 def identity(record: Record) -> tuple[Recipe, int]:
     return recipe_of(record["recipe"]), record["seed"]
 
 
-def pool(logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[Recipe, int], Record]:
-    """The recipes' runs in all logs; of those of one recipe and seed, that which may be quoted."""
+def pool(scale: str, logs: Iterable[Path], timed: Iterable[Path]) -> dict[tuple[Recipe, int], Record]:
+    """The recipes' runs at a scale in all logs; of those of one recipe and seed, that which may be quoted."""
     found: dict[tuple[Recipe, int], Record] = {}
     for quoted, some in ((False, logs), (True, timed)):
         for record in (record for log in some for record in runlog.load(log)):
-            if (record["scale"], record["data"]["name"]) == (SCALE, DATA) and not record.get("parts"):
+            if (record["scale"], record["data"]["name"]) == (scale, DATA) and not record.get("parts"):
                 found[identity(record)] = record if quoted else runlog.untimed(record)
     return found
 
@@ -143,47 +155,54 @@ def packed(record: Record) -> Record:
         return {name: value if value is None else round(value, 4) for name, value in epoch.items()}
 
     seconds = None if record["seconds"] is None else round(record["seconds"], 2)
-    epochs = [rounded(epoch) for epoch in record["epochs"]]
+    epochs = [rounded(epoch) for epoch in record["epochs"] if epoch["accuracy"] is not None]
     recipes = {name: recipe_of(record[name]).changes() for name in ("asked", "recipe")}
     return {**record, **recipes, "epochs": epochs, "seconds": seconds}
 
 
-def select(name: str, sweeps: Iterable[str], runs: Mapping[tuple[Recipe, int], Record]) -> list[Record]:
+def select(name: str, runs: Mapping[tuple[Recipe, int], Record]) -> list[Record]:
     """The runs of a file, each once. Raises AirbenchError for missing ones, and for what should not be published."""
-    needed = dict.fromkeys(one for sweep in sweeps for one in wanted(sweep))
+    needed = wanted(name)
     if missing := [one for one in needed if one not in runs]:
         raise AirbenchError(f"{name}: {len(missing)} of {len(needed)} runs are missing, such as {missing[0]}")
     records = [runs[one] for one in needed]
     if changed := [one for one in records if (one["versions"]["commit"] or "+").endswith("+")]:
         raise AirbenchError(f"{name}: {len(changed)} runs were made by a changed checkout")
+    made_on(name, records)
     return records
 
 
-def table(files: Mapping[str, list[Record]], folder: str = "") -> str:
-    """The Markdown table of what is recorded in a folder."""
-    lines = ["| file | what | made by `airbench sweep` | runs | seconds | commit |", "|---|---|---|---|---|---|"]
-    for name, records in files.items():
-        what, sweeps = files_of(folder)[name]
-        timed = sum(record["seconds"] is not None for record in records)
-        quoted = "yes" if timed == len(records) else f"of {timed}" if timed else "no"
-        commits = ", ".join(sorted({f"`{record['versions']['commit'][:7]}`" for record in records}))
-        commands = "<br>".join(f"`{sweep}`" for sweep in sweeps)
-        path = Path(folder, f"{SCALE}-{name}.jsonl")
-        lines.append(f"| {path} | {what} | {commands} | {len(records)} | {quoted} | {commits} |")
-    return "\n".join(lines) + "\n"
-
-
-def made_on(records: Iterable[Record]) -> str:
-    """What made the records, which must be one kind of machine and one version. Raises AirbenchError if it is not."""
+def made_on(name: str, records: Iterable[Record]) -> str:
+    """What made a file's records: one kind of machine and one version. Raises AirbenchError if there are several."""
     kinds = {f"{hardware(one['runtime'])}, torch {one['versions']['torch']}" for one in records}
     if len(kinds) > 1:
-        raise AirbenchError(f"runs of several kinds: {'; '.join(sorted(kinds))}")
+        raise AirbenchError(f"{name}: runs of several kinds: {'; '.join(sorted(kinds))}")
     return kinds.pop()
 
 
-def filled(page: str, files: str, folder: str = "") -> str:
-    """The page with the table of the files after its mark, and after each comment with a report what that prints."""
-    page = re.sub(f"({re.escape(mark(folder))})(\\|.*\n)*", lambda found: found[1] + files, page)
+def table(folder: Path = FOLDER) -> str:
+    """The Markdown table of all that is recorded."""
+    lines = [
+        "| file | what | made by `airbench sweep` | runs | seconds | on | commit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, (what, sweeps) in FILES.items():
+        if not (path := folder / f"{name}.jsonl").exists():
+            continue
+        records = runlog.load(path)
+        timed = sum(record["seconds"] is not None for record in records)
+        quoted = "yes" if timed == len(records) else f"of {timed}" if timed else "no"
+        commits = ", ".join(sorted({f"`{record['versions']['commit'][:7]}`" for record in records}))
+        made = "<br>".join(f"`{sweep}`" for sweep in sweeps)
+        where = made_on(name, records)
+        lines.append(f"| {name}.jsonl | {what} | {made} | {len(records)} | {quoted} | {where} | {commits} |")
+    return "\n".join(lines) + "\n"
+
+
+def filled(page: str) -> str:
+    """The page with the table of the files and that of the regimes, and after each report's comment what it prints."""
+    for mark, text in ((TABLE, table()), (REGIMES, f"{regimes.table().to_markdown()}\n")):
+        page = re.sub(f"({re.escape(mark)})(\\|.*\n)*", lambda found, text=text: found[1] + text, page)
     return re.sub(r"(<!-- airbench (report .*) -->\n)(\|.*\n)*", lambda found: found[1] + report(found[2]), page)
 
 
@@ -196,39 +215,49 @@ def report(command: str) -> str:
     return out.getvalue()
 
 
-def pack(logs: list[Path], timed: list[Path], folder: str = "") -> None:
-    runs = pool(logs, timed)
-    files = {name: select(name, sweeps, runs) for name, (_, sweeps) in files_of(folder).items()}
-    made = made_on(record for records in files.values() for record in records)
+def pack(names: Iterable[str], logs: list[Path], timed: list[Path]) -> None:
+    files = {name: select(name, pool(scale_of(name), logs, timed)) for name in names}
     for name, records in files.items():
-        text = "".join(json.dumps(packed(record)) + "\n" for record in records)
-        path = FOLDER / folder / f"{SCALE}-{name}.jsonl"
+        path = FOLDER / f"{name}.jsonl"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+        path.write_text("".join(json.dumps(packed(record)) + "\n" for record in records))
     readme = FOLDER / "README.md"
-    readme.write_text(filled(readme.read_text(), table(files, folder), folder))
-    print(f"{sum(map(len, files.values()))} runs in {len(files)} files: {made}")
+    readme.write_text(filled(readme.read_text()))
+    print(f"{sum(map(len, files.values()))} runs in {len(files)} files")
+
+
+def make(names: Iterable[str], folder: Path) -> int:
+    """Run the sweeps of each file; those that were made already, in a log of the file's name, are not made again."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        for command in commands(name, str(folder / f"{Path(name).name}.jsonl")):
+            if status := main_of_airbench(command):
+                return status
+    return 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    asking, packing = verbs.add_parser("commands"), verbs.add_parser("pack")
-    for verb in asking, packing:
-        verb.add_argument("--folder", choices=sorted(ELSEWHERE), default="")
-    packing.add_argument("logs", type=Path, nargs="+", metavar="LOG")
-    packing.add_argument("--timed", type=Path, nargs="*", default=[], metavar="LOG")
+    making, asking, packing = (verbs.add_parser(verb) for verb in ("make", "commands", "pack"))
+    for verb in making, asking, packing:
+        verb.add_argument("files", nargs="*", metavar="FILE")
+    making.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    packing.add_argument("--logs", type=Path, nargs="+", default=[], metavar="LOG")
+    packing.add_argument("--timed", type=Path, nargs="+", default=[], metavar="LOG")
     args = parser.parse_args()
-    if args.verb == "commands":
-        for _, sweeps in files_of(args.folder).values():
-            for sweep in sweeps:
-                print(f"airbench sweep {sweep} --scale {SCALE} --data {DATA} --out recorded.jsonl")
-        return 0
     try:
-        pack(args.logs, args.timed, args.folder)
+        names = named(args.files)
+        if args.verb == "make":
+            return make(names, args.out)
+        if args.verb == "pack":
+            pack(names, args.logs, args.timed)
     except AirbenchError as error:
         print(f"recorded.py: error: {error}", file=sys.stderr)
         return error.exit_status
+    if args.verb == "commands":
+        for command in (command for name in names for command in commands(name, "recorded.jsonl")):
+            print(shlex.join(["airbench", *command]))
     return 0
 
 

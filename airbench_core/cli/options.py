@@ -45,7 +45,7 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
         "--scale",
         default="full",
         choices=SCALES,
-        help="full: as published (default); laptop: narrower, fewer images; smoke: seconds, only to see that it runs",
+        help="; ".join(f"{name}: {scale.about}" for name, scale in SCALES.items()) + " (default: full)",
     )
 
 

@@ -24,53 +24,46 @@ def recorded():
     return module
 
 
-# "" for the folder itself; the others hold what was made on other machines.
-FOLDERS = ("", *sorted({path.parent.name for path in replay.FOLDER.glob("*/*.jsonl")}))
-in_each_folder = pytest.mark.parametrize("folder", FOLDERS)
+def files() -> dict[str, Path]:
+    """The recorded files by their names in FILES."""
+    return {str(p.relative_to(replay.FOLDER))[: -len(".jsonl")]: p for p in sorted(replay.FOLDER.rglob("*.jsonl"))}
 
 
-def logs(folder: str) -> list[Path]:
-    return sorted((replay.FOLDER / folder).glob("*.jsonl"))
+in_each_file = pytest.mark.parametrize("name", files())
 
 
-@in_each_folder
-def test_each_file_holds_its_sweeps_and_nothing_else(recorded, folder):
-    files = recorded.files_of(folder)
-    assert set(FOLDERS) == {"", *recorded.ELSEWHERE}
-    assert {log.stem for log in logs(folder)} == {f"{recorded.SCALE}-{name}" for name in files}
-    for name, (_, sweeps) in files.items():
-        records = runlog.load(replay.FOLDER / folder / f"{recorded.SCALE}-{name}.jsonl")
-        held = [recorded.identity(record) for record in records]
-        assert len(held) == len(set(held))
-        assert set(held) == {one for sweep in sweeps for one in recorded.wanted(sweep)}
+@in_each_file
+def test_each_file_holds_its_sweeps_and_nothing_else(recorded, name):
+    held = [recorded.identity(record) for record in runlog.load(files()[name])]
+    assert len(held) == len(set(held))
+    assert set(held) == set(recorded.wanted(name))
 
 
-@in_each_folder
-def test_all_are_of_one_kind_and_of_clean_checkouts(folder):
-    records = [record for log in logs(folder) for record in runlog.load(log)]
+@in_each_file
+def test_each_is_of_one_kind_of_machine_and_of_clean_checkouts(recorded, name):
+    records = runlog.load(files()[name])
     one_setting(frame(records))
+    recorded.made_on(name, records)
     assert {record["data"]["name"] for record in records} == {"cifar10"}
     for record in records:
         assert not record["versions"]["commit"].endswith("+")
         assert all(epoch["accuracy"] is not None for epoch in record["epochs"])  # the curve that a panel draws
 
 
-@in_each_folder
-def test_the_readme_says_what_is_there(recorded, folder):
-    names = recorded.files_of(folder)
-    files = {name: runlog.load(replay.FOLDER / folder / f"{recorded.SCALE}-{name}.jsonl") for name in names}
+def test_the_readme_says_what_is_there(recorded):
     page = (replay.FOLDER / "README.md").read_text()
     assert page.count("<!-- airbench report ") > 3
-    assert page.count(recorded.mark(folder)) == 1
-    assert recorded.filled(page, recorded.table(files, folder), folder) == page
-    assert recorded.made_on(record for of in files.values() for record in of) in page
+    assert page.count(recorded.TABLE) == page.count(recorded.REGIMES) == 1
+    assert recorded.filled(page) == page
 
 
 def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded, record, tmp_path, monkeypatch):
-    monkeypatch.setattr(recorded, "FILES", {"few": ("a few", ["airbench94 --seeds 2"])})
+    monkeypatch.setattr(recorded, "FILES", {"laptop-some": ("some", ["airbench94 --seeds 2"])})
     monkeypatch.setattr(recorded, "FOLDER", tmp_path)
-    report = "<!-- airbench report laptop-few.jsonl -->\n"
-    (tmp_path / "README.md").write_text(f"# Title\n\n{recorded.mark('')}| old |\n\nAfter.\n\n{report}| old |\n\nEnd.\n")
+    monkeypatch.setattr(recorded.table, "__defaults__", (tmp_path,))
+    report = "<!-- airbench report laptop-some.jsonl -->\n"
+    page = f"# Title\n\n{recorded.TABLE}| old |\n\nAfter.\n\n{report}| old |\n\nEnd.\n"
+    (tmp_path / "README.md").write_text(page)
     epoch = {"epoch": 1, "epochs": 1.0, "train_loss": 2.123456789, "accuracy": 0.1234, "seconds": 3.14159}
     versions = {"airbench": "0", "commit": "abcdef0123", "torch": "2", "cuda": None}
 
@@ -81,41 +74,55 @@ def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded
         lines.append(tmp_path / "busy", full(seed=seed, seconds=20.0), "")
     lines.append(tmp_path / "quiet", full(seed=1, seconds=10.123456), "")
     lines.append(tmp_path / "quiet", full(seed=0, accuracy=0.9) | {"parts": ["whiten"]}, "")  # of no recipe
-    recorded.pack([tmp_path / "busy"], [tmp_path / "quiet"])
-    first, second = runlog.load(tmp_path / "laptop-few.jsonl")
+    recorded.pack(["laptop-some"], [tmp_path / "busy"], [tmp_path / "quiet"])
+    first, second = runlog.load(tmp_path / "laptop-some.jsonl")
     assert (first["seed"], first["seconds"], second["seed"], second["seconds"]) == (0, None, 1, 10.12)
     assert first["epochs"][0] == {**epoch, "train_loss": 2.1235, "seconds": None}
     assert first["recipe"] == json.loads(json.dumps(full()["recipe"]))
-    assert "proxy_keep" not in json.loads((tmp_path / "laptop-few.jsonl").read_text().splitlines()[0])["recipe"]
+    assert "proxy_keep" not in json.loads((tmp_path / "laptop-some.jsonl").read_text().splitlines()[0])["recipe"]
     page = (tmp_path / "README.md").read_text()
-    assert "| laptop-few.jsonl | a few | `airbench94 --seeds 2` | 2 | of 1 | `abcdef0` |\n\nAfter.\n" in page
+    where = "a processor, bfloat16, 1 thread, torch 2"
+    row = f"| laptop-some.jsonl | some | `airbench94 --seeds 2` | 2 | of 1 | {where} | `abcdef0` |"
+    assert f"{row}\n\nAfter.\n" in page
     assert re.search(rf"{report}.* seconds .*\n.*\n\\| airbench94 +\\| +2 \\| +70.00 % .* 10.12 \\|\n\nEnd.\n$", page)
     assert "old" not in page
     lines.append(tmp_path / "other", full(seed=1, name="another CPU"), "")
     with pytest.raises(AirbenchError, match=r"several kinds: a processor, .*; another CPU, "):
-        recorded.pack([tmp_path / "busy"], [tmp_path / "other"])
-    assert len(runlog.load(tmp_path / "laptop-few.jsonl")) == 2  # nothing was written over
+        recorded.pack(["laptop-some"], [tmp_path / "busy"], [tmp_path / "other"])
+    assert len(runlog.load(tmp_path / "laptop-some.jsonl")) == 2  # nothing was written over
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 5}, "few: 1 of 1 runs are missing"),
-        ({"commit": "abcdef+"}, "few: 1 runs were made by a changed checkout"),
+        ({"seed": 5}, "laptop-some: 1 of 1 runs are missing"),
+        ({"commit": "abcdef+"}, "laptop-some: 1 runs were made by a changed checkout"),
     ],
 )
 def test_what_is_missing_or_cannot_be_made_again_is_refused(recorded, record, tmp_path, monkeypatch, change, message):
-    monkeypatch.setattr(recorded, "FILES", {"few": ("a few", ["airbench94 --seeds 1"])})
+    monkeypatch.setattr(recorded, "FILES", {"laptop-some": ("some", ["airbench94 --seeds 1"])})
     versions = {"torch": "2", "commit": change.get("commit", "abcdef")}
     one = record(seed=change.get("seed", 0)) | {"epochs": [], "versions": versions}
     lines.append(tmp_path / "log", one, "")
     with pytest.raises(AirbenchError, match=message.replace("+", r"\+")):
-        recorded.pack([tmp_path / "log"], [])
+        recorded.pack(["laptop-some"], [tmp_path / "log"], [])
 
 
 def test_the_commands_are_those_of_the_sweeps(recorded, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["recorded.py", "commands"])
+    monkeypatch.setattr(sys, "argv", ["recorded.py", "commands", "laptop"])
     assert recorded.main() == 0
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == sum(len(sweeps) for _, sweeps in recorded.FILES.values())
+    assert len(printed) == sum(len(sweeps) for name, (_, sweeps) in recorded.FILES.items() if name.startswith("laptop"))
     assert "airbench sweep toggles --seeds 3 --scale laptop --data cifar10 --out recorded.jsonl" in printed
+    monkeypatch.setattr(sys, "argv", ["recorded.py", "commands", "lap"])
+    assert recorded.main() == 2
+    assert "no file is called lap; there are laptop-switches, " in capsys.readouterr().err
+
+
+def test_to_make_goes_on_where_it_was_and_ends_at_a_failure(recorded, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(recorded, "main_of_airbench", lambda words: asked.append(words) or len(asked) // 3)
+    assert recorded.make(["few-regimes", "laptop-muon"], tmp_path / "runs") == 1
+    logs = [words[-1] for words in asked]
+    assert logs == [*[str(tmp_path / "runs" / "few-regimes.jsonl")] * 2, str(tmp_path / "runs" / "laptop-muon.jsonl")]
+    assert asked[1][:7] == ["sweep", "regimes", "--seed", "10", "--seeds", "40", "--race"]

@@ -384,7 +384,7 @@ def test_a_diverged_run_says_so(noise, tiny, float32):
 def test_too_few_images_for_a_batch(noise):
     with pytest.raises(UsageError, match="batch_size=1024 is more than the 192 training images"):
         train(AIRBENCH94, noise)
-    with pytest.raises(UsageError, match="scale=huge is not legal: full, laptop, smoke"):
+    with pytest.raises(UsageError, match="scale=huge is not legal: full, quarter, laptop, few, smoke"):
         train(AIRBENCH94, noise, scale="huge")
 
 

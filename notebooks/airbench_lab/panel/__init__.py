@@ -38,7 +38,7 @@ class Panel:
 
     tricks: fields of `Recipe` to be switched, "compile", or "recipe", a list of the published ones. Lookahead brings
         the BatchNorm momentum along, with which it belongs together. recipe: what the switches start from.
-    scale: full, laptop, smoke, or auto: what AIRBENCH_SCALE says, else full on a GPU and laptop without one.
+    scale: a name of SCALES, or auto: what AIRBENCH_SCALE says, else full on a GPU and laptop without one.
     data: the name of a data set, a `Dataset`, or auto: CIFAR-10 if it is on disk, else the built-in pictures.
     reference: the recipe in whose epochs the table states accuracies; by default `recipe`.
     seeds: how many runs a press makes. parts: functions of your own in place of those that the lessons teach; what

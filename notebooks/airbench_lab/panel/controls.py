@@ -105,7 +105,7 @@ def trick_control(name: str, settings: Settings, changed: Callable[[str, Any], o
 
 def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[str, Any], object]) -> list[Control]:
     """What every panel has: epochs, runs, first seed, scale, data, race. names: of the data sets."""
-    scales = "full: as published; laptop: smaller and shorter; smoke: only to see that it runs"
+    scales = "; ".join(f"{name}: {scale.about}" for name, scale in SCALES.items())
     boxes = {
         "epochs": widgets.BoundedFloatText(
             settings.recipe.epochs,

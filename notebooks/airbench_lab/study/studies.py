@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from airbench_core.errors import UsageError
 from airbench_core.fields import brief
-from airbench_core.published import AIRBENCH94, AIRBENCH95, AIRBENCH96, LADDER, RECIPES
+from airbench_core.published import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH95, AIRBENCH96, LADDER, RECIPES
 from airbench_core.recipes import Recipe, parse_field, with_fields
 
 FULL_TTA = "mirror+translate"
@@ -115,12 +115,53 @@ def variance() -> list[Variant]:
     return [Variant("airbench94", AIRBENCH94)]
 
 
+class Regime(NamedTuple):
+    """A small training in which a trick shows: two recipes, not scaled, whose difference it makes; and what was chosen.
+
+    At the scale `few`: a network of an eighth of the width, on 2,000 pictures that it sees 16 times. What a trick is
+    worth there is not what it is worth at the full scale; its sign is the paper's. How all was chosen, on other seeds
+    than those that are recorded: benchmarks/README.md.
+    """
+
+    without: Recipe
+    with_it: Recipe
+    chosen: str
+
+
+# Test-time augmentation makes up for a part of what these two gain.
+_brief = replace(AIRBENCH94, tta="none", epochs=5)
+_still = replace(AIRBENCH94, tta="none", translate=0)
+
+# By the file of the trick in airbench_core/tricks.
+REGIMES = {
+    "whitening": Regime(replace(AIRBENCH94, whiten=False), AIRBENCH94, "nothing"),
+    "identity_init": Regime(replace(AIRBENCH94, identity_init=False), AIRBENCH94, "nothing"),
+    "bias_scale": Regime(replace(AIRBENCH94, bias_scale=1), AIRBENCH94, "nothing"),
+    "lookahead": Regime(
+        replace(_brief, **NO_LOOKAHEAD), _brief, "5 epochs, no TTA; with its schedule and BatchNorm momentum"
+    ),
+    "tta": Regime(replace(AIRBENCH94, tta="mirror"), AIRBENCH94, "against mirrors alone"),
+    "flip": Regime(replace(_still, flip="random"), _still, "no translation, no TTA; against random flips"),
+    "muon": Regime(replace(AIRBENCH94, epochs=AIRBENCH94_MUON.epochs), AIRBENCH94_MUON, "8 epochs for both"),
+}
+
+
+def regimes() -> list[Variant]:
+    """What all regimes train, each once, with the highest level of TTA: the lower ones are in its record."""
+    labels = {AIRBENCH94: "airbench94", AIRBENCH94_MUON: "airbench94_muon"}
+    for name, regime in REGIMES.items():
+        for word, recipe in ("with", regime.with_it), ("without", regime.without):
+            labels.setdefault(replace(recipe, tta=FULL_TTA), f"{name}: {word}")
+    return [Variant(label, recipe) for recipe, label in labels.items()]
+
+
 STUDIES = {
     "ladder": Study("from the baseline to airbench94, one trick more at each rung; seconds", ladder),
     "ablation": Study("one trick added to the whitened baseline, one removed from airbench94 (figure 4)", ablation),
     "toggles": Study("airbench94's six tricks on and off in all combinations", toggles),
     "flip": Study("random against alternating flip: epochs, cutout, reshuffling (figure 5, table 1)", flip),
     "scaling": Study("FLOPs against error: airbench94, 95 and 96 (figure 3)", scaling),
+    "regimes": Study("for each trick the trainings in which it shows, at the scale few", regimes),
     "variance": Study("many runs of airbench94, with their predictions", variance, predictions=True),
 }
 

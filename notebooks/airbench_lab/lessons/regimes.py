@@ -1,0 +1,52 @@
+"""What each trick is worth in its regime, as it was recorded: a lesson's one number, and README's table."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from airbench_lab.replay import lookup
+from airbench_lab.study.statistics import Difference, difference, power
+from airbench_lab.study.studies import REGIMES
+
+SCALE, DATA = "few", "cifar10"
+
+
+class Worth(NamedTuple):
+    """gain: of accuracy, paired by seed. power: how often the mean of three live pairs has its sign. Of all runs."""
+
+    gain: Difference
+    power: float
+    without: float  # mean accuracies
+    with_it: float
+    hardware: str
+
+
+def worth(trick: str) -> Worth | None:
+    """What is recorded of a trick, by the name of its file in airbench_core/tricks; None where nothing is."""
+    without, with_it = (lookup(recipe, SCALE, DATA) for recipe in REGIMES[trick][:2])
+    if not (without and with_it) or without.hardware != with_it.hardware:
+        return None
+    a, b = without.accuracies, with_it.accuracies
+    seeds = sorted(a.keys() & b.keys())
+    a, b = ({seed: of[seed] for seed in seeds} for of in (a, b))
+    pairs = [b[seed] - a[seed] for seed in seeds]
+    means = (sum(of.values()) / len(seeds) for of in (a, b))
+    return Worth(difference(a, b), power(pairs), *means, without.hardware)
+
+
+def table() -> pd.DataFrame:
+    """A row for each trick: accuracies and their difference in percent and points, its interval, pairs, power."""
+    rows = {
+        trick: {
+            "changed of airbench94": regime.chosen,
+            "without": f"{found.without:.1%}",
+            "with": f"{found.with_it:.1%}",
+            "points": f"{100 * found.gain.difference:+.2f}",
+            "95 % interval": f"{100 * found.gain.low:+.2f} to {100 * found.gain.high:+.2f}",
+            "pairs": found.gain.n_a,
+            "three pairs show the sign": f"{found.power:.0%}",
+        }
+        for trick, regime in REGIMES.items()
+        if (found := worth(trick))
+    }
+    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="trick"))
