@@ -9,9 +9,9 @@ the scale, and with a folder for what is beside the rest: made by an older versi
 quite the same on another machine, so what a file holds was all made by one kind, and runs of two are never compared.
 
 `pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
-defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Seconds are kept of the
-runs in --timed logs alone, which were made with nothing else going on. It refuses runs of a changed checkout, and says
-which are missing.
+defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Of a file that is not
+complete yet it takes the seeds of which each recipe has its run. Seconds are kept of the runs in --timed logs alone,
+which were made with nothing else going on. It refuses runs of a changed checkout.
 """
 
 import argparse
@@ -93,6 +93,34 @@ FILES = {
         "for each trick the trainings in which it shows",
         ["regimes --seeds 10", "regimes --seed 10 --seeds 40 --race"],
     ),
+    "few-positions": (
+        "what the lessons' sliders and lists can show",
+        [
+            "airbench94 --set whiten_eps=1e-6,1e-4,5e-4,1e-2,1 --seeds 5",
+            "airbench94 --set bias_scale=1,4,16,64,256 --seeds 5",
+            "airbench94 --set whiten_bias_epochs=0,1,3,6,none --seeds 5",
+            "airbench94 --set lr_peak_at=0,0.1,0.23,0.5,0.8 --seeds 5",
+            "airbench94 --set translate=0,1,2,4 --seeds 5",
+            "airbench94 --set cutout=0,4,8,12 --seeds 5",
+            "airbench94 --set translate=0 --set flip=none,random,alternating --set epochs=5,9.9,20 --seeds 5",
+            "airbench94 --set epochs=5 --set lr_end=0,0.07,0.3,1 --set lookahead=true,false "
+            "--set batchnorm_momentum=0.6,0.9 --seeds 5",
+        ],
+    ),
+    "few-epochs": (
+        "accuracy against epochs",
+        ["airbench94 --set epochs=5,7,9.9,14,20 --seeds 5", "baseline --set epochs=9.9,14,20,30,45 --seeds 5"],
+    ),
+    "quarter-epochs": (
+        "accuracy against epochs",
+        ["airbench94 --set epochs=5,7,9.9,14,20 --seeds 5", "baseline --set epochs=9.9,14,20,30,45 --seeds 5"],
+    ),
+    "quarter-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
+    "quarter-ablation": (
+        "one trick added to the whitened baseline, one removed from airbench94",
+        ["ablation --seeds 5", "ablation --set epochs=14 --seeds 5"],
+    ),
+    "quarter-recipes": ("the other published recipes", [f"{name} --seeds 3" for name in PUBLISHED[1:4]]),
 }
 
 Record = Mapping[str, Any]
@@ -161,11 +189,16 @@ def packed(record: Record) -> Record:
 
 
 def select(name: str, runs: Mapping[tuple[Recipe, int], Record]) -> list[Record]:
-    """The runs of a file, each once. Raises AirbenchError for missing ones, and for what should not be published."""
+    """The runs of a file, each once, of the seeds that are complete.
+
+    Raises AirbenchError if no seed is, and for what should not be published.
+    """
     needed = wanted(name)
-    if missing := [one for one in needed if one not in runs]:
+    lacking = {seed for recipe, seed in needed if (recipe, seed) not in runs}
+    records = [runs[one] for one in needed if one[1] not in lacking]
+    if not records:
+        missing = [one for one in needed if one not in runs]
         raise AirbenchError(f"{name}: {len(missing)} of {len(needed)} runs are missing, such as {missing[0]}")
-    records = [runs[one] for one in needed]
     if changed := [one for one in records if (one["versions"]["commit"] or "+").endswith("+")]:
         raise AirbenchError(f"{name}: {len(changed)} runs were made by a changed checkout")
     made_on(name, records)
@@ -223,7 +256,8 @@ def pack(names: Iterable[str], logs: list[Path], timed: list[Path]) -> None:
         path.write_text("".join(json.dumps(packed(record)) + "\n" for record in records))
     readme = FOLDER / "README.md"
     readme.write_text(filled(readme.read_text()))
-    print(f"{sum(map(len, files.values()))} runs in {len(files)} files")
+    for name, records in files.items():
+        print(f"{name}: {len(records)} of {len(wanted(name))} runs")
 
 
 def make(names: Iterable[str], folder: Path) -> int:
