@@ -21,8 +21,8 @@ IMAGES = {"airbench": 8, "resnet18": 2}  # so few that all takes seconds
 # Errors, relative to the gradient's norm, that are rounding: of two nearly equal pixels it decides which one a pooling
 # takes, and a single one that it turns moves a gradient by 0.01 to 0.03.
 LARGEST = {torch.float32: 0.1, torch.bfloat16: 0.7}
-NETWORKS = {
-    f"{name} at scale {scale.name}": scale.recipe(recipe)
+NETWORKS = {  # each once: some scales have the same
+    f"{name} of {scale.width:g} of the width": scale.recipe(recipe)
     for name, recipe in (("airbench94", AIRBENCH94), ("resnet18", RESNET18))
     for scale in SCALES.values()
 }
