@@ -1,6 +1,6 @@
 """What every lesson starts from: the machine, the scale, the images; a line that says which, and how long it will take.
 
-    from airbench_lab.preflight import data, run_all, runtime, scale
+    from airbench_lab.preflight import data, few, run_all, runtime, scale
 
     run_all("02")
 
@@ -26,6 +26,7 @@ MEASURE_SECONDS = 0.3  # for each of three counts
 
 runtime = Runtime.detect()
 scale = default_scale(runtime)
+few = scale if scale == "smoke" else "few"  # where single tricks show: see `study.studies.REGIMES`
 with redirect_stderr(StringIO()):  # which data set it is stands below, without the folder
     data = load_dataset("auto")
 
