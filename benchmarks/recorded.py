@@ -104,7 +104,7 @@ FILES = {
             "airbench94 --set cutout=0,4,8,12 --seeds 5",
             "airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,9.9,20 --seeds 5",
             "airbench94 --set epochs=5 --set lr_end=0,0.07,0.3,1 --set lookahead=true,false "
-            "--set batchnorm_momentum=0.6,0.9 --seeds 5",
+            "--set batchnorm_momentum=0.6,0.9 --seeds 10",
         ],
     ),
     "few-epochs": (
