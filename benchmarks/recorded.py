@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from airbench_lab.lessons import regimes
+from airbench_lab.panel.controls import STEPS
 from airbench_lab.replay import FOLDER
 from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
@@ -35,6 +36,7 @@ from airbench_lab.study.studies import axes_from, grid, study_named
 from airbench_core import runlog
 from airbench_core.cli import main as main_of_airbench
 from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.fields import brief
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 
@@ -43,6 +45,13 @@ DATA = "cifar10"
 # What is in each file: sweeps, as one writes them, by what they are for.
 SINGLE = ("whiten=true,false", "identity_init=true,false", "bias_scale=64,1", "lookahead=true,false")
 PUBLISHED = ("airbench94", "airbench94_muon", "airbench95", "airbench96", "airbench96_faster")
+
+
+def steps(name: str) -> str:
+    """All positions of a field's slider, as a setting of a sweep."""
+    return f"{name}={','.join(map(brief, STEPS[name]))}"
+
+
 FILES = {
     "laptop-switches": (
         "airbench94 with one of its tricks off",
@@ -96,15 +105,17 @@ FILES = {
     "few-positions": (
         "what the lessons' sliders and lists can show",
         [
-            "airbench94 --set whiten_eps=1e-6,1e-4,5e-4,1e-2,1 --seeds 5",
-            "airbench94 --set bias_scale=1,4,16,64,256 --seeds 5",
-            "airbench94 --set whiten_bias_epochs=0,1,3,6,none --seeds 5",
-            "airbench94 --set lr_peak_at=0,0.1,0.23,0.5,0.8 --seeds 5",
-            "airbench94 --set translate=0,1,2,4 --seeds 5",
-            "airbench94 --set cutout=0,4,8,12 --seeds 5",
+            *(
+                f"airbench94 --set {steps(name)} --seeds 5"
+                for name in ("whiten_eps", "whiten_bias_epochs", "bias_scale")
+            ),
+            *(f"airbench94 --set {steps(name)} --seeds 5" for name in ("translate", "cutout", "depth")),
+            *(f"baseline --set epochs=9.9 --set {steps(name)} --seeds 5" for name in ("label_smoothing", "momentum")),
+            f"baseline --set epochs=9.9 --set {steps('lr_peak_at')} --seeds 5",
+            *(f"airbench94_muon --set {steps(name)} --seeds 5" for name in ("newton_schulz_steps", "muon_momentum")),
             "airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,9.9,20 --seeds 5",
-            "airbench94 --set epochs=5 --set lr_end=0,0.07,0.3,1 --set lookahead=true,false "
-            "--set batchnorm_momentum=0.6,0.9 --seeds 10",
+            f"airbench94 --set epochs=5 --set lookahead=true,false --set {steps('lr_end')} "
+            f"--set {steps('batchnorm_momentum')} --seeds 10",
         ],
     ),
     "few-epochs": (

@@ -52,7 +52,7 @@ def test_every_control_has_a_label_and_a_change_of_either_side_is_one_of_both(ma
     assert all(control.description and control.tooltip and control.tabbable is not False for control in controls)
     for name, shown, chosen in (
         ("whiten", False, False),
-        ("bias_scale", "8", 8.0),
+        ("bias_scale", "4", 4.0),
         ("batchnorm_momentum", "0.9", 0.9),
         ("flip", "random", "random"),
         ("lr", 9.0, 9.0),
