@@ -100,7 +100,7 @@ FILES = {
     ),
     "few-regimes": (
         "for each trick the trainings in which it shows",
-        ["regimes --seeds 10", "regimes --seed 10 --seeds 40 --race"],
+        ["regimes --seeds 5", "regimes --seed 5 --seeds 45 --race"],
     ),
     "few-positions": (
         "what the lessons' sliders and lists can show",

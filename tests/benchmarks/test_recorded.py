@@ -126,4 +126,4 @@ def test_to_make_goes_on_where_it_was_and_ends_at_a_failure(recorded, monkeypatc
     assert recorded.make(["few-regimes", "laptop-muon"], tmp_path / "runs") == 1
     logs = [words[-1] for words in asked]
     assert logs == [*[str(tmp_path / "runs" / "few-regimes.jsonl")] * 2, str(tmp_path / "runs" / "laptop-muon.jsonl")]
-    assert asked[1][:7] == ["sweep", "regimes", "--seed", "10", "--seeds", "40", "--race"]
+    assert asked[1][:7] == ["sweep", "regimes", "--seed", "5", "--seeds", "45", "--race"]
