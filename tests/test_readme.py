@@ -10,6 +10,7 @@ from types import ModuleType
 from unittest import mock
 
 import pytest
+from airbench_lab.lessons import regimes
 
 from airbench_core import BASELINE, RECIPES, SCALES, Recipe, lines, load_dataset, runlog
 from airbench_core.flops import parameters, training_flops
@@ -32,12 +33,9 @@ def table_after(mark: str, page: str) -> str:
     return page.partition(f"{mark}\n")[2].partition("\n<!-- end -->")[0]
 
 
-def test_the_laptop_table_is_that_of_the_recorded_runs():
-    laptop_table = script("laptop_table")
-    shown = table_after("<!-- laptop table: benchmarks/laptop_table.py -->", README)
-    base, rows = laptop_table.table()
-    assert shown == laptop_table.markdown(base, rows)
-    assert len(base) == 5
+def test_the_table_of_the_regimes_is_that_of_the_recorded_runs():
+    shown = table_after("<!-- regimes: airbench_lab/lessons/regimes.py -->", README)
+    assert shown == regimes.table().to_markdown(index=False)
 
 
 def test_the_full_scale_table_is_that_of_the_recorded_run():

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from airbench_lab.figures.drawing import Drawing
+from airbench_lab.lessons.compare import compare
 from airbench_lab.replay import lookup
 from airbench_lab.study.statistics import Difference, difference, power
 from airbench_lab.study.studies import REGIMES
@@ -23,7 +25,7 @@ class Worth(NamedTuple):
 
 def worth(trick: str) -> Worth | None:
     """What is recorded of a trick, by the name of its file in airbench_core/tricks; None where nothing is."""
-    without, with_it = (lookup(recipe, SCALE, DATA) for recipe in REGIMES[trick][:2])
+    without, with_it = (lookup(one, SCALE, DATA) for one in (REGIMES[trick].without, REGIMES[trick].with_it))
     if not (without and with_it) or without.hardware != with_it.hardware:
         return None
     a, b = without.accuracies, with_it.accuracies
@@ -36,9 +38,10 @@ def worth(trick: str) -> Worth | None:
 
 def table() -> pd.DataFrame:
     """A row for each trick: accuracies and their difference in percent and points, its interval, pairs, power."""
-    rows = {
-        trick: {
-            "changed of airbench94": regime.chosen,
+    rows = [
+        {
+            "trick": regime.label,
+            "changed for it": regime.chosen,
             "without": f"{found.without:.1%}",
             "with": f"{found.with_it:.1%}",
             "points": f"{100 * found.gain.difference:+.2f}",
@@ -48,5 +51,11 @@ def table() -> pd.DataFrame:
         }
         for trick, regime in REGIMES.items()
         if (found := worth(trick))
-    }
-    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="trick"))
+    ]
+    return pd.DataFrame(rows)
+
+
+def figure() -> Drawing:
+    """The same as a picture."""
+    pairs = {regime.label: (regime.without, regime.with_it) for regime in REGIMES.values()}
+    return compare(pairs, scale=SCALE, data=DATA)

@@ -123,6 +123,7 @@ class Regime(NamedTuple):
     than those that are recorded: benchmarks/README.md.
     """
 
+    label: str
     without: Recipe
     with_it: Recipe
     chosen: str
@@ -134,15 +135,22 @@ _still = replace(AIRBENCH94, tta="none", translate=0)
 
 # By the file of the trick in airbench_core/tricks.
 REGIMES = {
-    "whitening": Regime(replace(AIRBENCH94, whiten=False), AIRBENCH94, "nothing"),
-    "identity_init": Regime(replace(AIRBENCH94, identity_init=False), AIRBENCH94, "nothing"),
-    "bias_scale": Regime(replace(AIRBENCH94, bias_scale=1), AIRBENCH94, "nothing"),
+    "whitening": Regime("whitening", replace(AIRBENCH94, whiten=False), AIRBENCH94, "nothing"),
+    "identity_init": Regime("identity initialization", replace(AIRBENCH94, identity_init=False), AIRBENCH94, "nothing"),
+    "bias_scale": Regime("bias scale 64", replace(AIRBENCH94, bias_scale=1), AIRBENCH94, "nothing"),
     "lookahead": Regime(
-        replace(_brief, **NO_LOOKAHEAD), _brief, "5 epochs, no TTA; with its schedule and BatchNorm momentum"
+        "Lookahead, with its schedule and BatchNorm momentum",
+        replace(_brief, **NO_LOOKAHEAD),
+        _brief,
+        "5 epochs, no TTA",
     ),
-    "tta": Regime(replace(AIRBENCH94, tta="mirror"), AIRBENCH94, "against mirrors alone"),
-    "flip": Regime(replace(_still, flip="random"), _still, "no translation, no TTA; against random flips"),
-    "muon": Regime(replace(AIRBENCH94, epochs=AIRBENCH94_MUON.epochs), AIRBENCH94_MUON, "8 epochs for both"),
+    "tta": Regime("multi-crop TTA instead of mirrors", replace(AIRBENCH94, tta="mirror"), AIRBENCH94, "nothing"),
+    "flip": Regime(
+        "alternating instead of random flip", replace(_still, flip="random"), _still, "no translation, no TTA"
+    ),
+    "muon": Regime(
+        "Muon instead of SGD", replace(AIRBENCH94, epochs=AIRBENCH94_MUON.epochs), AIRBENCH94_MUON, "8 epochs"
+    ),
 }
 
 

@@ -20,7 +20,8 @@ def test_each_trick_shows_in_its_regime(trick):
 
 @pytest.mark.parametrize("trick", REGIMES)
 def test_both_sides_of_a_regime_train_for_equally_long(trick):
-    without, with_it = (SCALES[regimes.SCALE].recipe(recipe) for recipe in REGIMES[trick][:2])
+    both = REGIMES[trick].without, REGIMES[trick].with_it
+    without, with_it = map(SCALES[regimes.SCALE].recipe, both)
     assert without.epochs == with_it.epochs
 
 

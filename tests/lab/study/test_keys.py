@@ -1,15 +1,14 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from airbench_lab.replay import FOLDER
 from airbench_lab.study.keys import key, planned_key, recipe_of
 
 from airbench_core import AIRBENCH94, AIRBENCH94_MUON, SCALES, Parts, Runtime, runlog, train
 from airbench_core.tricks.whitening import whitening_filters
 
-RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=2)
 
 
@@ -72,7 +71,7 @@ def test_equal_values_and_defaults_that_are_lacking_have_one_form(record):
 
 
 def test_recorded_runs_have_the_keys_of_the_runs_that_one_would_plan_today():
-    records = runlog.load(RESULTS / "laptop-cifar10.jsonl")
+    records = runlog.load(FOLDER / "laptop-switches.jsonl")
     runtime, digest = records[0]["runtime"], records[0]["data"]["digest"]
     wanted = planned_key(AIRBENCH94, scale=SCALES["laptop"], digest=digest, runtime=runtime, seed=2)
     (ours,) = (record for record in records if key(record) == wanted)
