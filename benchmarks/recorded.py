@@ -102,6 +102,10 @@ FILES = {
         "for each trick the trainings in which it shows",
         ["regimes --seeds 5", "regimes --seed 5 --seeds 45 --race"],
     ),
+    "few-flips": (
+        "flips of each kind, alone and beside translation",
+        ["airbench94 --set translate=0,2 --set flip=none,random,alternating --seeds 10"],
+    ),
     "few-positions": (
         "what the lessons' sliders and lists can show",
         [
@@ -113,7 +117,7 @@ FILES = {
             *(f"baseline --set epochs=9.9 --set {steps(name)} --seeds 5" for name in ("label_smoothing", "momentum")),
             f"baseline --set epochs=9.9 --set {steps('lr_peak_at')} --seeds 5",
             *(f"airbench94_muon --set {steps(name)} --seeds 5" for name in ("newton_schulz_steps", "muon_momentum")),
-            "airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,9.9,20 --seeds 5",
+            "airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,20 --seeds 5",
             f"airbench94 --set epochs=5 --set lookahead=true,false --set {steps('lr_end')} "
             f"--set {steps('batchnorm_momentum')} --seeds 10",
         ],
