@@ -100,7 +100,7 @@ SCALES = {
 
 def scale_named(name: str) -> Scale:
     """The scale called `name`. Raises UsageError with the known ones."""
-    if name not in SCALES:
+    if not isinstance(name, str) or name not in SCALES:
         raise UsageError(f"scale={name} is not legal: {', '.join(SCALES)}")
     return SCALES[name]
 
