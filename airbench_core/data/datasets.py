@@ -90,7 +90,7 @@ def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, *
     root = None if root is None else Path(root)
     if name == "auto":
         found = CIFAR10.find(root)
-        missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: `airbench data cifar10`)"
+        missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: {CIFAR10.command(root)})"
         pictures = f"the built-in pictures, from which nothing about a trick follows; {missing}"
         data = load_dataset("cifar10" if found else "builtin", root, download=False)
         print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
