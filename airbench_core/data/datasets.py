@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.data import builtin, downloads
+from airbench_core.data import DATASETS, builtin, downloads
 from airbench_core.data.sources import CIFAR10, SOURCES, places
 from airbench_core.errors import UsageError
 
-DATASETS = (*SOURCES, "builtin")  # their names
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 Channels = tuple[float, float, float]  # one number for red, green, blue
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from airbench_core.errors import UsageError
+from airbench_core.recipes import WHITENING_WIDTH
 from airbench_core.tricks.bias_scale import parameter_groups
 from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.identity_init import identity_init_
@@ -16,7 +17,7 @@ from airbench_core.tricks.lookahead import lookahead_update_
 from airbench_core.tricks.muon import newton_schulz
 from airbench_core.tricks.schedule import lr_factors
 from airbench_core.tricks.tta import tta_views
-from airbench_core.tricks.whitening import WHITENING_WIDTH, whitening_filters
+from airbench_core.tricks.whitening import whitening_filters
 
 
 class Trick(NamedTuple):
