@@ -18,7 +18,7 @@ from torch import Tensor
 from airbench_core.augmentation import Augmentation, normalize, plan
 from airbench_core.data.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
-from airbench_core.errors import AirbenchWarning, DataError, Diverged
+from airbench_core.errors import AirbenchWarning, DataError, Diverged, UsageError
 from airbench_core.evaluation import Logits, accuracy, exhaust, infer
 from airbench_core.fast import lookahead as fast
 from airbench_core.fast.cpu import plain_
@@ -75,7 +75,9 @@ class Trainer:
         self.asked = recipe_named(recipe)
         self.recipe = self.scale.recipe(self.asked)
         self.runtime = runtime or Runtime.detect()
-        self.parts = (parts or Parts()).checked()
+        if not isinstance(parts := parts or Parts(), Parts):
+            raise UsageError(f"parts: a {type(parts).__name__} is not legal: Parts(name=function)")
+        self.parts = parts.checked()
         self.clock = self.runtime.clock
         device = self.runtime.device
         self.data = self.scale.data(load_dataset(data)).to(device)

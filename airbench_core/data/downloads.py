@@ -103,7 +103,7 @@ def _fill(file: BinaryIO, urls: Sequence[str], path: Path, md5: str, size: int) 
             whole, said[host] = True, "wrong bytes (md5)"
         except (OSError, HTTPException, ValueError) as error:
             words = " ".join(str(error).split()) or type(error).__name__
-            whole, said[host] = False, "".join(c if c.isprintable() else "?" for c in words)
+            whole, said[host] = False, "".join(c if c.isprintable() else "?" for c in words[:200])
             if isinstance(error, HTTPError):
                 error.close()
         asked += 1

@@ -86,20 +86,31 @@ def _checked(name: str, part: Callable) -> Callable:
 
 def _tensor(shape: Sequence[int], dtype: torch.dtype | None = None) -> tuple[str, Callable[[Any], bool]]:
     wanted = f"a{f' {dtype}' if dtype else ''} tensor {tuple(shape)}"
-    return wanted, lambda x: torch.is_tensor(x) and x.shape == torch.Size(shape) and dtype in (None, x.dtype)
+    return (
+        wanted,
+        lambda x: x.shape == torch.Size(shape) and (x.is_floating_point() if dtype is None else x.dtype == dtype),
+    )
 
 
 def _are_views(result: Any, images: torch.Tensor) -> bool:
     views, weights = result
-    return all(view.shape == images.shape for view in views) and len(views) == len([float(w) for w in weights]) > 0
+    ok = all(view.shape == images.shape and view.is_floating_point() for view in views)
+    return ok and len(views) == len([weight + 0.0 for weight in weights]) > 0
+
+
+def _are_groups(groups: Any) -> bool:
+    # Those in lists: an iterator can be unpacked only once.
+    parameters = [p for group in groups if isinstance(group["params"], list) for p in group["params"]]
+    ok = all(map(torch.is_tensor, parameters)) and len(set(map(id, parameters))) == len(parameters)
+    return ok and len(groups) > 0 and all(float(group["lr"]) >= 0 for group in groups)
 
 
 # What a part gives, of its arguments: in words, and how it is known. Not here: those that change what they are given.
 GIVES: dict[str, Callable[..., tuple[str, Callable[[Any], bool]]]] = {
     "whiten": lambda images, eps: _tensor((WHITENING_WIDTH, 3, 2, 2)),
     "parameter_groups": lambda network, recipe: (
-        'a list of dicts, each with "params" and "lr"',
-        lambda groups: len(groups) > 0 and all("params" in group and float(group["lr"]) >= 0 for group in groups),
+        'a list of dicts, each with "params" and "lr", and no parameter twice',
+        _are_groups,
     ),
     "flip": lambda flip, epoch, first, generator: _tensor(first.shape, torch.bool),
     "lr_factors": lambda recipe, steps: (

@@ -426,6 +426,7 @@ def first_filters(images, eps):
     [
         ({"whiten": first_filters}, r"whiten must give a tensor \(24, 3, 2, 2\), not a .*32 tensor \(12, 3, 2, 2\)"),
         ({"whiten": lambda images, eps: 3.5}, r"not 3.5"),
+        ({"whiten": lambda images, eps: whitening_filters(images, eps) + 0j}, "not a torch.complex64 tensor"),
         ({"flip": lambda flip, epoch, first, _: first[:-1]}, r"bool tensor \(192,\), not a .*bool tensor \(191,\)"),
         ({"flip": lambda flip, epoch, first, _: first.float()}, r"flip must give .*, not a torch.float32 tensor"),
         ({"flip": lambda *_: None}, "not None"),
@@ -433,11 +434,15 @@ def first_filters(images, eps):
         ({"lr_factors": lambda recipe, steps: 1.0}, "lr_factors must give a list of 8 numbers, one a step, not 1.0"),
         ({"lr_factors": lambda recipe, steps: (1.0 for _ in range(steps))}, "not a generator"),
         ({"parameter_groups": lambda network, _: [*network.parameters()]}, "dicts, each with .* not a list"),
-        ({"parameter_groups": lambda *_: None}, 'dicts, each with "params" and "lr", not None'),
+        ({"parameter_groups": lambda *_: None}, 'dicts, each with "params" and "lr", .*, not None'),
         ({"tta_views": lambda images, tta: images}, r"views, each a tensor \(48, 3, 32, 32\), and as many weights"),
         ({"tta_views": lambda images, tta: ([images], (0.5, 0.5))}, "tta_views must give views"),
         ({"tta_views": lambda images, tta: ([images[:3]], (1.0,))}, r"a tuple of 2 \(a list of 1 \(.*\(3, 3, 32, 32\)"),
         ({"tta_views": lambda images, tta: ([], ())}, "tta_views must give views"),
+        ({"tta_views": lambda images, tta: ([images.int()], (1.0,))}, "tta_views must give views"),
+        ({"tta_views": lambda images, tta: ([images], "1")}, "tta_views must give views"),
+        ({"parameter_groups": lambda n, _: [{"params": [n.head.weight], "lr": 1}] * 2}, "and no parameter twice"),
+        ({"parameter_groups": lambda n, _: [{"params": ["head"], "lr": 1}]}, "and no parameter twice"),
         ({"newton_schulz": lambda matrices, steps: matrices[0]}, "newton_schulz must give a tensor"),
         ({"whiten": torch.ones(24, 3, 2, 2)}, "your own whiten must be a function"),
     ],
@@ -455,7 +460,8 @@ def test_names_stand_for_recipes_and_data(float32):
     assert result.data_name == "builtin"
     for wrong, line in [({"recipe": "airbench93"}, "unknown recipe 'airbench93'"), ({"recipe": None}, "recipe None"),
                         ({"data": "mnist"}, "unknown data set 'mnist'"), ({"data": 3}, "unknown data set 3"),
-                        ({"scale": ["smoke"]}, "is not legal: full, ")]:  # fmt: skip
+                        ({"scale": ["smoke"]}, "is not legal: full, "),
+                        ({"parts": {"whiten": 1}}, "a dict is not legal")]:  # fmt: skip
         with pytest.raises(UsageError, match=line):
             train(**{"recipe": "airbench94", "data": "builtin", "scale": "smoke"} | wrong)
 
