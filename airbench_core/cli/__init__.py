@@ -40,9 +40,10 @@ class Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
     words = sys.argv[1:] if argv is None else argv
+    before = signal.getsignal(signal.SIGINT)
     try:
         args = _parser(words).parse_args(words)
-        if signal.getsignal(signal.SIGINT) is end_at_once and not getattr(args, "only_reads", False):
+        if before is end_at_once and not getattr(args, "only_reads", False):
             signal.signal(signal.SIGINT, signal.default_int_handler)
         with warnings.catch_warnings(action="always", category=AirbenchWarning):
             warnings.showwarning = partial(_show_warning, warnings.showwarning)
@@ -69,6 +70,9 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print("airbench: error: out of memory: try a smaller batch_size, widths or scale", file=sys.stderr)
         return 1
+    finally:
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
 
 
 def _parser(words: Sequence[str]) -> Parser:
