@@ -1,20 +1,44 @@
-"""Floating-point operations of a whole training, counted in networks without memory as torch's own counter does."""
+"""Floating-point operations of a whole training, added up from the shapes of the networks; without torch."""
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from airbench_core.recipes import TTA_WEIGHTS, WHITENING_WIDTH, Recipe
 
-from airbench_core.learner import make_network
-from airbench_core.recipes import Recipe
-from airbench_core.tricks.tta import TTA_WEIGHTS
+CIFAR10_TRAIN, CIFAR10_TEST, CLASSES = 50_000, 10_000, 10
 
-CIFAR10_TRAIN, CIFAR10_TEST = 50_000, 10_000
 
-# The fields that a network's operations follow from: recipes that agree in them are counted once.
-NETWORK = ("network", "widths", "depth", "residual", "whiten", "first_norm", "unit_head")
-_counted: dict[tuple, "_PerImage"] = {}
+class _Layer(NamedTuple):
+    pixels: int  # of its output
+    inputs: int  # that each output is a sum of
+    channels: int
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.pixels * self.inputs * self.channels
+
+
+def _layers(recipe: Recipe) -> Iterator[_Layer]:
+    """The convolutions and the head of the recipe's network, for images of 32 x 32 pixels, from the input on."""
+    widths = recipe.widths
+    if recipe.network == "resnet18":
+        yield _Layer(32**2, 3 * 9, widths[0])
+        for stage, (before, width) in enumerate(pairwise((widths[0], *widths))):
+            pixels = (32 >> stage) ** 2
+            yield _Layer(pixels, before * 9, width)
+            yield from [_Layer(pixels, width * 9, width)] * 3
+            if stage:
+                yield _Layer(pixels, before, width)  # the short cut
+    else:
+        side = 31
+        yield _Layer(side**2, 3 * 4, WHITENING_WIDTH)
+        for before, width in pairwise((WHITENING_WIDTH, *widths)):
+            yield _Layer(side**2, before * 9, width)
+            side //= 2
+            yield from [_Layer(side**2, width * 9, width)] * (recipe.depth - 1)
+    yield _Layer(1, widths[-1], CLASSES)
 
 
 class _PerImage(NamedTuple):
@@ -26,40 +50,11 @@ class _PerImage(NamedTuple):
 
 
 def _per_image(recipe: Recipe) -> _PerImage:
-    key = tuple(getattr(recipe, name) for name in NETWORK)
-    if key not in _counted:
-        network = _network(recipe)
-        forward, step = _count(network)
-        if recipe.whiten:
-            network.first.bias.requires_grad_(False)
-        _counted[key] = _PerImage(forward, step, _count(network)[1])
-    return _counted[key]
-
-
-def _network(recipe: Recipe) -> nn.Module:
-    """A recipe's network without memory."""
-    with torch.device("meta"):
-        return make_network(recipe)
-
-
-def _count(network: nn.Module) -> tuple[int, int]:
-    """FLOPs of one image forward, and forward and backward: the gradients of input and weight each cost as much.
-
-    By hooks on this network alone: in another thread torch.compile may be at work, which a mode for the whole process,
-    such as torch's FlopCounterMode, makes fail.
-    """
-    counts: list[tuple[int, int]] = []
-
-    def count(layer: nn.Module, inputs: tuple[Tensor], out: Tensor) -> None:
-        flops = 2 * out[0].numel() * layer.weight[0].numel()
-        counts.append((flops, flops * (1 + inputs[0].requires_grad + layer.weight.requires_grad)))
-
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    network(torch.empty(2, 3, 32, 32, device="meta"))  # BatchNorm refuses a single one
-    for hook in hooks:
-        hook.remove()
-    return tuple(map(sum, zip(*counts, strict=True)))
+    """The gradients of a layer's input and of its weights each cost as much as its output."""
+    first, second, *rest = (layer.flops for layer in _layers(recipe))
+    forward = first + second + sum(rest)
+    step = 3 * forward - first * (1 + recipe.whiten)  # images need no gradient, nor do whitening filters
+    return _PerImage(forward, step, step - second)
 
 
 def training_flops(recipe: Recipe, train_images: int = CIFAR10_TRAIN, test_images: int = CIFAR10_TEST) -> float:
@@ -81,7 +76,7 @@ def training_flops(recipe: Recipe, train_images: int = CIFAR10_TRAIN, test_image
 
 def parameters(recipe: Recipe) -> int:
     """How many numbers the network holds, whitening filters and biases included, BatchNorm's fixed scales not."""
-    network = _network(recipe)
-    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    fixed = {id(m.weight) for m in norms if not m.weight.requires_grad}
-    return sum(p.numel() for p in network.parameters() if id(p) not in fixed)
+    *convolutions, head = _layers(recipe)
+    weights = sum(layer.inputs * layer.channels for layer in (*convolutions, head))
+    biases = sum(layer.channels for layer in convolutions)  # of the BatchNorms, or the first layer's own
+    return weights + (2 * biases + CLASSES if recipe.network == "resnet18" else biases)

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from airbench_core.recipes import Recipe
-from airbench_core.tricks.whitening import WHITENING_WIDTH
+from airbench_core.recipes import WHITENING_WIDTH, Recipe
 
 LOGIT_SCALE = 1 / 9
 IMAGE_SIZES = range(25, 49)  # those of which the last pooling leaves one pixel

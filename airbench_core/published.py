@@ -71,9 +71,11 @@ TARGETS = {
 }  # fmt: skip
 
 
-def recipe_named(name: str) -> Recipe:
-    """The published recipe of that name. Raises UsageError with the known ones."""
-    if name not in RECIPES:
+def recipe_named(name: str | Recipe) -> Recipe:
+    """The published recipe of that name; a `Recipe` is itself. Raises UsageError with the known ones."""
+    if isinstance(name, Recipe):
+        return name
+    if not isinstance(name, str) or name not in RECIPES:
         raise UsageError(f"unknown recipe {name!r}; the recipes are {', '.join(RECIPES)}")
     return RECIPES[name]
 

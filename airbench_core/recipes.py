@@ -15,6 +15,14 @@ from typing import Any
 from airbench_core.errors import UsageError
 from airbench_core.fields import channels, checked, choice, number, read, shown, switch
 
+WHITENING_WIDTH = 24  # filters of the first layer: 12 eigenvectors of 2x2x3 patches, and the same 12 negated
+# Weights of: the image; its mirror; the copies moved by (-1, -1) and (+1, +1); the mirrors of these two.
+TTA_WEIGHTS = {
+    "none": (1.0,),
+    "mirror": (0.5, 0.5),
+    "mirror+translate": (0.25, 0.25, 0.125, 0.125, 0.125, 0.125),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -80,11 +88,7 @@ class Recipe:
 
     # Inference
     tta: str = choice(
-        "mirror+translate",
-        "none",
-        "mirror",
-        "mirror+translate",
-        doc="views averaged at test time: none, mirror or mirror+translate",
+        "mirror+translate", *TTA_WEIGHTS, doc="views averaged at test time: none, mirror or mirror+translate"
     )
 
     def __post_init__(self) -> None:

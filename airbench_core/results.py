@@ -1,12 +1,15 @@
 """What is known of a run: after each epoch, when it is done, when it was stopped."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
-from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError
 from airbench_core.recipes import Recipe
+
+if TYPE_CHECKING:  # what reads logs does without torch
+    from torch import Tensor, nn
+
+    from airbench_core.devices import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +32,17 @@ class RunResult:
     parts: tuple[str, ...]  # names of those that were somebody's own: `Parts.replaced`
     scale: str
     seed: int
-    runtime: Runtime
+    runtime: "Runtime"
     data_name: str
     data_digest: str
     accuracy: float  # at the recipe's level of TTA
     accuracies: dict[str, float]  # at that level and those below it
-    predictions: dict[str, Tensor]  # the class of each test image, (N,) at each of these levels
+    predictions: "dict[str, Tensor]"  # the class of each test image, (N,) at each of these levels
     seconds: float
     epochs: tuple[EpochRecord, ...]
     started: float  # seconds since 1970
     graphs: bool  # whether steps were replayed as CUDA graphs
-    network: nn.Module  # a copy, through PyTorch's own functions
+    network: "nn.Module"  # a copy, through PyTorch's own functions
 
     def __repr__(self) -> str:
         return (

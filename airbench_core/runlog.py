@@ -49,10 +49,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import airbench_core
@@ -60,6 +59,9 @@ from airbench_core import lines
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.results import RunResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA = 2
 DEFAULTS = json.loads(json.dumps(asdict(Recipe())))  # as JSON has them
@@ -100,6 +102,8 @@ def head(
 
     data: name and digest. runtime: as `Runtime.describe`. started: seconds since 1970.
     """
+    import torch  # here: it takes seconds, and is not needed to read logs
+
     return {
         "schema": SCHEMA,
         "asked": asdict(asked),
@@ -175,7 +179,7 @@ def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
     return records
 
 
-def _packed(classes: torch.Tensor) -> str:
+def _packed(classes: "Tensor") -> str:
     return base64.b64encode(zlib.compress(classes.numpy().astype("<u2").tobytes(), 9)).decode()
 
 

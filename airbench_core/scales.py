@@ -2,11 +2,14 @@
 
 import os
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from airbench_core.data.datasets import Dataset
-from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
+
+if TYPE_CHECKING:  # they import torch
+    from airbench_core.data.datasets import Dataset
+    from airbench_core.devices import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class Scale:
         except UsageError as error:
             raise UsageError(f"at scale {self.name} {error}") from error
 
-    def data(self, data: Dataset) -> Dataset:
+    def data(self, data: "Dataset") -> "Dataset":
         """The first `train_images` and `test_images` of `data`."""
         return data.head(self.train_images, self.test_images)
 
@@ -100,11 +103,11 @@ SCALES = {
 
 def scale_named(name: str) -> Scale:
     """The scale called `name`. Raises UsageError with the known ones."""
-    if name not in SCALES:
+    if not isinstance(name, str) or name not in SCALES:
         raise UsageError(f"scale={name} is not legal: {', '.join(SCALES)}")
     return SCALES[name]
 
 
-def default_scale(runtime: Runtime) -> str:
+def default_scale(runtime: "Runtime") -> str:
     """The name of the scale that lessons run at: what AIRBENCH_SCALE says; else full on a GPU, laptop without one."""
     return os.environ.get("AIRBENCH_SCALE") or ("full" if runtime.device.type == "cuda" else "laptop")

@@ -6,7 +6,6 @@ device; learning rates are a table; the loop waits for the device once an epoch,
 """
 
 import copy
-import math
 import threading
 import time
 import warnings
@@ -17,14 +16,15 @@ import torch
 from torch import Tensor
 
 from airbench_core.augmentation import Augmentation, normalize, plan
-from airbench_core.data.datasets import Dataset
+from airbench_core.data.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
-from airbench_core.errors import AirbenchWarning, Diverged
+from airbench_core.errors import AirbenchWarning, DataError, Diverged, UsageError
 from airbench_core.evaluation import Logits, accuracy, exhaust, infer
 from airbench_core.fast import lookahead as fast
 from airbench_core.fast.cpu import plain_
 from airbench_core.fast.whole_step import CudaGraphs, NotRecorded, Record
 from airbench_core.learner import Learner
+from airbench_core.published import recipe_named
 from airbench_core.recipes import Recipe
 from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.scales import Scale, scale_named
@@ -39,8 +39,8 @@ Observer = Callable[[EpochRecord], None]
 
 
 def train(
-    recipe: Recipe,
-    data: Dataset,
+    recipe: Recipe | str,
+    data: Dataset | str,
     *,
     seed: int = 0,
     scale: str | Scale = "full",
@@ -49,11 +49,11 @@ def train(
     observer: Observer | None = None,
     stop: threading.Event | None = None,
 ) -> RunResult:
-    """Train `recipe` on `data` once.
+    """Train `recipe` on `data` once; names stand for what is published and for what `load_dataset` finds.
 
     runtime: default `Runtime.detect()`. observer: called with an `EpochRecord` after each epoch, off the clock.
-    stop: checked before each step and each batch of inference. Raises `Stopped`, `Diverged` (the loss is not finite)
-    or UsageError.
+    stop: checked before each step and each batch of inference. Raises `Stopped`, `Diverged` (a loss or the outputs are
+    not finite), UsageError or DataError.
     """
     return Trainer(recipe, data, scale=scale, runtime=runtime, parts=parts).run(seed, observer=observer, stop=stop)
 
@@ -63,21 +63,24 @@ class Trainer:
 
     def __init__(
         self,
-        recipe: Recipe,
-        data: Dataset,
+        recipe: Recipe | str,
+        data: Dataset | str,
         *,
         scale: str | Scale = "full",
         runtime: Runtime | None = None,
         parts: Parts | None = None,
         record: Record | None = None,
     ):
-        self.scale = scale_named(scale) if isinstance(scale, str) else scale
-        self.asked, self.recipe = recipe, self.scale.recipe(recipe)
+        self.scale = scale if isinstance(scale, Scale) else scale_named(scale)
+        self.asked = recipe_named(recipe)
+        self.recipe = self.scale.recipe(self.asked)
         self.runtime = runtime or Runtime.detect()
-        self.parts = parts or Parts()
+        if not isinstance(parts := parts or Parts(), Parts):
+            raise UsageError(f"parts: a {type(parts).__name__} is not legal: Parts(name=function)")
+        self.parts = parts.checked()
         self.clock = self.runtime.clock
         device = self.runtime.device
-        self.data = self.scale.data(data).to(device)
+        self.data = self.scale.data(load_dataset(data)).to(device)
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
         _warn_of_mirrors(self.recipe, self.data)
@@ -217,6 +220,7 @@ class Trainer:
                 read()
                 raise Stopped(tuple(records)) from None
             read()
+            self._check_finite(final, "the network's outputs are not all finite")
             at_levels = {self.recipe.tta: final}
             if self.parts.tta_views is tta_views:  # the views of the levels below are among those of this one
                 below = list(TTA_WEIGHTS)[: list(TTA_WEIGHTS).index(self.recipe.tta)]
@@ -244,10 +248,7 @@ class Trainer:
         self, number: int, steps: int, loss: Tensor, seconds: Callable[[], float], watched: bool, check: Callable
     ) -> EpochRecord:
         train_loss = loss.item()  # waits for the device
-        if not math.isfinite(train_loss):
-            rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
-            these = " or ".join(f"{name}={getattr(self.recipe, name):g}" for name in rates[self.recipe.optimizer])
-            raise Diverged(f"the training loss is {train_loss} after epoch {number}: the run diverged; lower {these}")
+        self._check_finite(loss, f"the training loss is {train_loss} after epoch {number}")
         test_accuracy = None
         if watched:
             logits, weights = exhaust(self.infer("none"), check)
@@ -259,6 +260,18 @@ class Trainer:
             accuracy=test_accuracy,
             seconds=seconds(),
         )
+
+    def _check_finite(self, values: Tensor, otherwise: str) -> None:
+        """Raises `Diverged` with the words `otherwise` and what is to blame, where `values` are not all finite."""
+        if values.isfinite().all():
+            return
+        images = self.data.train_images
+        if (images == images[:1]).all():
+            raise DataError(f"{otherwise}: the training images of {self.data.name} are all the same, give others")
+        rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
+        these = " or ".join(f"{name}={getattr(self.asked, name):g}" for name in rates[self.asked.optimizer])
+        own = f"look at your own {' and '.join(self.parts.replaced)} first, then " if self.parts.replaced else ""
+        raise Diverged(f"{otherwise}: the run diverged; {own}lower {these}")
 
     def warm_up(self) -> None:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""

@@ -1,19 +1,33 @@
-"""The command line: modules with `add(subparsers)`, one for a verb or a few. Errors end as one line on stderr."""
+"""The command line: modules with `add(subparsers)`, one for a verb or a few. Errors end as one line on stderr.
+
+What a verb's module imports takes seconds: only that of the verb that is asked for is imported.
+"""
 
 import argparse
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import NoReturn
 
-from airbench_core.cli import machine, show, train
 from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
+from airbench_core.interrupt import end_at_once
 
-VERBS = "airbench.verbs"  # the group of entry points: a verb's name, and the function that adds it
+VERBS = {  # the module of each, and what it is for
+    "train": ("train", "train a recipe and print its accuracy and seconds"),
+    "recipes": ("show", "list the recipes, or the fields of one"),
+    "diff": ("show", "show the fields in which two recipes differ"),
+    "data": ("show", "find, download and verify a data set"),
+    "doctor": ("machine", "check this machine and say what each scale costs on it"),
+    "bench": ("machine", "measure images per second on this machine"),
+}
+# Entry points of this group bring more: a verb's name, and the function that adds it. What each is for stands in the
+# dict VERBS of their package, which imports nothing.
+OTHERS = "airbench.verbs"
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,16 +39,12 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 1 (it failed), 2 (it was asked for wrongly), 130 (Ctrl-C)."""
-    parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (train, show, machine):
-        module.add(verbs)
     words = sys.argv[1:] if argv is None else argv
-    if not words or words[0] not in verbs.choices:
-        for add in _from_elsewhere(words[0] if words else ""):
-            add(verbs)
+    before = signal.getsignal(signal.SIGINT)
     try:
-        args = parser.parse_args(argv)
+        args = _parser(words).parse_args(words)
+        if before is end_at_once and not getattr(args, "only_reads", False):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with warnings.catch_warnings(action="always", category=AirbenchWarning):
             warnings.showwarning = partial(_show_warning, warnings.showwarning)
             status = args.run(args)
@@ -60,17 +70,31 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print("airbench: error: out of memory: try a smaller batch_size, widths or scale", file=sys.stderr)
         return 1
+    finally:
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
 
 
-def _from_elsewhere(verb: str) -> Iterator[Callable[[argparse._SubParsersAction], None]]:
-    """What adds the `verb` that an entry point brings, or all of these if there is none such; they import more.
-
-    Without those of which something is not installed.
-    """
-    entries = sorted(entry_points(group=VERBS), key=lambda entry: entry.name)
-    for entry in [entry for entry in entries if entry.name == verb] or entries:
-        with suppress(ModuleNotFoundError):
-            yield entry.load()
+def _parser(words: Sequence[str]) -> Parser:
+    """With the options of the verb that is asked for; or, where it is none, with a list of all."""
+    parser = Parser(prog="airbench", description="Fast CIFAR-10 training, one trick at a time.")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    verb = words[0] if words else ""
+    if verb in VERBS:
+        import_module(f"airbench_core.cli.{VERBS[verb][0]}").add(verbs)
+        return parser
+    others = {entry.name: entry for entry in entry_points(group=OTHERS)}
+    if verb in others:
+        try:
+            others[verb].load()(verbs)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{verb} needs {error.name}, which is not installed: `pip install -e '.[lab]'`") from error
+        return parser
+    for name, (_, about) in VERBS.items():
+        verbs.add_parser(name, help=about)
+    for name, entry in others.items():
+        verbs.add_parser(name, help=import_module(entry.module.partition(".")[0]).VERBS[name])
+    return parser
 
 
 def _show_warning(pythons: Callable[..., None], message: Warning | str, category: type[Warning], *rest: object) -> None:

@@ -25,11 +25,11 @@ PROBE_BATCH = 64  # on a CPU, whose speed depends little on it: a step of the pu
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = verbs.add_parser("doctor", help="check this machine and say what each scale costs on it")
+    parser = verbs.add_parser("doctor")
     add_root(parser)
     add_runtime(parser)
     parser.set_defaults(run=doctor)
-    parser = verbs.add_parser("bench", help="measure images per second on this machine")
+    parser = verbs.add_parser("bench")
     add_recipe(parser, default="airbench94")
     add_scale(parser)
     add_runtime(parser)

@@ -1,13 +1,16 @@
 """Options that several commands share, and what they stand for."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from airbench_core.data.datasets import DATASETS
-from airbench_core.devices import DTYPES, Runtime
+from airbench_core.data import DATASETS
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES, recipe_named
 from airbench_core.recipes import Recipe, parse_field, with_fields
 from airbench_core.scales import SCALES
+
+if TYPE_CHECKING:
+    from airbench_core.devices import Runtime
 
 
 def add_recipe(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -61,10 +64,12 @@ def add_root(parser: argparse.ArgumentParser) -> None:
 
 def add_runtime(parser: argparse.ArgumentParser, threads: str = "CPU threads (default: all cores but one)") -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
-    parser.add_argument("--dtype", default="auto", choices=["auto", *DTYPES], help="precision of the activations")
+    parser.add_argument("--dtype", default="auto", help="of the activations: auto, float16, bfloat16 or float32")
     parser.add_argument("--threads", type=int, help=threads)
     parser.add_argument("--compile", action="store_true", help="compile with torch.compile")
 
 
-def runtime_from(args: argparse.Namespace) -> Runtime:
+def runtime_from(args: argparse.Namespace) -> "Runtime":
+    from airbench_core.devices import Runtime  # here: it imports torch
+
     return Runtime.detect(args.device, dtype=args.dtype, threads=args.threads, compile=args.compile)

@@ -3,7 +3,7 @@
 import argparse
 
 from airbench_core.cli.options import add_root
-from airbench_core.data.datasets import DATASETS, load_dataset
+from airbench_core.data import DATASETS
 from airbench_core.flops import CIFAR10_TRAIN, parameters, training_flops
 from airbench_core.published import LADDER, RECIPES, recipe_named
 from airbench_core.recipes import Recipe
@@ -11,14 +11,14 @@ from airbench_core.tables import describe, diff
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = verbs.add_parser("recipes", help="list the recipes, or the fields of one")
+    parser = verbs.add_parser("recipes")
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="show this recipe's fields")
-    parser.set_defaults(run=run_recipes)
-    parser = verbs.add_parser("diff", help="show the fields in which two recipes differ")
+    parser.set_defaults(run=run_recipes, only_reads=True)
+    parser = verbs.add_parser("diff")
     for name in ("first", "second"):
         parser.add_argument(name, metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
-    parser.set_defaults(run=run_diff)
-    parser = verbs.add_parser("data", help="find, download and verify a data set")
+    parser.set_defaults(run=run_diff, only_reads=True)
+    parser = verbs.add_parser("data")
     parser.add_argument("data", metavar="NAME", help=f"{', '.join(DATASETS)} or auto")
     add_root(parser)
     parser.set_defaults(run=run_data)
@@ -48,6 +48,8 @@ def run_diff(args: argparse.Namespace) -> int:
 
 
 def run_data(args: argparse.Namespace) -> int:
+    from airbench_core.data.datasets import load_dataset  # here: it imports torch
+
     data = load_dataset(args.data, args.root)
     names = ", ".join(data.classes[:10]) + ", ..." * (len(data.classes) > 10)
     print(

@@ -1,8 +1,6 @@
 """`airbench train`: train a recipe one or more times and print what came out."""
 
 import argparse
-import os
-import signal
 import statistics
 import sys
 import threading
@@ -22,12 +20,13 @@ from airbench_core.cli.options import (
 )
 from airbench_core.data.datasets import load_dataset
 from airbench_core.errors import Diverged
+from airbench_core.interrupt import ctrl_c
 from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.training import Trainer
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
-    parser = verbs.add_parser("train", help="train a recipe and print its accuracy and seconds")
+    parser = verbs.add_parser("train")
     add_runs(parser, runs=1)
     parser.set_defaults(run=run)
 
@@ -141,21 +140,3 @@ def say(line: str) -> None:
     else:
         print(line)
     sys.stdout.flush()
-
-
-@contextmanager
-def ctrl_c() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that work ends at its next step; a second Ctrl-C ends the program at once."""
-    stop = threading.Event()
-
-    def asked(*_: object) -> None:
-        stop.set()
-        # Written past Python's buffers, which the interrupted code may be at.
-        os.write(2, b"airbench: ending at the next step; Ctrl-C again ends at once\n")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, asked)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.data import builtin, downloads
+from airbench_core.data import DATASETS, builtin, downloads
 from airbench_core.data.sources import CIFAR10, SOURCES, places
 from airbench_core.errors import UsageError
 
-DATASETS = (*SOURCES, "builtin")  # their names
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 Channels = tuple[float, float, float]  # one number for red, green, blue
 
@@ -72,22 +71,25 @@ class Dataset:
         return self if same else replace(self, **dict(zip(TENSORS, tensors, strict=True)))
 
 
-def load_dataset(name: str = "auto", root: str | Path | None = None, *, download: bool = True) -> Dataset:
+def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, *, download: bool = True) -> Dataset:
     """Finds, verifies and reads a data set; the images stay on the CPU.
 
     name: "cifar10"; "cifar100", with its 100 fine classes; "svhn", the digits of house numbers, without the extra
         ones; "builtin", procedurally drawn pictures that need no download (see builtin.py); or "auto", which takes
-        CIFAR-10 if it is on disk, else the built-in pictures, and says which on stderr. It never downloads.
+        CIFAR-10 if it is on disk, else the built-in pictures, and says which on stderr. It never downloads. A `Dataset`
+        is itself.
     root: the first folder to look in, and the one to download into (see the top of sources.py).
     download: whether what is missing may be downloaded.
 
     Raises UsageError for an unknown name, and DataError, one line with the file and the remedy, when the data set
     is missing, incomplete or altered, or could not be downloaded.
     """
+    if isinstance(name, Dataset):
+        return name
     root = None if root is None else Path(root)
     if name == "auto":
         found = CIFAR10.find(root)
-        missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: `airbench data cifar10`)"
+        missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: {CIFAR10.command(root)})"
         pictures = f"the built-in pictures, from which nothing about a trick follows; {missing}"
         data = load_dataset("cifar10" if found else "builtin", root, download=False)
         print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)

@@ -8,22 +8,27 @@
 import hashlib
 import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
+from queue import Empty, SimpleQueue
+from typing import Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from airbench_core.errors import DataError
 
-TIMEOUT = 20.0  # seconds without a byte before a mirror is left
-SLOWEST = 200e3  # bytes/s: below that after PATIENCE seconds a mirror is left, until each has been asked once
+TIMEOUT = 20.0  # seconds without an answer, or without a byte of it, before a mirror is left
+SLOWEST = 200e3  # bytes/s since it was asked: below that after PATIENCE seconds a mirror is left, in the first round
+LEAST = 2e3  # in later rounds
 PATIENCE = 15.0
+PROGRESS = 1 << 16  # bytes that a mirror must add to be asked again
+PAUSE = 1.0  # seconds before a mirror is asked again
 
 
 def cache_folder() -> Path:
@@ -55,12 +60,13 @@ def disk_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def download(urls: Sequence[str], path: Path, md5: str) -> None:
-    """Downloads the file `path` from the first of `urls` that serves it whole, with a progress bar on stderr.
+def download(urls: Sequence[str], path: Path, md5: str, size: int) -> None:
+    """Downloads the file `path`, of `size` bytes, from the first of `urls` that serves it whole, with a progress bar.
 
     They are tried in order, again and again for as long as a round adds bytes. A mirror is left when it fails, stalls
-    (TIMEOUT) or, in the first round, is hopelessly slow (SLOWEST). A file that is already there is kept if its md5 is
-    right, else replaced. A download that was interrupted goes on where it stopped.
+    (TIMEOUT), sends another number of bytes or is hopelessly slow (SLOWEST). A file that is already there is kept if
+    its md5 is right, else replaced. A download that was interrupted goes on where it stopped; what is there of it is
+    only ever added to, until it is whole and wrong.
 
     Raises DataError, one line, when no mirror served the right bytes (what each one said, and how to place the
     file by hand), when the disk is full, and when the folder cannot be written.
@@ -75,32 +81,36 @@ def download(urls: Sequence[str], path: Path, md5: str) -> None:
                 return
             with open(part, "a+b") as file:  # every write appends
                 if not _is_right(file, md5):
-                    _fill(file, urls, path, md5)
+                    _fill(file, urls, path, md5, size)
                 os.fsync(file.fileno())
             os.replace(part, path)
 
 
-def _fill(file: BinaryIO, urls: Sequence[str], path: Path, md5: str) -> None:
+def _fill(file: BinaryIO, urls: Sequence[str], path: Path, md5: str, size: int) -> None:
     """Fills the part file with bytes of the right md5, or raises DataError."""
     waiting, idle, asked, said = deque(urls), 0, 0, {}
-    while idle < len(waiting):  # until each in turn has added nothing
-        start, url = file.seek(0, os.SEEK_END), waiting[0]
+    while idle < len(waiting):  # until each in turn has added next to nothing
+        if asked >= len(urls):
+            time.sleep(PAUSE)
+        if (start := file.seek(0, os.SEEK_END)) >= size:
+            start = file.truncate(0)
+        url = waiting[0]
         host = urlsplit(url).netloc
         try:
-            _fetch(url, file, path, slowest=SLOWEST if asked < len(urls) - 1 else 0)
+            _fetch(url, file, path, size, slowest=SLOWEST if asked < len(urls) - 1 else LEAST)
+            if _is_right(file, md5):
+                return
             whole, said[host] = True, "wrong bytes (md5)"
         except (OSError, HTTPException, ValueError) as error:
-            whole = isinstance(error, HTTPError) and error.code == 416  # the part is as long as the file or longer
-            said[host] = " ".join(str(error).split()) or type(error).__name__
+            words = " ".join(str(error).split()) or type(error).__name__
+            whole, said[host] = False, "".join(c if c.isprintable() else "?" for c in words[:200])
             if isinstance(error, HTTPError):
                 error.close()
-        if _is_right(file, md5):
-            return
         asked += 1
         print(f"{path.name}: {host}: {said[host]}", file=sys.stderr, flush=True)
         if not whole:
             waiting.rotate(-1)
-            idle = 0 if file.tell() > start else idle + 1
+            idle = 0 if file.seek(0, os.SEEK_END) - start >= PROGRESS else idle + 1
         else:
             file.truncate(0)
             if not start:  # else the fault may lie in what another mirror began, and this one is asked for all of it
@@ -117,28 +127,67 @@ def _is_right(file: BinaryIO, md5: str) -> bool:
     return file.seek(0, os.SEEK_END) > 0 and md5_of(Path(file.name)) == md5
 
 
-def _fetch(url: str, file: BinaryIO, path: Path, slowest: float) -> None:
-    """Appends to the part file all that it lacks; raises an error of the network where that is not what came."""
+def _fetch(url: str, file: BinaryIO, path: Path, size: int, slowest: float) -> None:
+    """Appends to the part file what it lacks of `size` bytes; raises an error of the network where that does not come.
+
+    A server that ignores Range sends all of the file: what is there already is passed over.
+    """
     from tqdm import tqdm
 
-    start = file.seek(0, os.SEEK_END)
+    start = have = file.seek(0, os.SEEK_END)
     headers = {"User-Agent": "airbench"} | ({"Range": f"bytes={start}-"} if start else {})
-    with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as response:
-        if start and response.status != 206:
-            start = file.truncate(0)  # the server ignores Range: this is the file from its first byte
-        elif start and not (response.headers["Content-Range"] or "").startswith(f"bytes {start}-"):
-            raise ValueError("resumed at the wrong place")
-        total = None if response.length is None else start + response.length
-        label, often = f"{path.name} from {urlsplit(url).netloc}", 0.1 if sys.stderr.isatty() else 10
-        with tqdm(desc=label, initial=start, total=total, unit="B", unit_scale=True, mininterval=often) as bar:
-            began = time.monotonic()
-            while chunk := response.read1(1 << 16):  # what has arrived: a full read would hide a slow server
+    came, left, began = SimpleQueue(), threading.Event(), time.monotonic()
+    threading.Thread(target=_receive, args=(Request(url, headers=headers), came, left), daemon=True).start()
+    label, often = f"{path.name} from {urlsplit(url).netloc}", 0.1 if sys.stderr.isatty() else 10
+    vague = False
+    with tqdm(desc=label, initial=start, total=size, unit="B", unit_scale=True, mininterval=often) as bar:
+        try:
+            response = _next(came)
+            resumed, length = response.status == 206, response.headers["Content-Length"]
+            if resumed and not (response.headers["Content-Range"] or "").startswith(f"bytes {start}-"):
+                raise ValueError("resumed at the wrong place")
+            expected = size - start * resumed
+            if length not in (None, str(expected)):
+                raise ValueError(f"sends {length[:20]} bytes, not {expected:,}")
+            vague, passed_over, received = length is None, start * (not resumed), 0
+            while have < size and (chunk := _next(came)):
+                kept = chunk[passed_over:][: size - have]
+                passed_over = max(0, passed_over - len(chunk))
                 with disk_errors(path.parent):
-                    file.write(chunk)
-                bar.update(len(chunk))
+                    file.write(kept)
+                have, received = have + len(kept), received + len(chunk)
+                bar.update(len(kept))
                 seconds = time.monotonic() - began
-                if seconds > PATIENCE and bar.n - start < slowest * seconds:
-                    raise ValueError(f"too slow ({(bar.n - start) / seconds / 1e3:.0f} kB/s)")
-    got = file.seek(0, os.SEEK_END)
-    if total is not None and got < total:
-        raise ValueError(f"connection closed after {got:,} of {total:,} bytes")
+                if seconds > PATIENCE and received < slowest * seconds:
+                    raise ValueError(f"too slow ({received / seconds / 1e3:.1f} kB/s)")
+            if have < size:
+                raise ValueError(f"connection closed after {have:,} of {size:,} bytes")
+        finally:
+            left.set()
+            if vague and have < size:
+                file.truncate(start)  # it may have been another page, whole: only who told its length is believed
+
+
+def _receive(request: Request, came: SimpleQueue, left: threading.Event) -> None:
+    """Puts the response, its bytes as they arrive, b"" at the end, or an error into `came`.
+
+    In a thread of its own, since a server can hold whoever listens to it, in the middle of a header, for ever.
+    """
+    try:
+        with urlopen(request, timeout=TIMEOUT) as response:
+            came.put(response)
+            while not left.is_set() and (chunk := response.read1(1 << 16)):
+                came.put(chunk)
+        came.put(b"")
+    except Exception as error:
+        came.put(error)
+
+
+def _next(came: SimpleQueue) -> Any:
+    try:
+        one = came.get(timeout=TIMEOUT)
+    except Empty:
+        raise TimeoutError(f"nothing came for {TIMEOUT:g} s") from None
+    if isinstance(one, Exception):
+        raise one
+    return one

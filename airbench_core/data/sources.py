@@ -7,11 +7,14 @@ in its place. (Of SVHN's two files, one that is missing is downloaded to the oth
 holds it is it downloaded: into the first of them.
 """
 
+import hashlib
+import io
 import os
 import pickle
+import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,16 +23,16 @@ import torch
 from torch import Tensor
 
 from airbench_core.data import downloads
-from airbench_core.data.downloads import disk_errors, md5_of
+from airbench_core.data.downloads import disk_errors
 from airbench_core.errors import DataError
 
 # Training images (N, 3, 32, 32) uint8 and labels (N,) int64, test images and labels, and the names of the classes.
 Contents = tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]
 
 
-def _read_cifar(*files: Path) -> Contents:
+def _read_cifar(*files: bytes) -> Contents:
     """Pickles: batches of training images, one of test images, and what the classes are called."""
-    *batches, meta = (pickle.loads(file.read_bytes(), encoding="latin1") for file in files)
+    *batches, meta = (pickle.loads(file, encoding="latin1") for file in files)
     tensors: list[Tensor] = []
     for some in (batches[:-1], batches[-1:]):
         images = np.concatenate([batch["data"] for batch in some]).reshape(-1, 3, 32, 32)
@@ -38,12 +41,12 @@ def _read_cifar(*files: Path) -> Contents:
     return *tensors, tuple(meta.get("fine_label_names", meta.get("label_names")))
 
 
-def _read_svhn(*files: Path) -> Contents:
+def _read_svhn(*files: bytes) -> Contents:
     """MATLAB's arrays (32, 32, 3, N) and labels (N, 1) from 1 to 10, where 10 stands for the digit 0."""
     from scipy.io import loadmat
 
     tensors: list[Tensor] = []
-    for content in map(loadmat, files):
+    for content in map(loadmat, map(io.BytesIO, files)):
         images = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))
         tensors += [torch.from_numpy(images), torch.from_numpy(content["y"][:, 0].astype(np.int64) % 10)]
     return *tensors, tuple("0123456789")
@@ -56,10 +59,11 @@ class Source:
     name: str
     title: str
     mirrors: tuple[str, ...]  # addresses of the same bytes, the original last; {} is the name of a file
+    sizes: dict[str, int]  # in bytes, of what is downloaded: the archive, or the files
     archive: dict[str, str] = field(default_factory=dict)
     folder: str = ""  # in the archive, with the files; "" where there is no archive
     files: dict[str, str]  # in the order in which `read` takes them
-    read: Callable[..., Contents]
+    read: Callable[..., Contents]  # of their bytes
 
     @property
     def landmarks(self) -> list[str]:
@@ -77,47 +81,53 @@ class Source:
         if found is None and not download:
             raise DataError(
                 f"{self.title} ({' or '.join(self.landmarks)}) is in none of {', '.join(map(str, places(root)))}: "
-                f"run `airbench data {self.name}`, or name the folder that holds it in AIRBENCH_DATA"
+                f"run {self.command(root)}, or name the folder that holds it in AIRBENCH_DATA"
             )
-        folder = self.obtain(found.parent if found else places(root)[0], download)
-        return self.read(*(folder / name for name in self.files))
+        return self.read(*self.obtain(found.parent if found else places(root)[0], download))
 
-    def obtain(self, place: Path, download: bool) -> Path:
-        """The folder in which every file is, verified; what is missing in `place` is downloaded if it may be."""
+    def obtain(self, place: Path, download: bool) -> Iterator[bytes]:
+        """Each of `files`, verified; what is missing in `place` is downloaded if it may be.
+
+        Others may write where data lie, so that a file is read once: what is hashed is what is used.
+        """
         folder = place / self.folder
         if not (self.folder and os.path.exists(folder)):
             for name, md5 in (self.archive or self.files).items():
                 if os.path.exists(place / name):  # one of two files may be: a download was interrupted
                     continue
                 if not download:
-                    raise DataError(f"{place / name} is missing: run `airbench data {self.name} --root {place}`")
-                downloads.download([mirror.format(name) for mirror in self.mirrors], place / name, md5)
+                    raise DataError(f"{place / name} is missing: run {self.command(place)}")
+                urls = [mirror.format(name) for mirror in self.mirrors]
+                downloads.download(urls, place / name, md5, self.sizes[name])
             for name, md5 in self.archive.items():
-                self._verify(place / name, md5, "it")
-                _extract(place / name, folder)
+                _extract(self._verified(place / name, md5, place, "it"), folder)
         for name, md5 in self.files.items():
-            self._verify(folder / name, md5, folder if self.folder else "it")
-        return folder
+            yield self._verified(folder / name, md5, place, folder if self.folder else "it")
 
-    def _verify(self, path: Path, md5: str, delete: str | Path) -> None:
-        """Raises DataError unless the file has this md5; `delete` is what stands in the way of another download."""
+    def command(self, root: Path | None) -> str:
+        """What downloads the data set into `root`."""
+        return f"`airbench data {self.name}{f' --root {shlex.quote(str(root))}' if root else ''}`"
+
+    def _verified(self, path: Path, md5: str, place: Path, delete: str | Path) -> bytes:
+        """The file, if it has this md5; else DataError. delete: what stands in the way of another one in `place`."""
         try:
-            if md5_of(path) == md5:
-                return
+            content = path.read_bytes()
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+                return content
             fault = "is truncated or altered (md5)"
         except FileNotFoundError:
             fault = "is missing"
         except OSError as error:
             fault = f"cannot be read ({error.strerror})"
-        raise DataError(f"{path} {fault}: delete {delete} and run `airbench data {self.name}`")
+        raise DataError(f"{path} {fault}: delete {delete} and run {self.command(place)}")
 
 
-def _extract(archive: Path, folder: Path) -> None:
-    """Puts the folder of that name out of the archive beside it, whole or not at all."""
+def _extract(archive: bytes, folder: Path) -> None:
+    """Puts the folder of that name out of the archive, whole or not at all."""
     with (
         disk_errors(folder.parent),
         tempfile.TemporaryDirectory(prefix=".extracting-", dir=folder.parent) as part,
-        tarfile.open(archive) as tar,
+        tarfile.open(fileobj=io.BytesIO(archive)) as tar,
     ):
         tar.extractall(part, filter="data")
         try:
@@ -137,6 +147,7 @@ CIFAR10 = Source(
         "https://www.cs.toronto.edu/~kriz/{}",  # throttled to about 60 kB/s since June 2026 (pytorch/vision#9536)
     ),
     folder="cifar-10-batches-py", archive={"cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"},
+    sizes={"cifar-10-python.tar.gz": 170_498_071},
     files={
         "data_batch_1": "c99cafc152244af753f735de768cd75f", "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
         "data_batch_3": "54ebc095f3ab1f0389bbae665268c751", "data_batch_4": "634d18415352ddfa80567beed471001a",
@@ -152,6 +163,7 @@ CIFAR100 = Source(
         "https://www.cs.toronto.edu/~kriz/{}",
     ),
     folder="cifar-100-python", archive={"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"},
+    sizes={"cifar-100-python.tar.gz": 169_001_437},
     files={
         "train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
         "meta": "7973b15100ade9c7d40fb424638fde48",
@@ -167,6 +179,7 @@ SVHN = Source(
     files={
         "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373", "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
     },
+    sizes={"train_32x32.mat": 182_040_794, "test_32x32.mat": 64_275_384},
 )  # fmt: skip
 SOURCES: dict[str, Source] = {source.name: source for source in (CIFAR10, CIFAR100, SVHN)}
 

@@ -34,10 +34,7 @@ def kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
     if dtype not in DEFINES or (compiler := _compiler()) is None:
         return None
     try:
-        library = _library(compiler, DEFINES[dtype])
-        if library.stat().st_uid != os.getuid():
-            return None  # what others can write into a shared folder is not run
-        return ctypes.CDLL(str(library))
+        return ctypes.CDLL(str(_library(compiler, DEFINES[dtype])))
     except (OSError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: there is no home folder
         return None
 
@@ -53,21 +50,42 @@ def _compiler() -> list[str] | None:
 
 
 def _library(compiler: list[str], defines: list[str]) -> Path:
-    """The compiled library; its name says what it was made of and for, since a home folder may serve many machines."""
+    """The compiled library; its name says what it was made of and for, since a home folder may serve many machines.
+
+    The name also holds the hash of the file, and what others can write is not run: one that was cut, changed or made by
+    somebody else is compiled anew. Raises OSError where the folder belongs to somebody else.
+    """
     made_of = [*(source.read_text() for source in SOURCES), *compiler, *FLAGS, *defines, _processor()]
     digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
-    library = cache_folder() / f"kernels-{digest}.so"
-    if not library.exists():
-        library.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            made = Path(folder) / library.name
-            for cpu in FOR_THIS_CPU:
-                command = [*compiler, *FLAGS, *cpu, *defines, *map(str, SOURCES), "-o", str(made), "-lm"]
-                done = subprocess.run(command, capture_output=True, timeout=60)
-                if done.returncode == 0:
-                    break
-            os.replace(made, library)  # at once: another process may be looking for it
+    folder = cache_folder() / "kernels"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_mine(folder):
+        raise PermissionError(f"{folder} can be written by others")
+    for library in folder.glob(f"{digest}-*.so"):
+        if _is_mine(library) and library.name == _name(digest, library):
+            return library
+    with tempfile.TemporaryDirectory(dir=folder) as part:
+        made = Path(part) / "kernels.so"
+        for cpu in FOR_THIS_CPU:
+            command = [*compiler, *FLAGS, *cpu, *defines, *map(str, SOURCES), "-o", str(made), "-lm"]
+            done = subprocess.run(command, capture_output=True, timeout=60)
+            if done.returncode == 0:
+                break
+        with open(made, "rb") as file:
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o700)
+        library = folder / _name(digest, made)
+        os.replace(made, library)  # at once: another process may be looking for it
     return library
+
+
+def _is_mine(path: Path) -> bool:
+    about = path.lstat()
+    return about.st_uid == os.getuid() and not about.st_mode & 0o022
+
+
+def _name(digest: str, library: Path) -> str:
+    return f"{digest}-{hashlib.sha256(library.read_bytes()).hexdigest()[:16]}.so"
 
 
 def _processor() -> str:

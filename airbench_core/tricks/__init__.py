@@ -1,9 +1,15 @@
 """The tricks, one file each: TRICKS lists them in the order of the lessons, `Parts` those that can be your own."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from typing import Any, NamedTuple
 
+import torch
+
+from airbench_core.errors import UsageError
+from airbench_core.recipes import WHITENING_WIDTH
 from airbench_core.tricks.bias_scale import parameter_groups
 from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.identity_init import identity_init_
@@ -52,3 +58,78 @@ class Parts:
     def replaced(self) -> tuple[str, ...]:
         """The names of those that are your own, sorted."""
         return tuple(sorted(f.name for f in fields(self) if getattr(self, f.name) is not f.default))
+
+    def checked(self) -> "Parts":
+        """These, but your own raise UsageError, with what was wanted and what came, where they give something else."""
+        return replace(self, **{name: _checked(name, getattr(self, name)) for name in self.replaced})
+
+
+def _checked(name: str, part: Callable) -> Callable:
+    if not callable(part):
+        raise UsageError(f"your own {name} must be a function, not {_in_words(part)}")
+
+    @wraps(part, updated=())
+    def checking(*arguments: Any) -> Any:
+        result = part(*arguments)
+        if name in GIVES:
+            wanted, is_that = GIVES[name](*arguments)
+            try:
+                ok = is_that(result)
+            except Exception:  # whatever it is, it is not what was wanted
+                ok = False
+            if not ok:
+                raise UsageError(f"your own {name} must give {wanted}, not {_in_words(result)}")
+        return result
+
+    return checking
+
+
+def _tensor(shape: Sequence[int], dtype: torch.dtype | None = None) -> tuple[str, Callable[[Any], bool]]:
+    wanted = f"a{f' {dtype}' if dtype else ''} tensor {tuple(shape)}"
+    return (
+        wanted,
+        lambda x: x.shape == torch.Size(shape) and (x.is_floating_point() if dtype is None else x.dtype == dtype),
+    )
+
+
+def _are_views(result: Any, images: torch.Tensor) -> bool:
+    views, weights = result
+    ok = all(view.shape == images.shape and view.is_floating_point() for view in views)
+    return ok and len(views) == len([weight + 0.0 for weight in weights]) > 0
+
+
+def _are_groups(groups: Any) -> bool:
+    # Those in lists: an iterator can be unpacked only once.
+    parameters = [p for group in groups if isinstance(group["params"], list) for p in group["params"]]
+    ok = all(map(torch.is_tensor, parameters)) and len(set(map(id, parameters))) == len(parameters)
+    return ok and len(groups) > 0 and all(float(group["lr"]) >= 0 for group in groups)
+
+
+# What a part gives, of its arguments: in words, and how it is known. Not here: those that change what they are given.
+GIVES: dict[str, Callable[..., tuple[str, Callable[[Any], bool]]]] = {
+    "whiten": lambda images, eps: _tensor((WHITENING_WIDTH, 3, 2, 2)),
+    "parameter_groups": lambda network, recipe: (
+        'a list of dicts, each with "params" and "lr", and no parameter twice',
+        _are_groups,
+    ),
+    "flip": lambda flip, epoch, first, generator: _tensor(first.shape, torch.bool),
+    "lr_factors": lambda recipe, steps: (
+        f"a list of {steps} numbers, one a step",
+        lambda factors: len([float(factor) for factor in factors]) == len(factors) == steps,
+    ),
+    "newton_schulz": lambda matrices, steps: _tensor(matrices.shape),
+    "tta_views": lambda images, tta: (
+        f"views, each a tensor {tuple(images.shape)}, and as many weights",
+        lambda result: _are_views(result, images),
+    ),
+}
+
+
+def _in_words(value: Any) -> str:
+    """What a value is, with the sizes of tensors and lists, in a line."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):  # numpy's too
+        return f"a {value.dtype} {type(value).__name__.lower()} {tuple(value.shape)}"
+    if isinstance(value, tuple | list):
+        few = ", ".join(map(_in_words, value[:3])) + ", ..." * (len(value) > 3)
+        return f"a {type(value).__name__} of {len(value)} ({few})"
+    return textwrap.shorten(repr(value), 60) if isinstance(value, int | float | None) else f"a {type(value).__name__}"

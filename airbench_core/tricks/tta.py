@@ -9,12 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Weights of: the image; its mirror; the copies moved by (-1, -1) and (+1, +1); the mirrors of these two.
-TTA_WEIGHTS = {
-    "none": (1.0,),
-    "mirror": (0.5, 0.5),
-    "mirror+translate": (0.25, 0.25, 0.125, 0.125, 0.125, 0.125),
-}
+from airbench_core.recipes import TTA_WEIGHTS
 
 
 def tta_views(images: Tensor, tta: str) -> tuple[list[Tensor], tuple[float, ...]]:

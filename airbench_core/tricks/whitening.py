@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WHITENING_WIDTH = 24  # 12 eigenvectors of 2x2x3 patches, and the same 12 negated
 WHITENING_IMAGES = 5000  # how many training images the patch covariance is measured on
 
 

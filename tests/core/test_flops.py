@@ -1,9 +1,7 @@
-import threading
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, BASELINE, LADDER, RECIPES, flops
@@ -77,36 +75,3 @@ def test_a_step_is_what_torch_counts(name):
     counted = flops._per_image(RECIPES[name])
     assert 2 * counted.forward == forward.get_total_flops()
     assert 2 * counted.step == step.get_total_flops()
-
-
-def test_another_thread_may_compile_meanwhile(monkeypatch):
-    """And what it compiled there still holds afterwards."""
-    there, go_on = threading.Event(), threading.Event()
-
-    class Pausing(nn.Linear):
-        def forward(self, x):
-            there.set()
-            go_on.wait(60)
-            return super().forward(x)
-
-    graphs = []
-
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
-    monkeypatch.setattr(flops, "make_network", lambda recipe: Pausing(32, 32))
-    monkeypatch.setattr(flops, "_counted", {})
-    torch.compiler.reset()
-    network, x = nn.Sequential(nn.Linear(3, 4), nn.GELU()), torch.ones(2, 3)
-    compiled = torch.compile(network, backend=backend, fullgraph=True)
-    counting = threading.Thread(target=training_flops, args=[replace(AIRBENCH94, whiten=False)], daemon=True)
-    counting.start()
-    try:
-        assert there.wait(60)
-        torch.testing.assert_close(compiled(x), network(x))
-    finally:
-        go_on.set()
-        counting.join(60)
-    torch.testing.assert_close(compiled(x), network(x))
-    assert len(graphs) == 1

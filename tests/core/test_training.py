@@ -14,6 +14,7 @@ from airbench_core import (
     BASELINE,
     RECIPES,
     AirbenchWarning,
+    DataError,
     Diverged,
     Parts,
     Runtime,
@@ -377,8 +378,92 @@ def test_a_race_reads_the_epochs_when_all_is_done(noise, tiny, float32):
 
 
 def test_a_diverged_run_says_so(noise, tiny, float32):
+    wild = replace(SHORT, weight_decay=1000, lookahead=False, epochs=100)
     with pytest.raises(Diverged, match=r"loss is (nan|inf) after epoch \d+.*lower lr=11.5 or bias_scale=64"):
-        train(replace(SHORT, weight_decay=1000, lookahead=False, epochs=100), noise, scale=tiny, runtime=float32)
+        train(wild, noise, scale=replace(tiny, lr=3), runtime=float32)  # the rate as it was asked for
+
+
+def test_a_network_whose_outputs_are_no_numbers_is_no_result(noise, tiny, float32):
+    """Even where each epoch's loss is one: the last step may be what breaks it."""
+    late = replace(SHORT, epochs=1 / 3, lr=1e9, lr_start=1, lr_peak_at=0, lr_end=1, lookahead=False)
+    with pytest.raises(
+        Diverged, match=r"outputs are not all finite: the run diverged; lower lr=1e\+09 or bias_scale=64"
+    ):
+        train(late, noise, scale=tiny, runtime=float32)
+
+
+def write_nan(slow, fast, decay):
+    for tensor in fast:
+        tensor.fill_(math.nan)
+
+
+def nan_views(images, tta):
+    return [images * math.nan], (1.0,)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"lookahead": write_nan}, {"tta_views": nan_views}, {"whiten": lambda *_: torch.full((24, 3, 2, 2), math.nan)}],
+)
+@pytest.mark.parametrize("observer", [None, lambda record: None], ids=["alone", "watched"])
+def test_one_s_own_part_is_named_before_the_learning_rate(own, observer, noise, tiny, float32):
+    with pytest.raises(Diverged, match=f"look at your own {next(iter(own))} first, then lower lr=11.5"):
+        train(replace(SHORT, epochs=1), noise, scale=tiny, runtime=float32, parts=Parts(**own), observer=observer)
+
+
+def test_images_without_a_picture_are_not_called_diverged(noise, tiny, float32):
+    grey = replace(noise, train_images=torch.full_like(noise.train_images, 100))
+    with pytest.raises(DataError, match="the training images of noise are all the same"):
+        train(SHORT, grey, scale=tiny, runtime=float32)
+
+
+def first_filters(images, eps):
+    return whitening_filters(images, eps)[:12]
+
+
+@pytest.mark.parametrize(
+    ("own", "line"),
+    [
+        ({"whiten": first_filters}, r"whiten must give a tensor \(24, 3, 2, 2\), not a .*32 tensor \(12, 3, 2, 2\)"),
+        ({"whiten": lambda images, eps: 3.5}, r"not 3.5"),
+        ({"whiten": lambda images, eps: whitening_filters(images, eps) + 0j}, "not a torch.complex64 tensor"),
+        ({"flip": lambda flip, epoch, first, _: first[:-1]}, r"bool tensor \(192,\), not a .*bool tensor \(191,\)"),
+        ({"flip": lambda flip, epoch, first, _: first.float()}, r"flip must give .*, not a torch.float32 tensor"),
+        ({"flip": lambda *_: None}, "not None"),
+        ({"lr_factors": lambda recipe, steps: [1.0] * 7}, r"one a step, not a list of 7 \(1.0, 1.0, 1.0, ...\)"),
+        ({"lr_factors": lambda recipe, steps: 1.0}, "lr_factors must give a list of 8 numbers, one a step, not 1.0"),
+        ({"lr_factors": lambda recipe, steps: (1.0 for _ in range(steps))}, "not a generator"),
+        ({"parameter_groups": lambda network, _: [*network.parameters()]}, "dicts, each with .* not a list"),
+        ({"parameter_groups": lambda *_: None}, 'dicts, each with "params" and "lr", .*, not None'),
+        ({"tta_views": lambda images, tta: images}, r"views, each a tensor \(48, 3, 32, 32\), and as many weights"),
+        ({"tta_views": lambda images, tta: ([images], (0.5, 0.5))}, "tta_views must give views"),
+        ({"tta_views": lambda images, tta: ([images[:3]], (1.0,))}, r"a tuple of 2 \(a list of 1 \(.*\(3, 3, 32, 32\)"),
+        ({"tta_views": lambda images, tta: ([], ())}, "tta_views must give views"),
+        ({"tta_views": lambda images, tta: ([images.int()], (1.0,))}, "tta_views must give views"),
+        ({"tta_views": lambda images, tta: ([images], "1")}, "tta_views must give views"),
+        ({"parameter_groups": lambda n, _: [{"params": [n.head.weight], "lr": 1}] * 2}, "and no parameter twice"),
+        ({"parameter_groups": lambda n, _: [{"params": ["head"], "lr": 1}]}, "and no parameter twice"),
+        ({"newton_schulz": lambda matrices, steps: matrices[0]}, "newton_schulz must give a tensor"),
+        ({"whiten": torch.ones(24, 3, 2, 2)}, "your own whiten must be a function"),
+    ],
+)  # fmt: skip
+def test_a_part_that_gives_something_else_is_named_with_what_was_wanted_and_what_came(own, line, noise, tiny, float32):
+    recipe = SHORT_MUON if "newton_schulz" in own else SHORT
+    with pytest.raises(UsageError, match=line) as caught:
+        train(recipe, noise, scale=tiny, runtime=float32, parts=Parts(**own))
+    assert "\n" not in str(caught.value)
+
+
+def test_names_stand_for_recipes_and_data(float32):
+    result = train("airbench95", "builtin", scale="smoke", runtime=float32)
+    assert result.asked == RECIPES["airbench95"]
+    assert result.data_name == "builtin"
+    for wrong, line in [({"recipe": "airbench93"}, "unknown recipe 'airbench93'"), ({"recipe": None}, "recipe None"),
+                        ({"data": "mnist"}, "unknown data set 'mnist'"), ({"data": 3}, "unknown data set 3"),
+                        ({"scale": ["smoke"]}, "is not legal: full, "),
+                        ({"parts": {"whiten": 1}}, "a dict is not legal")]:  # fmt: skip
+        with pytest.raises(UsageError, match=line):
+            train(**{"recipe": "airbench94", "data": "builtin", "scale": "smoke"} | wrong)
 
 
 def test_too_few_images_for_a_batch(noise):

@@ -28,7 +28,6 @@ from airbench_lab.study.statistics import FEWEST, legal_target
 def add_grade(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "grade",
-        help="grade a folder of submissions",
         description="Grades every notebook (.ipynb, or .zip with one) in FOLDER and below. What cannot be graded is "
         "listed with the reason. Started again it goes on where it was.",
     )
@@ -45,7 +44,6 @@ def add_grade(verbs: argparse._SubParsersAction) -> None:
 def add_leaderboard(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "leaderboard",
-        help="run the speedrun entries in a folder of submissions, and rank them",
         description="Runs the recipe and parts of every speedrun submission in FOLDER, in turns and one at a time, "
         "tests each mean accuracy as `airbench verify` does, and ranks what passes by median seconds. Started again it "
         "goes on where it was.",

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime
+from airbench_core.published import recipe_named
 from airbench_core.scales import default_scale
 from airbench_lab.figures import LiveCurves
 from airbench_lab.panel import environment
@@ -37,7 +38,7 @@ class Panel:
     """A recipe with some switches: train it, stop it, and see it beside earlier and recorded runs.
 
     tricks: fields of `Recipe` to be switched, "compile", or "recipe", a list of the published ones. Lookahead brings
-        the BatchNorm momentum along, with which it belongs together. recipe: what the switches start from.
+        the BatchNorm momentum along, with which it belongs together. recipe: what the switches start from, or its name.
     scale: a name of SCALES, or auto: what AIRBENCH_SCALE says, else full on a GPU and laptop without one.
     data: the name of a data set, a `Dataset`, or auto: CIFAR-10 if it is on disk, else the built-in pictures.
     reference: the recipe in whose epochs the table states accuracies; by default `recipe`.
@@ -52,16 +53,16 @@ class Panel:
     def __init__(
         self,
         tricks: str | Sequence[str] = ("whiten",),
-        recipe: Recipe = AIRBENCH94,
+        recipe: Recipe | str = AIRBENCH94,
         *,
         scale: str = "auto",
         data: Dataset | str = "auto",
-        reference: Recipe | None = None,
+        reference: Recipe | str | None = None,
         seeds: int = 1,
         parts: Parts | None = None,
         runtime: Runtime | None = None,
     ):
-        names = trick_names(tricks)
+        names, recipe = trick_names(tricks), recipe_named(recipe)
         runtime = runtime or Runtime.detect()
         datasets = DataSets(data)
         settings = Settings(
@@ -77,7 +78,7 @@ class Panel:
             datasets,
             runtime,
             parts=parts or Parts(),
-            reference=reference or recipe,
+            reference=recipe_named(reference or recipe),
             worker=Foreground() if foreground else WORKER,
         )
         self._replace_older()

@@ -8,6 +8,7 @@ from typing import Any
 from airbench_core import SCALES, Dataset, Recipe, UsageError, load_dataset
 from airbench_core.data.datasets import DATASETS
 from airbench_core.data.sources import SOURCES
+from airbench_core.published import recipe_named
 from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
 
@@ -45,7 +46,7 @@ class Settings:
         """These settings with other values: of this class's fields, or of the recipe's."""
         own = {f.name for f in fields(self)}
         of_recipe = {name: value for name, value in values.items() if name not in own}
-        recipe = with_fields(values.get("recipe", self.recipe), **of_recipe)
+        recipe = with_fields(recipe_named(values.get("recipe", self.recipe)), **of_recipe)
         return replace(self, **{name: values[name] for name in values.keys() & own} | {"recipe": recipe})
 
     def value(self, name: str) -> Any:

@@ -4,20 +4,18 @@ import argparse
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from airbench_core import SCALES, AirbenchError, UsageError, runlog
-from airbench_lab.study.frames import frame, one_setting
-from airbench_lab.study.names import failures, named
+from airbench_core import SCALES, AirbenchError, UsageError
 from airbench_lab.study.studies import STUDIES, study_named
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "report",
-        help="what run logs say: accuracies, differences, epochs to a target, with intervals",
         description="A table of the runs in one or more logs: a row for each recipe and runtime, with n and 95 % "
         "intervals. A NAME is what stands in a table's first column: a published recipe with the fields in which the "
         "row's differs, as they were asked for, before the scale; with --study what the study calls it.",
@@ -61,10 +59,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--format", choices=("text", "markdown", "csv"), default="text", help="csv: every number, unrounded"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, only_reads=True)
 
 
 def run(args: argparse.Namespace) -> int:
+    from airbench_core import runlog  # here and below: what `report --help` does not need is slow to import
+    from airbench_lab.study.frames import frame, one_setting
+    from airbench_lab.study.names import failures, named
+
     if args.variance and args.baseline is not None:
         raise UsageError("argument --baseline: not allowed with argument --variance")
     if args.root is not None and not args.variance:
@@ -93,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(runs: pd.DataFrame, records: list[dict[str, Any]], args: argparse.Namespace) -> str:
+def _table(runs: "pd.DataFrame", records: list[dict[str, Any]], args: argparse.Namespace) -> str:
     if args.variance:
-        from airbench_lab.study import report_variance as report  # here and below: scipy is slow to import
+        from airbench_lab.study import report_variance as report
 
         labels = report.labels_of([records[run] for run in runs.index], args.root)
         rows = report.rows(runs, records, labels, args.tta)
@@ -110,7 +112,7 @@ def _table(runs: pd.DataFrame, records: list[dict[str, Any]], args: argparse.Nam
     return report.table(rows, args.format)
 
 
-def _about(runs: pd.DataFrame, args: argparse.Namespace) -> str:
+def _about(runs: "pd.DataFrame", args: argparse.Namespace) -> str:
     data, scale = runs["data"].iloc[0], runs["scale"].iloc[0]
     level = "" if args.variance else f"; accuracy with TTA {args.tta or 'as trained'}"
     epochs, shrunk = "", SCALES[scale].epochs if scale in SCALES else 1

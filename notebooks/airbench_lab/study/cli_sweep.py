@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, load_dataset, runlog
 from airbench_core.cli.options import add_data, add_runtime, add_scale, seeds_from
-from airbench_core.cli.train import ctrl_c, say
+from airbench_core.cli.train import say
 from airbench_core.devices import available_cores, available_memory
+from airbench_core.interrupt import ctrl_c
 from airbench_core.scales import scale_named
 from airbench_core.speed import duration, estimate_seconds, measure_speed
 from airbench_lab.study.engines import Engine, Here, Outcome, Setting
@@ -32,7 +33,6 @@ def add(verbs: argparse._SubParsersAction) -> None:
     studies = "\n".join(f"  {name:10}{study.about}" for name, study in STUDIES.items())
     parser = verbs.add_parser(
         "sweep",
-        help="make the many runs of a study; started again it goes on",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"The runs of a study, each with several seeds, into one log.\n\nstudies:\n{studies}\n"
         f"  RECIPE    one of {', '.join(RECIPES)}",

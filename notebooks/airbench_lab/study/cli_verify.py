@@ -11,7 +11,6 @@ from airbench_lab.study.statistics import FEWEST, against_target, legal_target, 
 def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "verify",
-        help="train a recipe many times and test its mean accuracy against a target",
         description="Exit status 0: nothing speaks against the target. 1: the mean accuracy is below it (one-sided t "
         "test, 5 %). 2: asked for wrongly. Without --data it is CIFAR-10, downloaded where it is missing.",
     )

@@ -20,8 +20,8 @@ from scipy import stats
 
 from airbench_core import UsageError, load_dataset, runlog
 from airbench_core.data.datasets import DATASETS
+from airbench_core.recipes import TTA_WEIGHTS
 from airbench_core.scales import scale_named
-from airbench_core.tricks.tta import TTA_WEIGHTS
 from airbench_lab.study import layout
 from airbench_lab.study.frames import one_setting
 from airbench_lab.study.layout import FEW, Column, number, percent, percents

@@ -121,11 +121,66 @@ def test_recipes_lists_all_with_what_they_cost(capsys):
     assert set(RECIPES) < set(rows)
 
 
-def test_the_command_line_starts_without_what_few_commands_need():
-    """scipy and torchvision take longer to import than all of this project."""
-    code = "import sys, airbench_core.cli; print({'scipy.stats', 'torchvision'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["recipes"], ["recipes", "airbench96"], ["diff", "airbench94", "baseline"], ["recipe"]],
+    ids=str,
+)
+def test_what_reads_no_images_starts_without_what_takes_seconds_to_import(words):
+    code = f"import sys\nfrom airbench_core.cli import main\ntry: main({words})\nexcept SystemExit: pass\n"
+    code += "print({'torch', 'numpy', 'pandas', 'scipy', 'ray'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_every_command_says_what_it_is_for(capsys):
+    from airbench_core import cli
+
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    for verb, (_, about) in cli.VERBS.items():
+        assert f" {verb} {about} " in out
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        assert capsys.readouterr().out.startswith(f"usage: airbench {verb} ")
+
+
+SWALLOWS = """
+import sys, time
+print("importing", flush=True)
+try:
+    time.sleep(60)
+except BaseException as error:  # as compiled modules do
+    raise ImportError("initialization failed") from error
+"""
+
+
+def test_ctrl_c_while_it_imports_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text(SWALLOWS)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", "from airbench_core.__main__ import main; main()", "train", "airbench94"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "airbench: stopped\n")
+
+
+def test_a_second_ctrl_c_ends_at_once_also_what_hears_none():
+    """Such as a cluster whose processes do not answer, while it is put away."""
+    code = (
+        "import os, signal, time\nfrom airbench_core.interrupt import ctrl_c\n"
+        "with ctrl_c() as stop:\n    os.kill(os.getpid(), signal.SIGINT)\n    assert stop.wait(5)\n"
+        "while True:\n    try:\n        os.kill(os.getpid(), signal.SIGINT)\n        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n        pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == [
+        "airbench: ending at the next step; Ctrl-C again ends at once",
+        "airbench: stopped",
+    ]
 
 
 def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
@@ -274,11 +329,29 @@ def test_a_reader_that_leaves_is_no_error():
 
 
 def test_importing_is_cheap():
-    """torchvision, pandas and the FLOP counter are loaded only where they are used."""
+    """torchvision and pandas are loaded only where they are used; torch and numpy with what needs them."""
     late = ("torchvision", "torch.utils.flop_counter", "pandas", "matplotlib", "scipy")
-    code = f"import sys, airbench_core; print(*[module for module in {late} if module in sys.modules])"
+    code = (
+        "import sys, airbench_core\nprint('torch' in sys.modules)\nfrom airbench_core import *\n"
+        f"print(*[module for module in {late} if module in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    assert done.stdout.split() == ["False"]
+
+
+def test_each_name_of_the_package_is_what_its_own_file_calls_so():
+    import ast
+
+    import airbench_core
+
+    (typed,) = [node for node in ast.parse(Path(airbench_core.__file__).read_text()).body if isinstance(node, ast.If)]
+    stated = {name.name: one.module for one in typed.body for name in one.names}
+    assert stated == airbench_core._WHERE
+    assert set(airbench_core.__all__) <= set(dir(airbench_core))
+    for name, module in stated.items():
+        assert getattr(airbench_core, name) is getattr(sys.modules[module], name)
+    with pytest.raises(AttributeError, match="'airbench_core' has no attribute 'trian'"):
+        airbench_core.trian  # noqa: B018
 
 
 @pytest.mark.slow

@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+import socket
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +65,11 @@ class Server(ThreadingHTTPServer):
         pass  # clients leave while we write: that is what is tested
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(downloads, "PAUSE", 0.001)
+
+
 @pytest.fixture
 def serve(monkeypatch):
     """serve(**misbehaviour) starts a server and returns its url; `serve.ranges[url]` are the Range headers it got."""
@@ -94,7 +102,7 @@ def target(tmp_path):
 
 def fetch(target, *urls):
     """Downloads, and sees that the right bytes lie there and nothing half done."""
-    download(urls, target, MD5)
+    download(urls, target, MD5, len(DATA))
     assert target.read_bytes() == DATA
     assert not target.with_name("data.bin.part").exists()
 
@@ -149,7 +157,7 @@ def test_server_that_resumes_elsewhere_is_left(serve, target):
 
 
 @pytest.mark.parametrize("size", [1_000_000, 1_300_000])
-def test_part_with_wrong_bytes_is_answered_with_416_and_dropped(serve, target, size):
+def test_part_with_wrong_bytes_is_dropped(serve, target, size):
     target.parent.mkdir()
     target.with_name("data.bin.part").write_bytes(bytes(size))
     fetch(target, serve())
@@ -159,26 +167,135 @@ def test_part_with_a_wrong_start_does_not_condemn_the_mirror(serve, target):
     fetch(target, serve(body=bytes(1_000_000), drop=400_000), serve())
 
 
-def test_length_too_short_is_wrong_bytes_and_too_long_is_forgiven(serve, target, monkeypatch):
-    short, good = serve(lie=-1000), serve()
-    fetch(target, short, good)
-    assert serve.ranges == {short: [None], good: [None]}
-    target.unlink()
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
-    fetch(target, serve(lie=1000, stall=True))
+@pytest.mark.parametrize("does", [{"lie": -1000}, {"lie": 1000}, {"body": b"<html>Please log in</html>"}], ids=str)
+def test_another_length_is_another_file_of_which_nothing_is_taken(does, serve, target, capsys):
+    wrong, good = serve(**does), serve()
+    fetch(target, wrong, good)
+    assert serve.ranges == {wrong: [None], good: [None]}
+    assert "bytes, not 1,000,000" in capsys.readouterr().err
 
 
 def test_wrong_bytes_are_deleted_and_their_mirror_is_not_asked_again(serve, target):
-    wrong, good = serve(body=b"<html>Please log in</html>"), serve(drop=600_000, drop_each=True)
+    wrong, good = serve(body=bytes(1_000_000)), serve(drop=600_000, drop_each=True)
     fetch(target, wrong, good)
     assert serve.ranges == {wrong: [None], good: [None, "bytes=600000-"]}
 
 
 def test_wrong_bytes_everywhere(serve, target):
     with pytest.raises(DataError, match="wrong bytes"):
-        fetch(target, serve(body=b"x" * 1000), serve(body=b""))
+        fetch(target, serve(body=b"x" * 1_000_000), serve(body=b""))
     assert not target.exists()
     assert target.with_name("data.bin.part").read_bytes() == b""
+
+
+@pytest.fixture
+def raw():
+    """raw(head, body, pause) starts a server that answers with these very bytes, one at a time if there is a pause."""
+    servers = []
+
+    def start(head: bytes, body: bytes = b"", pause: float = 0) -> str:
+        server, asked = socket.create_server(("127.0.0.1", 0)), []
+        servers.append(server)
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:  # closed
+                    return
+                asked.append(connection.recv(4096))
+                with connection, suppress(OSError):
+                    for byte in [head[i : i + 1] for i in range(len(head))] if pause else [head]:
+                        connection.sendall(byte)
+                        time.sleep(pause)
+                    while body:
+                        connection.sendall(body)
+                        time.sleep(pause)
+
+        threading.Thread(target=answer, daemon=True).start()
+        start.asked[url := f"http://127.0.0.1:{server.getsockname()[1]}/file"] = asked
+        return url
+
+    start.asked = {}
+    yield start
+    for server in servers:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (HEAD + b"X: " + b"x" * 1000, b"", 0.01),  # each byte in time, and the header never ends
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 1000, b"", 0.01),  # nor the length of a chunk
+        (HEAD + b"Content-Length: 1000000\r\n\r\n", b"x", 0.01),  # nor the body
+    ],
+    ids=["header", "chunk", "body"],
+)
+def test_one_byte_at_a_time_does_not_hold_anyone(answer, raw, serve, target, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
+    started = time.monotonic()
+    fetch(target, raw(*answer), serve())
+    assert time.monotonic() - started < 3
+    target.unlink()
+    with pytest.raises(DataError):  # nor where there is no other
+        fetch(target, raw(*answer))
+    assert time.monotonic() - started < 9
+
+
+def test_no_more_is_taken_than_the_file_has(raw, target):
+    with pytest.raises(DataError, match="wrong bytes"):
+        fetch(target, raw(HEAD + b"\r\n", b"x" * 100_000))  # a body that never ends
+    assert target.with_name("data.bin.part").stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: many", b"Content-Length: 1e6", b"Content-Length: -1", b"Content-Length: " + b"9" * 5000,
+     b"Content-Length: 1000000\x1b[31m", b"Transfer-Encoding: chunked\r\n\r\nzz"],
+    ids=range(6),
+)  # fmt: skip
+def test_headers_that_are_no_numbers_are_a_failed_mirror(head, raw, serve, target, capsys):
+    fetch(target, raw(HEAD + head + b"\r\n\r\n" + DATA[:100]), serve())
+    assert "\x1b[31m" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("does", [{}, {"lie": 900_000}], ids=["its own length", "the file's length"])
+def test_what_is_there_stays_until_something_longer_comes(does, serve, raw, target):
+    """As where a captive portal answers every request by its own page."""
+    part = target.with_name("data.bin.part")
+    target.parent.mkdir()
+    part.write_bytes(DATA[:900_000])
+    page = b"<html>Please log in</html>" * 1000
+    for url in serve(body=page, ranged=False, **does), raw(HEAD + b"\r\n" + page):
+        with pytest.raises(DataError):
+            fetch(target, url)
+        assert part.read_bytes() == DATA[:900_000]
+    good = serve()
+    fetch(target, good)
+    assert serve.ranges[good] == ["bytes=900000-"]
+
+
+def test_a_page_without_a_length_leaves_nothing_in_what_another_mirror_goes_on_with(raw, serve, target):
+    good = serve()
+    fetch(target, raw(HEAD + b"\r\n<html>Please log in</html>"), good)
+    assert serve.ranges[good] == [None]
+
+
+def test_between_tries_there_is_a_pause_and_crumbs_are_no_progress(serve, target, monkeypatch):
+    slept = []
+    monkeypatch.setattr(downloads, "time", SimpleNamespace(sleep=slept.append, monotonic=time.monotonic))
+    crumbs, parts = serve(drop=1000, drop_each=True), serve(drop=300_000, drop_each=True)
+    fetch(target, crumbs, parts)
+    assert slept == [downloads.PAUSE] * (len(serve.ranges[crumbs]) + len(serve.ranges[parts]) - 2)
+    target.unlink()
+    with pytest.raises(DataError):
+        fetch(target, crumbs)
+    assert len(serve.ranges[crumbs]) < 6
 
 
 def test_stall_moves_on(serve, target, monkeypatch):

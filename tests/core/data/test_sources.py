@@ -102,8 +102,9 @@ def asked(smalls, monkeypatch, tmp_path) -> list[Path]:
         known |= {name: small.root / name for name in small.downloads}
     asked = []
 
-    def download(urls, path, md5):
+    def download(urls, path, md5, size):
         asked.append(path)
+        assert size > 60_000_000  # the genuine file's
         assert all(path.name in url for url in urls)
         assert hashlib.md5(known[path.name].read_bytes()).hexdigest() == md5
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +223,7 @@ def test_broken_archive_is_named_and_not_extracted(archived, root, damage):
     for which in (archived.name, "auto"):
         message = message_of(which, root)
         assert str(root / archived.downloads[0]) in message
-        assert f"delete it and run `airbench data {archived.name}`" in message
+        assert f"delete it and run `airbench data {archived.name} --root {root}`" in message
     assert not (root / archived.folder).exists()
 
 
@@ -269,8 +270,30 @@ def test_interrupted_download_of_two_files_is_completed(smalls, asked, root, tmp
 
 def test_no_download_when_told_so(small, root, tmp_path):
     message = message_of(small.name, root, download=False)
-    for words in (str(root), str(tmp_path / "cache"), f"airbench data {small.name}", "AIRBENCH_DATA"):
+    for words in (str(root), str(tmp_path / "cache"), f"`airbench data {small.name} --root {root}`", "AIRBENCH_DATA"):
         assert words in message
+    assert f"`airbench data {small.name}`" in message_of(small.name, None, download=False)
+
+
+def test_a_remedy_can_be_pasted_whatever_the_folder_is_called(small, tmp_path):
+    root = tmp_path / "my data; rm"
+    small.copy_to(root, small.files[1:])
+    message = message_of(small.name, root, download=False)
+    assert f"`airbench data {small.name} --root '{root}'`" in message
+
+
+def test_what_is_verified_is_what_is_read(small, root, monkeypatch):
+    """Each file is exchanged as soon as it was read once."""
+    small.copy_to(root, small.files)
+    digest, read = load_dataset(small.name, small.root).digest, Path.read_bytes
+
+    def read_and_exchanged(path):
+        content = read(path)
+        path.write_bytes(b"cos\nabort\n(tR.")  # a pickle that would end this process
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_exchanged)
+    assert load_dataset(small.name, root).digest == digest
 
 
 def test_auto_takes_cifar10_from_disk(smalls, root, capsys):

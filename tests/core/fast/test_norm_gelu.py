@@ -1,5 +1,7 @@
 import copy
+import os
 import platform
+import stat
 from dataclasses import replace
 
 import pytest
@@ -179,7 +181,7 @@ def test_without_a_compiler_all_runs_through_torch(monkeypatch, tmp_path, genera
         assert kernels_module.kernels(torch.float32) is None
         x = torch.randn(2, 3, 4, 4, generator=generator).contiguous(memory_format=torch.channels_last)
         assert fast.norm_gelu(x, norm(3, generator)).grad_fn.name() == "GeluBackward0"
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*.so")) == []
     monkeypatch.undo()
     kernels_module.kernels.cache_clear()
 
@@ -195,7 +197,7 @@ def test_without_a_place_for_the_library_all_runs_through_torch(error, monkeypat
     kernels_module.kernels.cache_clear()
 
 
-def test_a_library_that_someone_else_made_is_not_loaded(monkeypatch, tmp_path):
+def test_a_folder_that_someone_else_made_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setattr(kernels_module, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(kernels_module.os, "getuid", lambda: -1)
     kernels_module.kernels.cache_clear()
@@ -203,11 +205,33 @@ def test_a_library_that_someone_else_made_is_not_loaded(monkeypatch, tmp_path):
     kernels_module.kernels.cache_clear()
 
 
+def test_what_others_may_write_what_is_cut_and_what_was_changed_is_compiled_anew(monkeypatch, tmp_path):
+    monkeypatch.setattr(kernels_module, "cache_folder", lambda: tmp_path)
+    compiler, folder, before = kernels_module._compiler(), tmp_path / "kernels", os.umask(0)
+    try:
+        library = kernels_module._library(compiler, [])
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (library, folder)] == [0o700, 0o700]
+    whole = library.read_bytes()
+    for content, mode in (b"", 0o700), (whole[:5000], 0o700), (b"other" + whole[5:], 0o700), (whole, 0o722):
+        library.write_bytes(content)
+        library.chmod(mode)
+        marked = library.stat().st_ino
+        assert kernels_module._library(compiler, []) == library
+        assert library.stat().st_ino != marked
+        assert library.read_bytes() == whole
+        assert stat.S_IMODE(library.stat().st_mode) == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError, match="can be written by others"):
+        kernels_module._library(compiler, [])
+
+
 def test_a_library_is_compiled_once_for_each_processor(monkeypatch, tmp_path):
     monkeypatch.setattr(kernels_module, "cache_folder", lambda: tmp_path / "new")
     kernels_module.kernels.cache_clear()
     assert kernels_module.kernels(torch.float32) is not None
-    (made,) = (tmp_path / "new").iterdir()
+    (made,) = (tmp_path / "new" / "kernels").iterdir()
     written = made.stat().st_mtime_ns
     kernels_module.kernels.cache_clear()
     assert kernels_module.kernels(torch.float32) is not None
@@ -217,5 +241,5 @@ def test_a_library_is_compiled_once_for_each_processor(monkeypatch, tmp_path):
     monkeypatch.setattr(kernels_module, "_processor", lambda: processor + " avx1024")
     kernels_module.kernels.cache_clear()
     assert kernels_module.kernels(torch.float32) is not None
-    assert len(list((tmp_path / "new").iterdir())) == 2
+    assert len(list((tmp_path / "new" / "kernels").iterdir())) == 2
     kernels_module.kernels.cache_clear()

@@ -10,7 +10,7 @@ import torch
 from airbench_lab import panel as panels
 from airbench_lab.panel import Panel, environment, painter
 
-from airbench_core import Parts, Stopped, UsageError
+from airbench_core import RECIPES, Parts, Stopped, UsageError
 from airbench_core.scales import default_scale
 
 
@@ -86,10 +86,16 @@ def test_what_fails_is_raised_where_it_is_waited_for_and_an_interrupt_stops(pane
     assert one.state == "stopped"
 
 
-@pytest.mark.parametrize("named", [{"tricks": ["whitening"]}, {"scale": "huge"}, {"data": "mnist"}, {"seeds": 0}])
+@pytest.mark.parametrize(
+    "named", [{"tricks": ["whitening"]}, {"scale": "huge"}, {"data": "mnist"}, {"seeds": 0}, {"recipe": "none"}]
+)
 def test_what_is_not_legal_is_refused_at_once(panel, named):
     with pytest.raises(UsageError):
         panel(**named)
+
+
+def test_a_published_recipe_goes_by_its_name(panel):
+    assert panel(recipe="airbench95").recipe == RECIPES["airbench95"]
 
 
 def test_the_scale_is_what_the_machine_is_fit_for_or_what_is_asked(panel, monkeypatch, cpu):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from airbench_lab.panel.settings import DataSets, Settings, trick_names
 
-from airbench_core import AIRBENCH94, SCALES, UsageError
+from airbench_core import AIRBENCH94, RECIPES, SCALES, UsageError
 from airbench_core.speed import random_dataset
 
 
@@ -96,3 +96,9 @@ def test_what_is_no_name_of_a_data_set_is_refused_in_one_line(data):
     with pytest.raises(UsageError, match="is not legal") as error:
         DataSets("builtin").check(data)
     assert "\n" not in str(error.value)
+
+
+def test_a_published_recipe_goes_by_its_name(chosen):
+    assert chosen.changed(recipe="airbench95").recipe == RECIPES["airbench95"]
+    with pytest.raises(UsageError, match="unknown recipe 'airbench93'"):
+        chosen.changed(recipe="airbench93")

@@ -1,6 +1,8 @@
 import base64
 import json
 import re
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 
@@ -188,3 +190,10 @@ def test_what_is_asked_wrongly(options, status, told, runs, write, capsys):
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_reading_a_log_needs_no_torch(write, runs):
+    code = f"import sys\nfrom airbench_core.cli import main\nmain(['report', {write(*runs)!r}])\n"
+    code += "print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"

@@ -60,6 +60,7 @@ def test_ctrl_c_ends_a_run_at_its_next_step_and_the_same_command_goes_on(tmp_pat
         "airbench: ending at the next step; Ctrl-C again ends at once",
         "airbench: stopped: the same command goes on from here",
     ]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # as it was before
     assert main([*command, "--dry-run"]) == 0
     assert f"4 runs: 1 in {log}; 3 to do" in capfd.readouterr().out
 
