@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import NoReturn
 
 from airbench_core.cli import machine, show, train
-from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
+from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError, tell
 
 VERBS = "airbench.verbs"  # the group of entry points: a verb's name, and the function that adds it
 
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
-        print(f"airbench: error:{where} {error.strerror or error}", file=sys.stderr)
+        tell(f"airbench: error:{where} {error.strerror or error}")
         _discard_stdout()
         return 1
     except (MemoryError, RuntimeError) as error:
@@ -76,7 +76,7 @@ def _from_elsewhere(verb: str) -> Iterator[Callable[[argparse._SubParsersAction]
 def _show_warning(pythons: Callable[..., None], message: Warning | str, category: type[Warning], *rest: object) -> None:
     """Our own warnings without the file, the line and the source that Python puts around them."""
     if issubclass(category, AirbenchWarning):
-        print(f"airbench: warning: {message}", file=sys.stderr)
+        tell(f"airbench: warning: {message}")
     else:
         pythons(message, category, *rest)
 

@@ -209,12 +209,13 @@ class Experiment:
             raise UsageError("there is nothing to export yet: press Run first")
         stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S-%f}"
         table, log = stem.with_suffix(".csv"), stem.with_suffix(".jsonl")
+        runlog.check_writable(log)
+        for record in records:
+            runlog.append(log, record)
         try:
             rows_frame([*self.runs.rows(), *self.recorded.lookup(self.settings).rows]).to_csv(table, index=False)
         except OSError as error:
             raise AirbenchError(f"cannot write {table}: {error.strerror or error}; name another folder") from error
-        for record in records:
-            runlog.append(log, record)
         with self._lock:
             self._message = Message("info", f"exported: {table.name} (the table), {log.name} (the log of the runs)")
         self.on_change()

@@ -8,7 +8,6 @@ started, on a few machines, SLURM, Kubernetes or a cloud: README.md beside this 
 
 import os
 import socket
-import sys
 import textwrap
 import threading
 import time
@@ -21,7 +20,7 @@ import torch
 
 from airbench_core import Dataset, Runtime
 from airbench_core.devices import DTYPES
-from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.errors import AirbenchError, UsageError, tell
 from airbench_lab.study.engines import Here, Outcome, Setting, Task, failure, following
 
 # What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.
@@ -166,7 +165,7 @@ class RayEngine:
             failed = ("error", _reason(error))
         except ray.exceptions.RayError as error:
             lost[task] += 1
-            print(f"airbench: the process of {task} was lost ({_reason(error)})", file=sys.stderr, flush=True)
+            tell(f"airbench: the process of {task} was lost ({_reason(error)})")
             if lost[task] <= LOST:
                 return None
             failed = ("died", f"its process was lost {lost[task]} times ({_reason(error)})")
