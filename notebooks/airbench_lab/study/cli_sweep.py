@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
         if planned.todo and not planned.costs.measured and args.engine == "local":  # of a cluster it says nothing
             first = planned.todo[0].recipe
-            planned.costs.guess(first, _measured(first, args))
+            planned.costs.guess(first, _measured(first, engine.setting))
         _print_plan(variants, planned, args, engine)
         if left_out:
             say(f"left out: {', '.join(left_out)}: on a CPU compiled steps are slower (--compile: all compiled)")
@@ -149,9 +149,9 @@ def _local(args: argparse.Namespace) -> tuple[int, Runtime]:
     return workers, runtime
 
 
-def _measured(recipe: Recipe, args: argparse.Namespace) -> float:
+def _measured(recipe: Recipe, setting: Setting) -> float:
     """Seconds that a run of `recipe` will about take here, one at a time."""
-    scale, runtime = scale_named(args.scale), _local(args)[1]
+    scale, runtime = scale_named(setting.scale), setting.runtime
     try:
         return estimate_seconds(recipe, scale, measure_speed(recipe, scale, runtime, seconds=0.5))
     finally:
