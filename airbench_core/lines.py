@@ -111,6 +111,8 @@ def claimed(path: Path) -> Iterator[None]:
     path = path.resolve()
     lock = FileLock(path.with_name(f"{path.name}.lock"), mode=0o666)
     try:
+        if not path.parent.is_dir():  # it would be made
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         lock.acquire(timeout=0)
     except Timeout:
         raise AirbenchError(f"another process is at work on {path}: wait for it, or name another file") from None

@@ -125,7 +125,7 @@ FINISHED: dict[str, tuple[Check, str]] = {
 # Of a run that failed in a sweep, instead of those.
 FAILED: dict[str, tuple[Check, str]] = {
     "failed.kind": (
-        _legal("diverged, error or died", {"diverged", "error", "died"}.__contains__),
+        _legal("diverged, error or died", lambda value: value in ("diverged", "error", "died")),
         "diverged (the seed would do so again), error, or died (its process was killed)",
     ),
     "failed.message": (_text, "what went wrong"),
