@@ -21,11 +21,10 @@ def whole(record) -> dict:
     return {**record(graphs=False), "parts": ["whiten"], "epochs": [EPOCH], "predictions": {"none": PACKED}}
 
 
-def changed(values: dict, name: str, value) -> dict:
-    """`values` with another value at "epochs.0.accuracy"; without that field for `...`."""
-    values = copy.deepcopy(values)
-    *path, last = [int(part) if part.isdigit() else part for part in name.split(".")]
-    place = values
+def changed(values: dict, *path: str | int, value) -> dict:
+    """`values` with another value at "epochs", 0, "accuracy"; without that field for `...`."""
+    values = place = copy.deepcopy(values)
+    *path, last = path
     for part in path:
         place = place[part]
     if value is ...:
@@ -85,8 +84,9 @@ ILLEGAL = [
 
 @pytest.mark.parametrize(("name", "value", "told"), ILLEGAL, ids=lambda value: str(value)[:40])
 def test_what_is_not_legal_is_named_with_the_file_and_the_line(name, value, told, whole, tmp_path):
+    place = [int(part) if part.isdigit() else part for part in name.split(".")]
     log = tmp_path / "runs.jsonl"
-    log.write_text(json.dumps(whole) + "\n" + json.dumps(changed(whole, name, value)) + "\n")
+    log.write_text(json.dumps(whole) + "\n" + json.dumps(changed(whole, *place, value=value)) + "\n")
     with pytest.raises(AirbenchError) as error:
         runlog.load(log)
     assert str(error.value).startswith(f"{log}, line 2: ")
@@ -94,36 +94,37 @@ def test_what_is_not_legal_is_named_with_the_file_and_the_line(name, value, told
 
 
 def test_texts_of_a_log_do_nothing_to_a_terminal(whole):
-    red = changed(changed(whole, "runtime.name", "\x1b[31mred\r\n"), "data.name", "\ud800\u202e")
+    red = changed(whole, "runtime", "name", value="\x1b[31mred\r\n")
+    red = changed(red, "data", "name", value="\ud800\u202e")
     assert checked(red)["runtime"]["name"] == "\\x1b[31mred\\r\\n"
     assert checked(red)["data"]["name"] == "\\ud800\\u202e"
 
 
-def names(value, name: str = "") -> list[str]:
-    """Of all that is in a record, as `changed` has them."""
+def places(value, place: tuple = ()) -> list[tuple]:
+    """Of all that is in a record."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [one for key, item in items for full in [f"{name}.{key}".lstrip(".")] for one in [full, *names(item, full)]]
+    return [one for key, item in items for one in [(*place, key), *places(item, (*place, key))]]
 
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 ODD = st.recursive(PLAIN, lambda odd: st.lists(odd, max_size=3) | st.dictionaries(st.text(max_size=5), odd, max_size=3))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_whatever_is_written_in_a_record_it_is_legal_or_refused_in_one_line(data, whole):
     values = whole
     for _ in range(data.draw(st.integers(1, 3))):
-        values = changed(values, data.draw(st.sampled_from(names(values))), data.draw(ODD | st.just(...)))
+        values = changed(values, *data.draw(st.sampled_from(places(values))), value=data.draw(ODD | st.just(...)))
     try:
         legal = checked(json.loads(json.dumps(values)))
     except UsageError as error:
-        assert str(error).isprintable()
-        assert len(str(error)) < 1500
-    else:
-        assert checked(legal) == legal
-        assert 0 <= legal["accuracy"] <= 1
-        assert json.dumps(legal, ensure_ascii=False).isprintable()
+        told = str(error)
+        assert told.isprintable() and len(told) < 1500  # noqa: PT018
+        return
+    assert checked(legal) == legal
+    assert "failed" in legal or 0 <= legal["accuracy"] <= 1
+    assert json.dumps(legal, ensure_ascii=False).isprintable()
 
 
 def test_what_is_appended_to_must_be_a_log_of_runs(whole, tmp_path):
