@@ -110,7 +110,7 @@ PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_si
 ODD = st.recursive(PLAIN, lambda odd: st.lists(odd, max_size=3) | st.dictionaries(st.text(max_size=5), odd, max_size=3))
 
 
-@settings(max_examples=100)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_whatever_is_written_in_a_record_it_is_legal_or_refused_in_one_line(data, whole):
     values = whole
