@@ -59,7 +59,7 @@ def _recipe(name: str, value: Any) -> dict[str, Any]:
 def _time(name: str, value: Any) -> str:
     try:
         time = datetime.fromisoformat(value)
-        if 1970 < time.year < 2200:
+        if 1900 < time.year < 2200:
             return time.astimezone(UTC).isoformat(timespec="seconds")
     except (TypeError, ValueError):
         pass

@@ -113,6 +113,8 @@ class Panel:
         except KeyboardInterrupt:
             self._experiment.stop()
             self._experiment.wait(INTERRUPT_SECONDS)
+            if self._view is None:
+                print(self)
             raise
         if self._view is None:
             print(self)

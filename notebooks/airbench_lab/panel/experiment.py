@@ -16,6 +16,7 @@ from airbench_lab.panel.settings import DataSets, Settings
 from airbench_lab.worker import Foreground, Job, State, Worker
 
 FOLDER = Path()  # where exports go: the notebook's
+STUCK = "the step does not end: does a function of yours loop for ever? Only restarting the kernel helps"
 
 
 class Message(NamedTuple):
@@ -140,7 +141,7 @@ class Experiment:
         """Begin the runs. Raises UsageError while some are on, DataError where there are no images."""
         with self._lock:
             if self.is_active:
-                raise UsageError("a run is on: stop it first, or wait until it is over")
+                raise UsageError(STUCK if self.is_stuck else "a run is on: stop it first, or wait until it is over")
             settings = self.settings
             if not self.datasets.is_available(settings.data):
                 raise DataError(
