@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -68,8 +68,9 @@ class RayEngine:
         else:
             _connect("local", num_cpus=workers * threads, num_gpus=workers if device == "cuda" else 0)
         try:
-            device = self._start(device, threads)
-            found = self._described(device, dtype, threads)
+            with _in_a_line():
+                device = self._start(device, threads)
+                found = self._described(device, dtype, threads)
         except BaseException:
             ray.shutdown()
             raise
@@ -100,16 +101,19 @@ class RayEngine:
     def _described(self, device: str, dtype: str, threads: int) -> list[Mapping[str, Any]]:
         """What the processes run on, all in the precision of the first; without those that have not started yet."""
         asked = [actor.describe.remote(device, dtype, threads) for actor in self.actors]
-        try:
-            if not ray.wait(asked, timeout=PATIENCE)[0]:
-                raise AirbenchError(
-                    f"no process of the sweep has started for {PATIENCE:.0f} s: is there room? `ray status` shows what "
-                    "is in use"
-                )
-            started, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
-            found = ray.get(started)
-        except ray.exceptions.RayError as error:
-            raise AirbenchError(f"a machine of the cluster cannot make runs: {_reason(error)}") from error
+        if not ray.wait(asked, timeout=PATIENCE)[0]:
+            raise AirbenchError(
+                f"no process of the sweep has started for {PATIENCE:.0f} s: is there room? `ray status` shows what is "
+                "in use"
+            )
+        started, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
+        found = []
+        for one in started:
+            try:
+                found.append(ray.get(one))
+            except ray.exceptions.RayActorError:  # killed already; `run` begins another in its place
+                if one is started[-1] and not found:
+                    raise
         return [{**about, "dtype": found[0]["dtype"]} for about in found]
 
     def __enter__(self) -> "RayEngine":
@@ -139,23 +143,24 @@ class RayEngine:
             else:  # its room may be what another one waits for
                 ray.kill(actor)
 
-        for actor in self.actors:
-            submit(actor, None)
-        while working:
-            done, _ = ray.wait(list(working), timeout=1)
-            if stop.is_set() and not done:
-                return
-            for reference in done:
-                actor, task, since = working.pop(reference)
-                outcome = self._outcome(reference, task, since, lost)
-                if outcome is None:
-                    pending.insert(0, task)
-                else:
-                    yield outcome
-                if outcome is None or (outcome.failed and outcome.failed["kind"] != "diverged"):
-                    ray.kill(actor)  # after an error too: a GPU's context may be broken for good
-                    actor, task = self.new(), None
-                submit(actor, task)
+        with _in_a_line():
+            for actor in self.actors:
+                submit(actor, None)
+            while working:
+                done, _ = ray.wait(list(working), timeout=1)
+                if stop.is_set() and not done:
+                    return
+                for reference in done:
+                    actor, task, since = working.pop(reference)
+                    outcome = self._outcome(reference, task, since, lost)
+                    if outcome is None:
+                        pending.insert(0, task)
+                    else:
+                        yield outcome
+                    if outcome is None or (outcome.failed and outcome.failed["kind"] != "diverged"):
+                        ray.kill(actor)  # after an error too: a GPU's context may be broken for good
+                        actor, task = self.new(), None
+                    submit(actor, task)
 
     def _outcome(self, reference: "ray.ObjectRef", task: Task, since: float, lost: Counter) -> Outcome | None:
         """None if the process was lost, so that the run is to be made again."""
@@ -170,6 +175,15 @@ class RayEngine:
                 return None
             failed = ("died", f"its process was lost {lost[task]} times ({_reason(error)})")
         return failure(task, self.setting.scale, self.data, self.described[0], since, *failed)
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """What Ray raises, as AirbenchError."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise AirbenchError(f"a machine of the cluster cannot make runs: {_reason(error)}") from error
 
 
 class _Actor:
