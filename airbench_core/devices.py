@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from airbench_core.allocator import freed_memory_kept
-from airbench_core.errors import UsageError
+from airbench_core.errors import AirbenchWarning, UsageError
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -37,7 +38,8 @@ class Runtime:
         """The runtime for `device`: auto, cpu, cuda, cuda:N or mps. Raises UsageError where there is no such device.
 
         Precision: float16 on CUDA as published; bfloat16 on CPUs that multiply it in hardware; else float32.
-        Threads: all cores but one, because one busy neighbour stalls a training that uses them all.
+        Threads: all cores but one, because one busy neighbour stalls a training that uses them all; more than there are
+        are never used, with a warning.
         """
         chosen = _device(device)
         if dtype == "auto":
@@ -51,6 +53,10 @@ class Runtime:
             threads = max(1, available_cores() - 1)
         elif not 1 <= threads <= 1024:
             raise UsageError(f"threads={threads} is not legal: 1 to 1024")
+        elif threads > (cores := available_cores()):
+            more = f"threads={threads} is more than the {cores} core(s) here, and slower than as many: {cores} it is"
+            warnings.warn(more, AirbenchWarning, stacklevel=2)
+            threads = cores
         return cls(device=chosen, dtype=DTYPES[dtype], threads=threads, compile=compile)
 
     @property

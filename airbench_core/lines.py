@@ -6,6 +6,8 @@
 - `append` returns when the line is on the disk (fsync).
 - A process that is killed while it writes leaves a part of a line at the end. Reading leaves that out; the next
   `append` moves it to LOG.torn, so that the log is again whole lines, which any other tool reads too.
+- All that writes comes through `_opened`, which refuses what is no file, and a file that does not begin as a log.
+- Who plans by what is in a log, and would do the same as another one, does so inside `claimed`.
 """
 
 import errno
@@ -18,7 +20,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from airbench_core.errors import AirbenchError
+from airbench_core.errors import AirbenchError, tell
+
+LONGEST = 2**26  # bytes of a line
 
 if sys.platform == "win32":
     import msvcrt
@@ -51,13 +55,73 @@ def _locked(log: FileIO) -> Iterator[None]:
         _lock(log, on=False)
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[FileIO]:
+    """The log at `path`, for this process alone. Raises OSError, which says why nothing can be appended there."""
+    if path.exists() and not path.is_file():  # a pipe, for one, keeps nothing, and would be waited for
+        raise OSError(errno.EINVAL, "it is no file")
+    with path.open("a+b", buffering=0) as log, _locked(log):
+        for printed in (1, 2):
+            with suppress(OSError):  # closed
+                if os.path.samestat(os.fstat(printed), os.fstat(log.fileno())):
+                    raise AirbenchError(f"what is printed goes to {path}: name another file for the log")
+        if not _may_begin(_first_line(path)):
+            raise OSError(errno.EINVAL, "it is not a log, since its first line is no record")
+        yield log
+
+
+def first(path: Path) -> dict[str, Any] | None:
+    """The first object in the log at `path`; None where there is none, or not wholly written."""
+    return _parsed(_first_line(path))
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as log:
+        return log.readline(LONGEST)
+
+
+def _may_begin(first: bytes) -> bool:
+    """Whether a log may have this first line: none, an object, or what a process killed in the first one left."""
+    half = b"\n" not in first and b'{"'.startswith(first[:2]) and len(first) < LONGEST
+    return not first or half or _parsed(first) is not None
+
+
 def check_writable(path: Path) -> None:
     """Raise AirbenchError if nothing can be appended at `path`: better before a run than after it."""
     try:
-        with path.open("a+b", buffering=0) as log, _locked(log):
+        with _opened(path):
             pass
     except OSError as error:
-        raise AirbenchError(f"cannot write the run log {path}: {error.strerror}; choose another --out") from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> AirbenchError:
+    return AirbenchError(f"cannot write the run log {path}: {error.strerror}; name another file or folder")
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """For a process that plans by what is in the log at `path`, and then appends what was missing: only one at a time.
+
+    By a lock on LOG.lock, which any user may take and which the system frees if its holder is killed; the log itself
+    stays free for others that only append. Raises AirbenchError if another process holds it, or nobody can.
+    """
+    from filelock import FileLock, Timeout  # here: slow to import
+
+    path = path.resolve()
+    lock = FileLock(path.with_name(f"{path.name}.lock"), mode=0o666)
+    try:
+        if not path.parent.is_dir():  # it would be made
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise AirbenchError(f"another process is at work on {path}: wait for it, or name another file") from None
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def append(path: Path, values: Mapping[str, Any], what: str) -> None:
@@ -67,7 +131,7 @@ def append(path: Path, values: Mapping[str, Any], what: str) -> None:
     """
     line = json.dumps(values).encode() + b"\n"
     try:
-        with path.open("a+b", buffering=0) as log, _locked(log):
+        with _opened(path) as log:
             if last := _unended(log, path):
                 if _parsed(last) is not None:  # only the end of the line is missing
                     line = b"\n" + line
@@ -91,8 +155,8 @@ def append(path: Path, values: Mapping[str, Any], what: str) -> None:
 def load(path: Path) -> list[dict[str, Any]]:
     """The objects in the log at `path`, in the order in which they were written.
 
-    A line that is none, such as one that is not yet or never was wholly written, is left out and reported in one line
-    on stderr. Raises AirbenchError if the file cannot be read.
+    Lines that are none, such as one that is not yet or never was wholly written, are left out and reported in one line
+    on stderr. Raises AirbenchError if the file cannot be read, and if nothing in it is an object.
     """
     return [values for _, values in numbered(path)]
 
@@ -100,23 +164,26 @@ def load(path: Path) -> list[dict[str, Any]]:
 def numbered(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """As `load`, each object with the number of its line, counted from 1."""
     try:
+        if path.is_char_device() or path.is_block_device():
+            raise OSError(errno.EINVAL, "it is a device")
         content = path.read_bytes()
     except OSError as error:
         raise AirbenchError(f"cannot read the run log {path}: {error.strerror}") from error
-    found = []
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
-        values = _parsed(line)
-        if values is not None:
-            found.append((number, values))
-        elif content:
-            print(f"{path}, line {number}: not a whole record, left out", file=sys.stderr)
-    return found
+    lines = content.removesuffix(b"\n").split(b"\n") if content else []
+    numbers = {number: values for number, line in enumerate(lines, 1) if (values := _parsed(line)) is not None}
+    if lost := len(lines) - len(numbers):
+        if not numbers and not _may_begin(content):
+            raise AirbenchError(f"{path} is not a log: none of its {lost:,} line(s) is a record")
+        first = next(number for number in range(1, len(lines) + 1) if number not in numbers)
+        more = f" and {lost - 1:,} more" * (lost > 1)
+        tell(f"{path}, line {first}{more}: not a whole record, left out")
+    return list(numbers.items())
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         values = json.loads(line)
-    except ValueError:  # also of bytes that are no text
+    except (ValueError, RecursionError):  # of bytes that are no text, and of brackets without an end too
         return None
     return values if isinstance(values, dict) else None
 
@@ -140,4 +207,4 @@ def _set_aside(last: bytes, log: FileIO, path: Path) -> None:
         aside.flush()
         os.fsync(aside.fileno())
     log.truncate(os.fstat(log.fileno()).st_size - len(last))
-    print(f"{path}: its last line was cut off while it was written; moved to {torn}", file=sys.stderr)
+    tell(f"{path}: its last line was cut off while it was written; moved to {torn}")

@@ -9,6 +9,7 @@ when the recipe is built, with the field, the value and the legal ones. The publ
 
 import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
@@ -180,7 +181,18 @@ def _field(name: str) -> Field:
 
 def parse_field(setting: str) -> tuple[str, Any]:
     """The field and value of a setting such as "flip=random", "widths=64x256x256" or "whiten=false"."""
-    name, equals, text = setting.partition("=")
-    if not equals:
-        raise UsageError(f"cannot read {setting!r}: write FIELD=VALUE, such as flip=random")
+    ((name, text),) = split_settings([setting]).items()
     return name, read(_field(name), text)
+
+
+def split_settings(settings: Iterable[str]) -> dict[str, str]:
+    """The texts of several settings by their fields. Raises UsageError for what is none, and for a field set twice."""
+    found: dict[str, str] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"cannot read {setting!r}: write FIELD=VALUE, such as flip=random")
+        if name in found:
+            raise UsageError(f"{name} is set twice, to {found[name]} and to {text}: set it once")
+        found[name] = text
+    return found

@@ -1,47 +1,7 @@
-"""The run log: one line of JSON for each run. How lines are written and read: lines.py.
-
-The fields of a record of schema 2; accuracies are in 0..1, seconds on the run's clock (the speedrun's rule):
-
-    schema               SCHEMA of the version that wrote the record
-    asked                the recipe's fields as asked for; one that is lacking is at its default (`load` fills it in)
-    recipe               the same as scaled, so what was trained
-    scale                name of the scale
-    data.name            name of the data set
-    data.digest          of the images and labels that were used, so of those that the scale keeps
-    runtime.device       kind of device: cpu, cuda or mps
-    runtime.name         the hardware's own name
-    runtime.dtype        of the activations
-    runtime.threads      of the CPU's kernels
-    runtime.compile      whether compiled functions were asked for
-    runtime.graphs       whether steps were replayed as CUDA graphs (lacking in the oldest records)
-    seed                 of weights, order and augmentation
-    versions.airbench    version of the project
-    versions.commit      commit of its checkout, with "+" where its files were changed since; null: an installed copy
-    versions.torch       version of PyTorch
-    versions.cuda        version of CUDA that PyTorch was built for; null: not on a GPU
-    started              start of the run, ISO 8601, UTC
-    parts[]              names of the parts that were somebody's own (`learner.Parts`); lacking where none was
-    epochs[].epoch       number of the epoch, counted from 1
-    epochs[].epochs      epochs done by then; the last may be a fraction
-    epochs[].train_loss  mean over the epoch's images
-    epochs[].accuracy    on the test images without TTA; null: nobody watched
-    epochs[].seconds     since the start; null as `seconds`
-    accuracy             at the recipe's level of TTA
-    accuracies.*         at that level and those below it: none, mirror, mirror+translate
-    seconds              of the run, with the final TTA; null: not to be quoted, since other work went on beside it
-    predictions.*        classes of the test images at each level, packed (see `predictions`); only where asked for
-
-A run that failed in a sweep has, instead of what follows `started`:
-
-    failed.kind          diverged (the seed would do so again), error, or died (its process was killed)
-    failed.message       what went wrong
-
-A field that is only added keeps the schema: what reads records takes its default where it is lacking. SCHEMA is
-counted up when a field changes its meaning or comes to be needed: older records are then refused.
-"""
+"""The run log: one line of JSON for each run. Its fields: records.py. How lines are written and read: lines.py."""
 
 import base64
-import json
+import reprlib
 import subprocess
 import zlib
 from collections.abc import Mapping
@@ -58,17 +18,15 @@ import airbench_core
 from airbench_core import lines
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
+from airbench_core.records import SCHEMA, checked, unpacked
 from airbench_core.results import RunResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 2
-DEFAULTS = json.loads(json.dumps(asdict(Recipe())))  # as JSON has them
-
 
 def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
-    """What is logged of a finished run: plain values, with the fields above."""
+    """What is logged of a finished run: plain values, with the fields of records.py."""
     return {
         **head(
             result.asked,
@@ -84,7 +42,7 @@ def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
         "accuracy": result.accuracy,
         "accuracies": result.accuracies,
         "seconds": result.seconds,
-        **({"predictions": {tta: _packed(of) for tta, of in result.predictions.items()}} if predictions else {}),
+        **({"predictions": {tta: _pack(of) for tta, of in result.predictions.items()}} if predictions else {}),
     }
 
 
@@ -137,14 +95,28 @@ def predictions(record: Mapping[str, Any]) -> dict[str, NDArray[np.integer]]:
         raise UsageError(
             f"the run with seed {record['seed']} has no predictions in its log; `airbench sweep variance` keeps them"
         )
-    packed = record["predictions"].items()
-    return {tta: np.frombuffer(zlib.decompress(base64.b64decode(of)), "<u2").astype(np.int64) for tta, of in packed}
+    return {tta: unpacked(of).astype(np.int64) for tta, of in record["predictions"].items()}
 
 
 def check_writable(path: Path) -> None:
-    """Raise AirbenchError if nothing can be appended at `path`: better before a run than after it."""
+    """Raise AirbenchError if `path` is no log of runs to append to: better before a run than after it."""
     commit()  # now, since the checkout may change while a long run goes on
     lines.check_writable(path)
+    if (first := lines.first(path)) is not None:
+        _checked(first, f"{path}, line 1")
+
+
+def _checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values` as a record. Raises AirbenchError, which says `where`, if they are none."""
+    if (schema := values.get("schema", SCHEMA)) != SCHEMA:
+        raise AirbenchError(
+            f"{where}: a record of schema {reprlib.repr(schema)}, and airbench {airbench_core.__version__} reads "
+            f"schema {SCHEMA}: read it with the version that wrote it, or begin another log"
+        )
+    try:
+        return checked(values)
+    except UsageError as error:
+        raise AirbenchError(f"{where}: {error}") from error
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
@@ -159,27 +131,14 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 def load(path: Path, *, failed: bool = False) -> list[dict[str, Any]]:
     """The records of the finished runs in the log at `path`, as written; half a line is reported, not read.
 
-    failed: those of the failed ones too. Raises AirbenchError if the file cannot be read, or holds what is not a
-    record of this schema.
+    Of each just the fields of the table. failed: those of the failed ones too. Raises AirbenchError if the file cannot
+    be read, and, with the line, if it holds what is not a record of this schema.
     """
-    records = []
-    for number, values in lines.numbered(path):
-        schema = values.get("schema")
-        if schema not in (None, SCHEMA):
-            raise AirbenchError(
-                f"{path}, line {number}: a record of schema {schema}, and airbench {airbench_core.__version__} reads "
-                f"schema {SCHEMA}: read it with the version that wrote it, or begin another log"
-            )
-        for field in ("schema", "asked", "recipe"):
-            if field not in values:
-                raise AirbenchError(f"{path}, line {number}: not the record of a run (no {field}): name a log of runs")
-        values |= {name: DEFAULTS | values[name] for name in ("asked", "recipe")}
-        if failed or "failed" not in values:
-            records.append(values)
-    return records
+    records = [_checked(values, f"{path}, line {number}") for number, values in lines.numbered(path)]
+    return [one for one in records if failed or "failed" not in one]
 
 
-def _packed(classes: "Tensor") -> str:
+def _pack(classes: "Tensor") -> str:
     return base64.b64encode(zlib.compress(classes.numpy().astype("<u2").tobytes(), 9)).decode()
 
 

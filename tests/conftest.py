@@ -9,8 +9,9 @@ import hypothesis
 import pytest
 import torch
 
-from airbench_core import AIRBENCH94, SCALES, Dataset, Runtime, Scale, runlog
+from airbench_core import AIRBENCH94, SCALES, Dataset, Runtime, Scale
 from airbench_core.data import datasets
+from airbench_core.records import SCHEMA
 from airbench_core.speed import random_dataset
 
 CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}
@@ -64,13 +65,16 @@ def record() -> Callable[..., dict]:
 
     def make(recipe=AIRBENCH94, *, accuracy=0.7, seed=0, scale="laptop", seconds=10.0, data="cifar10", **runtime):
         return {
-            "schema": runlog.SCHEMA,
+            "schema": SCHEMA,
             "asked": json.loads(json.dumps(asdict(recipe))),
             "recipe": json.loads(json.dumps(asdict(SCALES[scale].recipe(recipe)))),
             "scale": scale,
             "data": {"name": data, "digest": data},
             "runtime": CPU | runtime,
             "seed": seed,
+            "versions": {"airbench": "0", "commit": "abc", "torch": "2", "cuda": None},
+            "started": "2026-11-22T12:00:00+00:00",
+            "epochs": [],
             "accuracy": accuracy,
             "accuracies": {"mirror+translate": accuracy, "none": accuracy - 0.01},
             "seconds": seconds,

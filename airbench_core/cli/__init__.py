@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import NoReturn
 
-from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
+from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError, tell
 from airbench_core.interrupt import end_at_once
 
 VERBS = {  # the module of each, and what it is for
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = f" {error.filename}:" if error.filename else ""
-        print(f"airbench: error:{where} {error.strerror or error}", file=sys.stderr)
+        tell(f"airbench: error:{where} {error.strerror or error}")
         _discard_stdout()
         return 1
     except (MemoryError, RuntimeError) as error:
@@ -100,7 +100,7 @@ def _parser(words: Sequence[str]) -> Parser:
 def _show_warning(pythons: Callable[..., None], message: Warning | str, category: type[Warning], *rest: object) -> None:
     """Our own warnings without the file, the line and the source that Python puts around them."""
     if issubclass(category, AirbenchWarning):
-        print(f"airbench: warning: {message}", file=sys.stderr)
+        tell(f"airbench: warning: {message}")
     else:
         pythons(message, category, *rest)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from airbench_core.data import DATASETS
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES, recipe_named
-from airbench_core.recipes import Recipe, parse_field, with_fields
+from airbench_core.recipes import Recipe, parse_field, split_settings, with_fields
 from airbench_core.scales import SCALES
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def add_recipe(parser: argparse.ArgumentParser, default: str | None = None) -> N
 
 
 def recipe_from(args: argparse.Namespace) -> Recipe:
-    return with_fields(recipe_named(args.recipe), **dict(parse_field(setting) for setting in args.settings))
+    split_settings(args.settings)  # none twice
+    return with_fields(recipe_named(args.recipe), **dict(map(parse_field, args.settings)))
 
 
 # More would not be told apart: PyTorch's generator for the CPU looks at 32 bits, and one is for the proxy network.

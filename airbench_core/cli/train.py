@@ -5,7 +5,7 @@ import statistics
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from airbench_core import runlog
@@ -19,7 +19,7 @@ from airbench_core.cli.options import (
     seeds_from,
 )
 from airbench_core.data.datasets import load_dataset
-from airbench_core.errors import Diverged
+from airbench_core.errors import Diverged, tell
 from airbench_core.interrupt import ctrl_c
 from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.training import Trainer
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_runs(args: argparse.Namespace) -> list[float]:
-    """Train as often as asked, printing and logging each run and a summary.
+    """Train as often as asked, logging and then printing each run, and a summary.
 
     Gives the accuracies; fewer if Ctrl-C stopped it.
     """
@@ -64,31 +64,32 @@ def make_runs(args: argparse.Namespace) -> list[float]:
         runlog.check_writable(args.out)
     trainer = Trainer(recipe, load_dataset(args.data, args.root), scale=args.scale, runtime=runtime)
     about = runtime.describe()
-    print(
+    say(
         f"{' '.join([args.recipe, *args.settings])}, scale {args.scale}, {trainer.data.name}: "
         f"{trainer.images:,} training and {len(trainer.data.test_images):,} test images, {trainer.steps:,} steps; "
         f"{about['name']}, {about['dtype']}, {about['threads']} thread(s){', compiled' * runtime.compile}"
     )
-    print(f"{'run':>4}{'epoch':>8}{'train loss':>13}{'accuracy':>11}{'seconds':>10}", flush=True)
+    say(f"{'run':>4}{'epoch':>8}{'train loss':>13}{'accuracy':>11}{'seconds':>10}")
     accuracies: list[float] = []
     seconds: list[float] = []
     try:
         with ctrl_c() as stop:
             for number, seed in enumerate(seeds, 1):
                 result = _one_run(trainer, number, seed, stop, args.race)
-                accuracies.append(result.accuracy)
-                seconds.append(result.seconds)
                 if args.out:
                     runlog.append(args.out, runlog.record(result))
+                accuracies.append(result.accuracy)
+                seconds.append(result.seconds)
+                say(f"{number:>4}{'TTA':>8}{'':13}{result.accuracy:>11.4f}{result.seconds:>10.1f}")
     except Stopped as stopped:
-        print(f"airbench: run {len(accuracies) + 1} {stopped}", file=sys.stderr)
+        tell(f"airbench: run {len(accuracies) + 1} {stopped}")
     except Diverged as error:
         raise Diverged(f"run {len(accuracies) + 1}: {error}") from error
     finally:
         if n := len(accuracies):
             spread = f", std {statistics.stdev(accuracies):.4f}" if n > 1 else ""
             missing = f" of {args.runs} asked for" if n < args.runs else ""
-            print(
+            say(
                 f"accuracy with TTA {recipe.tta}: mean {statistics.mean(accuracies):.4f}{spread}, n={n}{missing}; "
                 f"seconds a run: median {statistics.median(seconds):.1f}"
             )
@@ -102,9 +103,7 @@ def _one_run(trainer: Trainer, number: int, seed: int, stop: threading.Event, ra
         )
 
     with _progress(trainer):
-        result = trainer.run(seed, observer=None if race else show, stop=stop)
-    say(f"{number:>4}{'TTA':>8}{'':13}{result.accuracy:>11.4f}{result.seconds:>10.1f}")
-    return result
+        return trainer.run(seed, observer=None if race else show, stop=stop)
 
 
 @contextmanager
@@ -131,12 +130,13 @@ def _progress(trainer: Trainer) -> Iterator[None]:
             thread.join()
 
 
-def say(line: str) -> None:
-    """Print `line` at once, above a progress bar if there may be one."""
+def say(text: str) -> None:
+    """Print `text` at once, above a progress bar if there may be one; see `errors.tell`."""
+    aside = nullcontext()
     if sys.stderr.isatty():
         from tqdm import tqdm  # here: a machine that only measures may lack it
 
-        tqdm.write(line, file=sys.stdout)
-    else:
-        print(line)
-    sys.stdout.flush()
+        aside = tqdm.external_write_mode(file=sys.stdout)
+    with aside:
+        for line in text.split("\n"):
+            tell(line, sys.stdout)

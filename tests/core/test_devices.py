@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from airbench_core import Runtime, UsageError, devices
+from airbench_core import AirbenchWarning, Runtime, UsageError, devices
 from airbench_core.devices import Clock, available_cores
 
 
@@ -14,6 +14,8 @@ def test_an_interactive_run_leaves_one_core_free(monkeypatch):
     monkeypatch.setattr(devices, "available_cores", lambda: 8)
     assert Runtime.detect("cpu").threads == 7
     assert Runtime.detect("cpu", threads=8).threads == 8
+    with pytest.warns(AirbenchWarning, match=r"^threads=1024 is more than the 8 core\(s\) here, .*: 8 it is$"):
+        assert Runtime.detect("cpu", threads=1024).threads == 8
     monkeypatch.setattr(devices, "available_cores", lambda: 1)
     assert Runtime.detect("cpu").threads == 1
 
@@ -67,7 +69,7 @@ def test_a_missing_device_is_refused():
 
 
 def test_active_applies_and_restores_threads():
-    runtime = Runtime.detect("cpu", threads=2)
+    runtime = Runtime.detect("cpu")
     before = torch.get_num_threads()
     with replace(runtime, threads=before + 1).active():
         assert torch.get_num_threads() == before + 1

@@ -52,15 +52,16 @@ def test_a_log_cut_off_at_any_byte_loses_only_the_line_that_was_cut(tmp_path, ca
         assert not torn.exists()
 
 
-@pytest.mark.parametrize("garbage", [b"\x00\x00\x00\x00", b"\xff\xfe{", b'"text"', b"12", b"[1]", b"\r"])
+@pytest.mark.parametrize(
+    "garbage", [bytes(4), b"\xff\xfe{", b'"text"', b"12", b"[1]", b"\r", b"[" * 200_000], ids=lambda of: str(of[:9])
+)
 def test_bytes_that_are_no_object_are_left_out(garbage, tmp_path, capsys):
     """As where a disk lost its power, or a line was cut off before there was a log that sets it aside."""
     log = tmp_path / "log.jsonl"
     append_all(log, RECORDS[:1])
     log.write_bytes(log.read_bytes() + garbage + b"\n" + log.read_bytes() + garbage)
     assert lines.load(log) == [RECORDS[0]] * 2
-    reported = capsys.readouterr().err.splitlines()
-    assert reported == [f"{log}, line {number}: not a whole record, left out" for number in (2, 4)]
+    assert capsys.readouterr().err == f"{log}, line 2 and 1 more: not a whole record, left out\n"
     append_all(log, RECORDS[1:2])
     assert lines.load(log) == [RECORDS[0], RECORDS[0], RECORDS[1]]
     assert (tmp_path / "log.jsonl.torn").read_bytes() == garbage + b"\n"
@@ -97,11 +98,113 @@ def test_a_line_waits_for_its_turn_and_is_then_on_the_disk(tmp_path, monkeypatch
     assert not (tmp_path / "log.jsonl.torn").exists()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_names_what_is_lost(tmp_path):
-    (tmp_path / "log").symlink_to("/dev/full")
-    with pytest.raises(AirbenchError, match=r"^seed 3 is done but could not be logged in .*log: No space left"):
-        lines.append(tmp_path / "log", RECORDS[0], "seed 3 is done")
+FOREIGN = {
+    "a notebook": b'{\n "cells": []\n}\n',
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "a text": b"accuracy 0.94",
+    "numbers": b"[1]\n",
+    "an empty line": b"\n",
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_file_that_does_not_begin_as_a_log_is_left_as_it_is(content, tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    for write in lines.check_writable, lambda path: lines.append(path, RECORDS[0], "it is done"):
+        with pytest.raises(AirbenchError, match=r"file: it is not a log, since its first line is no record"):
+            write(file)
+    assert file.read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_log_whose_first_line_was_cut_off_is_a_log(tmp_path):
+    log = tmp_path / "log.jsonl"
+    append_all(log, RECORDS[:1])
+    whole = log.read_bytes()
+    for cut in range(1, len(whole) - 1):
+        log.write_bytes(whole[:cut])
+        assert lines.load(log) == []
+        append_all(log, RECORDS[1:2])
+        assert lines.load(log) == RECORDS[1:2]
+
+
+def special_files(folder):
+    os.mkfifo(folder / "pipe")
+    return [folder / "pipe", folder, Path("/dev/null"), Path("/dev/full")]
+
+
+@posix
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    for path in special_files(tmp_path):
+        with pytest.raises(AirbenchError, match=rf"cannot write the run log {path}: it is no file; name another"):
+            lines.check_writable(path)
+    for path in (Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(AirbenchError, match=rf"cannot read the run log {path}: it is a device"):
+            lines.load(path)
+
+
+@posix
+@pytest.mark.parametrize("file", ["log", "/dev/stdout"])
+def test_a_log_does_not_lie_where_the_output_goes(file, tmp_path):
+    """Else what is printed would be written over what is logged."""
+    code = "import sys, pathlib, airbench_core.lines as it; it.check_writable(pathlib.Path(sys.argv[1]))"
+    with (tmp_path / "log").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", code, file], stdout=out, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+    assert done.stderr.endswith(f"what is printed goes to {file}: name another file for the log\n")
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)) * 50, b"word\n" * 12_345], ids=["bytes", "text"])
+def test_a_file_of_garbage_is_one_line_with_a_count(content, tmp_path, capsys):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(AirbenchError) as error:
+        lines.load(tmp_path / "file")
+    n = content.count(b"\n") + (not content.endswith(b"\n"))
+    assert str(error.value) == f"{tmp_path / 'file'} is not a log: none of its {n:,} line(s) is a record"
+    assert capsys.readouterr().err == ""
+
+
+CLAIM = """
+import os, sys
+from pathlib import Path
+from airbench_core import AirbenchError, lines
+os.umask(0o077)
+try:
+    with lines.claimed(Path(sys.argv[1])):
+        print("mine", flush=True)
+        sys.stdin.read()
+except AirbenchError as error:
+    print(error)
+"""
+
+
+def test_one_process_at_a_time_plans_by_a_log(tmp_path):
+    """Whatever its temporary folder and its name for the log, until the other one ends or is killed."""
+    log, alias = tmp_path / "log.jsonl", tmp_path / "alias"
+    alias.symlink_to(log)
+
+    def claim(name, number):
+        folder = tmp_path / f"temporary {number}"
+        folder.mkdir()
+        command = [sys.executable, "-c", CLAIM, name]
+        env = os.environ | {"TMPDIR": str(folder)}
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+
+    first = claim(log, 1)
+    assert first.stdout.readline() == "mine\n"
+    said, _ = claim(alias, 2).communicate(timeout=60)
+    assert said == f"another process is at work on {log}: wait for it, or name another file\n"
+    append_all(log, RECORDS[:1])  # who only appends may do so
+    first.kill()
+    first.communicate()
+    third = claim(log, 3)
+    assert third.stdout.readline() == "mine\n"
+    third.communicate(timeout=60)
+    assert (tmp_path / "log.jsonl.lock").stat().st_mode & 0o666 == 0o666  # for other users, whatever the umask
+    with pytest.raises(AirbenchError, match=r"cannot write the run log .*no/log"), lines.claimed(tmp_path / "no/log"):
+        pass
 
 
 def test_a_disk_that_fills_up_in_a_line_leaves_the_log_as_it_was(tmp_path):

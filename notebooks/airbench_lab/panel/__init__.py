@@ -114,6 +114,8 @@ class Panel:
         except KeyboardInterrupt:
             self._experiment.stop()
             self._experiment.wait(INTERRUPT_SECONDS)
+            if self._view is None:
+                print(self)
             raise
         if self._view is None:
             print(self)
@@ -168,7 +170,7 @@ class Panel:
         now = take_snapshot(self._experiment)
         chosen = f"scale {now.settings.scale}, {now.settings.data}; chosen: {self._experiment.name}"
         head = f"{now.title}; {chosen}; {now.state}"
-        said = [now.message.text] if now.message.text else []
+        said = [text for text in (now.progress, now.message.text) if text not in ("", now.state)]
         return "\n".join([head, *said, rows_text(now.rows, self._experiment.reference_name)])
 
     __repr__ = __str__

@@ -16,6 +16,7 @@ from airbench_lab.panel.settings import DataSets, Settings
 from airbench_lab.worker import Foreground, Job, State, Worker
 
 FOLDER = Path()  # where exports go: the notebook's
+STUCK = "the step does not end: does a function of yours loop for ever? Only restarting the kernel helps"
 
 
 class Message(NamedTuple):
@@ -140,7 +141,7 @@ class Experiment:
         """Begin the runs. Raises UsageError while some are on, DataError where there are no images."""
         with self._lock:
             if self.is_active:
-                raise UsageError("a run is on: stop it first, or wait until it is over")
+                raise UsageError(STUCK if self.is_stuck else "a run is on: stop it first, or wait until it is over")
             settings = self.settings
             if not self.datasets.is_available(settings.data):
                 raise DataError(
@@ -209,12 +210,13 @@ class Experiment:
             raise UsageError("there is nothing to export yet: press Run first")
         stem = Path(folder) / f"airbench-{datetime.now():%Y-%m-%d-%H%M%S-%f}"
         table, log = stem.with_suffix(".csv"), stem.with_suffix(".jsonl")
+        runlog.check_writable(log)
+        for record in records:
+            runlog.append(log, record)
         try:
             rows_frame([*self.runs.rows(), *self.recorded.lookup(self.settings).rows]).to_csv(table, index=False)
         except OSError as error:
             raise AirbenchError(f"cannot write {table}: {error.strerror or error}; name another folder") from error
-        for record in records:
-            runlog.append(log, record)
         with self._lock:
             self._message = Message("info", f"exported: {table.name} (the table), {log.name} (the log of the runs)")
         self.on_change()

@@ -6,7 +6,7 @@ from typing import Any
 from airbench_core.speed import duration
 from airbench_lab.figures import Line
 from airbench_lab.panel.costs import RUN_COSTS
-from airbench_lab.panel.experiment import Experiment, Message
+from airbench_lab.panel.experiment import STUCK, Experiment, Message
 from airbench_lab.panel.runner import Runner
 from airbench_lab.panel.runs import LatestRun, run_curve, run_name
 from airbench_lab.panel.settings import Settings
@@ -103,7 +103,7 @@ def _progress(experiment: Experiment, runner: Runner, state: str) -> str:
     if state not in ("running", "stopping"):
         return state
     if experiment.is_stuck:
-        return "the step does not end: does a function of yours loop for ever? Only restarting the kernel helps"
+        return STUCK
     if experiment.is_queued:
         return "first this machine is measured" if experiment.is_measuring else "waiting: another panel is at work"
     if state == "stopping":

@@ -1,10 +1,9 @@
 """`airbench sweep`: the many runs of a study, planned, made and logged; started again it goes on where it was."""
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,16 +11,17 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, load_dataset, runlog
+from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, lines, load_dataset, runlog
 from airbench_core.cli.options import add_data, add_runtime, add_scale, seeds_from
 from airbench_core.cli.train import say
 from airbench_core.devices import available_cores, available_memory
+from airbench_core.errors import tell
 from airbench_core.interrupt import ctrl_c
 from airbench_core.scales import scale_named
 from airbench_core.speed import duration, estimate_seconds, measure_speed
 from airbench_lab.study.engines import Engine, Here, Outcome, Setting
 from airbench_lab.study.layout import number
-from airbench_lab.study.studies import STUDIES, Variant, axes_from, grid, study_named
+from airbench_lab.study.studies import STUDIES, Variant, axes_from, check_runs, grid, study_named
 from airbench_lab.study.sweep import Plan, make, plan
 
 # Bytes that a run on a CPU may come to need: measured for airbench96 in bfloat16 at full scale, where airbench94 in
@@ -73,9 +73,14 @@ def run(args: argparse.Namespace) -> int:
     if args.compile:
         variants = [variant._replace(compile=True) for variant in variants]
     variants = grid(variants, axes_from(args.axes))
+    check_runs(len(variants) * len(seeds))
     scale = scale_named(args.scale)
+    if args.out.exists():
+        runlog.check_writable(args.out)
     data = scale.data(load_dataset(args.data, args.root))
-    with _engine(args, study.predictions, data) as engine:
+    # Planned and made under one lock: nothing is made twice.
+    alone = nullcontext() if args.dry_run else lines.claimed(args.out)
+    with alone, _engine(args, study.predictions, data) as engine:
         runtimes = engine.runtimes()
         left_out = []  # what is compiled, where that only slows it down, if it was not asked for
         if not args.compile and all(runtime["device"] == "cpu" for runtime in runtimes):
@@ -92,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
         if planned.todo and not planned.costs.measured and args.engine == "local":  # of a cluster it says nothing
             first = planned.todo[0].recipe
-            planned.costs.guess(first, _measured(first, args))
+            planned.costs.guess(first, _measured(first, engine.setting))
         _print_plan(variants, planned, args, engine)
         if left_out:
             say(f"left out: {', '.join(left_out)}: on a CPU compiled steps are slower (--compile: all compiled)")
@@ -144,9 +149,9 @@ def _local(args: argparse.Namespace) -> tuple[int, Runtime]:
     return workers, runtime
 
 
-def _measured(recipe: Recipe, args: argparse.Namespace) -> float:
+def _measured(recipe: Recipe, setting: Setting) -> float:
     """Seconds that a run of `recipe` will about take here, one at a time."""
-    scale, runtime = scale_named(args.scale), _local(args)[1]
+    scale, runtime = scale_named(setting.scale), setting.runtime
     try:
         return estimate_seconds(recipe, scale, measure_speed(recipe, scale, runtime, seconds=0.5))
     finally:
@@ -169,15 +174,15 @@ def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
     with ctrl_c() as stop, tqdm(total=len(left), unit="run", leave=False, disable=None) as bar:
         failed = make(planned.todo, engine, args.out, observer=observer, stop=stop)
     for outcome in failed:
-        print(f"airbench: {outcome.task} failed: {outcome.failed['message']}", file=sys.stderr)
+        tell(f"airbench: {outcome.task} failed: {outcome.failed['message']}")
     for task in planned.diverged:
-        print(f"airbench: {task} diverged earlier", file=sys.stderr)
+        tell(f"airbench: {task} diverged earlier")
     finished = planned.total - len(planned.diverged) - len(left) - len(failed)
     how = " --variance" if study_named(args.study).predictions else f" --study {args.study}" * (args.study in STUDIES)
     then = f": `airbench report {args.out}{how}` shows what they say" if finished else ""
     say(f"{finished} of {planned.total} runs are in {args.out}{then}")
     if left:
-        print("airbench: stopped: the same command goes on from here", file=sys.stderr)
+        tell("airbench: stopped: the same command goes on from here")
         return 130
     return 1 if failed or planned.diverged else 0
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from airbench_core.cli.train import add_runs, make_runs
+from airbench_core.cli.train import add_runs, make_runs, say
 from airbench_core.errors import UsageError
 from airbench_core.published import TARGETS, recipe_named
 from airbench_lab.study.statistics import FEWEST, against_target, legal_target, mean_interval
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if len(accuracies) < args.runs:
         return 130  # stopped; `make_runs` has said so
     measured, test = mean_interval(accuracies), against_target(accuracies, target)
-    print(
+    say(
         f"mean accuracy {measured.mean:.4f}, 95 % interval {measured.low:.4f} to {measured.high:.4f}, n={measured.n}; "
         f"target {target:g}: {'FAILED, the mean is below it' if test.failed else 'nothing speaks against it'} "
         f"(one-sided t test, p={test.p:.3g}; it fails below {test.critical:.4f})"

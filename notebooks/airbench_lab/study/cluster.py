@@ -8,20 +8,19 @@ started, on a few machines, SLURM, Kubernetes or a cloud: README.md beside this 
 
 import os
 import socket
-import sys
 import textwrap
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 
 from airbench_core import Dataset, Runtime
 from airbench_core.devices import DTYPES
-from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.errors import AirbenchError, UsageError, tell
 from airbench_lab.study.engines import Here, Outcome, Setting, Task, failure, following
 
 # What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.
@@ -69,8 +68,9 @@ class RayEngine:
         else:
             _connect("local", num_cpus=workers * threads, num_gpus=workers if device == "cuda" else 0)
         try:
-            device = self._start(device, threads)
-            found = self._described(device, dtype, threads)
+            with _in_a_line():
+                device = self._start(device, threads)
+                found = self._described(device, dtype, threads)
         except BaseException:
             ray.shutdown()
             raise
@@ -101,16 +101,19 @@ class RayEngine:
     def _described(self, device: str, dtype: str, threads: int) -> list[Mapping[str, Any]]:
         """What the processes run on, all in the precision of the first; without those that have not started yet."""
         asked = [actor.describe.remote(device, dtype, threads) for actor in self.actors]
-        try:
-            if not ray.wait(asked, timeout=PATIENCE)[0]:
-                raise AirbenchError(
-                    f"no process of the sweep has started for {PATIENCE:.0f} s: is there room? `ray status` shows what "
-                    "is in use"
-                )
-            started, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
-            found = ray.get(started)
-        except ray.exceptions.RayError as error:
-            raise AirbenchError(f"a machine of the cluster cannot make runs: {_reason(error)}") from error
+        if not ray.wait(asked, timeout=PATIENCE)[0]:
+            raise AirbenchError(
+                f"no process of the sweep has started for {PATIENCE:.0f} s: is there room? `ray status` shows what is "
+                "in use"
+            )
+        started, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
+        found = []
+        for one in started:
+            try:
+                found.append(ray.get(one))
+            except ray.exceptions.RayActorError:  # killed already; `run` begins another in its place
+                if one is started[-1] and not found:
+                    raise
         return [{**about, "dtype": found[0]["dtype"]} for about in found]
 
     def __enter__(self) -> "RayEngine":
@@ -140,23 +143,24 @@ class RayEngine:
             else:  # its room may be what another one waits for
                 ray.kill(actor)
 
-        for actor in self.actors:
-            submit(actor, None)
-        while working:
-            done, _ = ray.wait(list(working), timeout=1)
-            if stop.is_set() and not done:
-                return
-            for reference in done:
-                actor, task, since = working.pop(reference)
-                outcome = self._outcome(reference, task, since, lost)
-                if outcome is None:
-                    pending.insert(0, task)
-                else:
-                    yield outcome
-                if outcome is None or (outcome.failed and outcome.failed["kind"] != "diverged"):
-                    ray.kill(actor)  # after an error too: a GPU's context may be broken for good
-                    actor, task = self.new(), None
-                submit(actor, task)
+        with _in_a_line():
+            for actor in self.actors:
+                submit(actor, None)
+            while working:
+                done, _ = ray.wait(list(working), timeout=1)
+                if stop.is_set() and not done:
+                    return
+                for reference in done:
+                    actor, task, since = working.pop(reference)
+                    outcome = self._outcome(reference, task, since, lost)
+                    if outcome is None:
+                        pending.insert(0, task)
+                    else:
+                        yield outcome
+                    if outcome is None or (outcome.failed and outcome.failed["kind"] != "diverged"):
+                        ray.kill(actor)  # after an error too: a GPU's context may be broken for good
+                        actor, task = self.new(), None
+                    submit(actor, task)
 
     def _outcome(self, reference: "ray.ObjectRef", task: Task, since: float, lost: Counter) -> Outcome | None:
         """None if the process was lost, so that the run is to be made again."""
@@ -166,11 +170,20 @@ class RayEngine:
             failed = ("error", _reason(error))
         except ray.exceptions.RayError as error:
             lost[task] += 1
-            print(f"airbench: the process of {task} was lost ({_reason(error)})", file=sys.stderr, flush=True)
+            tell(f"airbench: the process of {task} was lost ({_reason(error)})")
             if lost[task] <= LOST:
                 return None
             failed = ("died", f"its process was lost {lost[task]} times ({_reason(error)})")
         return failure(task, self.setting.scale, self.data, self.described[0], since, *failed)
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """What Ray raises, as AirbenchError."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise AirbenchError(f"a machine of the cluster cannot make runs: {_reason(error)}") from error
 
 
 class _Actor:

@@ -1,6 +1,5 @@
 """What makes the runs of a sweep: an engine takes tasks, gives outcomes. In this process: `Here`; else cluster.py."""
 
-import sys
 import threading
 import time
 import traceback
@@ -121,7 +120,8 @@ class Here:
         except AirbenchError as error:
             failed = ("diverged" if isinstance(error, Diverged) else "error", str(error))
         except Exception as error:  # the other runs go on; whoever looks for the cause finds it here
-            traceback.print_exc(file=sys.stderr)
+            with suppress(OSError):  # nobody may see it
+                traceback.print_exc()
             failed = ("error", f"{type(error).__name__}: {error}".strip().splitlines()[0])
         with suppress(Exception):  # a GPU's context may be broken for good
             self._forget()

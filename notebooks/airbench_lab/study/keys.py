@@ -9,10 +9,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from airbench_core import Recipe, Scale
+from airbench_core.records import recipe_of
 
 RUNTIME = ("device", "name", "dtype", "compile", "threads")
 
@@ -34,16 +34,6 @@ def planned_key(recipe: Recipe, *, scale: Scale, digest: str, runtime: Mapping[s
 def runtime_parts(runtime: Mapping[str, Any]) -> dict[str, Any]:
     """What the key holds of a record's `runtime`."""
     return {name: runtime[name] for name in RUNTIME if name != "threads" or runtime["device"] == "cpu"}
-
-
-def recipe_of(values: Mapping[str, Any]) -> Recipe:
-    """The recipe of a record's `asked` or `recipe`; equal ones are one object."""
-    return _recipe(tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in values.items()))
-
-
-@cache
-def _recipe(values: tuple) -> Recipe:
-    return Recipe(**dict(values))
 
 
 def _key(recipe: Recipe, digest: str, runtime: Mapping[str, Any], seed: int, parts: Sequence[str]) -> str:

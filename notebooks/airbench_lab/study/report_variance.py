@@ -109,6 +109,9 @@ def rows(
         predictions = [runlog.predictions(records[run]) for run in group.index]
         for level in TTA_WEIGHTS if tta is None else (tta,):
             predicted = [run[level] for run in predictions if level in run]
+            for one in predicted:
+                if len(one) != len(labels):
+                    raise UsageError(f"{len(labels)} labels do not fit predictions of {len(one)} images")
             if predicted:
                 found.append({"recipe": name, "tta": level, **_row(np.stack(predicted), labels)})
     if not found:
@@ -150,8 +153,6 @@ def _without_predictions(at: str = "") -> UsageError:
 
 def _row(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> Row:
     n, images = predictions.shape
-    if len(labels) != images:
-        raise UsageError(f"{len(labels)} labels do not fit predictions of {images} images")
     error = float((predictions != labels).mean())
     row = {"n": n, "error": error, **dict.fromkeys(_OF_SEVERAL)}
     if n < 2:

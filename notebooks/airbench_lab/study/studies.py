@@ -7,6 +7,7 @@ one training with the highest of them therefore stands for all; where it compare
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,9 +15,10 @@ from typing import Any, NamedTuple
 from airbench_core.errors import UsageError
 from airbench_core.fields import brief
 from airbench_core.published import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH95, AIRBENCH96, LADDER, RECIPES
-from airbench_core.recipes import Recipe, parse_field, with_fields
+from airbench_core.recipes import Recipe, parse_field, split_settings, with_fields
 
 FULL_TTA = "mirror+translate"
+MOST = 100_000  # runs of a sweep
 
 
 class Variant(NamedTuple):
@@ -187,21 +189,23 @@ def study_named(name: str) -> Study:
 
 def axes_from(settings: list[str]) -> dict[str, list[Any]]:
     """The values of each field of "epochs=5,10,20" and the like."""
-    axes: dict[str, list[Any]] = {}
-    for setting in settings:
-        name, equals, values = setting.partition("=")
-        if name in axes:
-            raise UsageError(f"--set {name} is given twice: write {name}=VALUE,VALUE")
-        parsed = [parse_field(f"{name}{equals}{value}") for value in values.split(",")]
-        axes[name] = [value for _, value in parsed]
-    return axes
+    texts = split_settings(settings)
+    return {name: [parse_field(f"{name}={text}")[1] for text in of.split(",")] for name, of in texts.items()}
+
+
+def check_runs(n: int) -> None:
+    """Raise UsageError for more runs than anybody makes: their plan would take hours, and all memory."""
+    if n > MOST:
+        raise UsageError(f"these are {n:,} runs, and {MOST:,} at most can be planned: fewer values or seeds")
 
 
 def grid(variants: Iterable[Variant], axes: dict[str, Sequence[Any]]) -> list[Variant]:
     """Each of `variants` with every combination of the fields' values in `axes`; recipes that come out equal, once.
 
-    Raises UsageError for unknown fields, illegal values, and where a combination excludes itself.
+    Raises UsageError for unknown fields, illegal values, too many combinations, and where one excludes itself.
     """
+    variants = list(variants)
+    check_runs(len(variants) * math.prod(map(len, axes.values())))
     found: dict[tuple[Recipe, bool], Variant] = {}
     for variant, values in itertools.product(variants, itertools.product(*axes.values())):
         recipe = with_fields(variant.recipe, **dict(zip(axes, values, strict=True)))

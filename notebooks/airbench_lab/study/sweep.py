@@ -5,22 +5,18 @@ log holds, by its key, is not made again, and neither are runs that diverged, si
 those that failed for another reason are tried again.
 """
 
-import hashlib
 import statistics
-import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from airbench_core import Dataset, Recipe, Scale, runlog
-from airbench_core.errors import AirbenchError, UsageError
+from airbench_core.errors import UsageError
 from airbench_core.flops import training_flops
 from airbench_lab.study.engines import Engine, Outcome, Task
 from airbench_lab.study.keys import key, planned_key
@@ -138,29 +134,14 @@ def make(
     """Run `tasks` on `engine`, append each outcome to `log` as it comes, and give those that failed.
 
     observer: called with each outcome when it is in the log. stop: ends the sweep; what is in progress then is lost.
-    Raises AirbenchError if the log cannot be written, and then ends all; also if another sweep of this machine writes
-    to it, since both would make the same runs.
+    Raises AirbenchError if the log cannot be written, and then ends all. Two at once make no run twice if each plans
+    and makes its runs inside `lines.claimed`.
     """
     failed = []
-    with _only_sweep(log), closing(engine.run(tasks, stop or threading.Event())) as outcomes:
+    with closing(engine.run(tasks, stop or threading.Event())) as outcomes:
         for outcome in outcomes:
             runlog.append(log, outcome.record)
             if outcome.failed:
                 failed.append(outcome)
             observer(outcome)
     return failed
-
-
-@contextmanager
-def _only_sweep(log: Path) -> Iterator[None]:
-    """Holds a lock on `log` that other sweeps want too, by a file elsewhere; the system frees it if this is killed."""
-    name = hashlib.sha256(str(log.resolve()).encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"airbench-sweep-{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise AirbenchError(f"another sweep is writing to {log}: wait for it, or choose another --out") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from airbench_core import AIRBENCH94, RECIPES, load_dataset
+from airbench_core import AIRBENCH94, RECIPES, load_dataset, runlog
 from airbench_core.cli import main
 
-SMOKE = ["--scale", "smoke", "--data", "builtin", "--set", "epochs=7"]  # 2.1 epochs at this scale
+QUICK = ["--scale", "smoke", "--data", "builtin"]
+SMOKE = [*QUICK, "--set", "epochs=7"]  # 2.1 epochs at this scale
 
 
 def airbench(*arguments, **options):
@@ -62,7 +64,7 @@ def test_train_prints_a_row_an_epoch_and_a_summary_and_logs_each_run(tmp_path, c
             1,
             "run 1: the training loss is",
         ),
-        (["train", "airbench94", *SMOKE, "--set", "epochs=1e308"], 2, "epochs=1e+308 is not legal: 0.001 to 10,000"),
+        (["train", "airbench94", *QUICK, "--set", "epochs=1e308"], 2, "epochs=1e+308 is not legal: 0.001 to 10,000"),
         (["train", "airbench94", "--seed", "-1"], 2, "seed=-1 with runs=1 is not legal"),
         (
             ["train", "airbench94", "--seed", str(2**31 - 1), "--runs", "2"],
@@ -74,11 +76,18 @@ def test_train_prints_a_row_an_epoch_and_a_summary_and_logs_each_run(tmp_path, c
         (["train", "airbench94", "--scale", "huge"], 2, "argument --scale: invalid choice: 'huge'"),
         (["bench", "--seconds", "nan"], 2, "seconds=nan is not legal"),
         ([], 2, "COMMAND"),
-        pytest.param(
-            ["train", "airbench94", *SMOKE, "--out", "/dev/full"],
+        (
+            ["train", "airbench94", *SMOKE, "--out", os.devnull],
             1,
-            "No space left on device",
-            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here"),
+            f"cannot write the run log {os.devnull}: it is no file",
+        ),
+        (["train", "airbench94", *SMOKE, "--out", __file__], 1, "its first line is no record; name another file"),
+        (["train", "airbench94", *SMOKE, "--set", "epochs=8"], 2, "epochs is set twice, to 7 and to 8: set it once"),
+        (["train", "airbench94", "--set", "a\nb=\x1b[31m"], 2, r"unknown recipe field 'a\nb'"),
+        (
+            ["train", "airbench94", *SMOKE, "--out", "no\nsuch\x1b/log"],
+            1,
+            r"the run log no\nsuch\x1b/log: No such file",
         ),
         (["recipes", "airbench93"], 2, "unknown recipe"),
         (["diff", "airbench94", "airbench93"], 2, "unknown recipe 'airbench93'"),
@@ -105,6 +114,34 @@ def test_running_out_of_memory_is_one_line(error, monkeypatch, capsys):
     monkeypatch.setattr(Trainer, "run", run)
     assert main(["train", "airbench94", *SMOKE]) == 1
     assert capsys.readouterr().err == "airbench: error: out of memory: try a smaller batch_size, widths or scale\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell's redirections")
+@pytest.mark.parametrize("printed", ["2>&1 | head -2", "> /dev/full", ">&- 2>&-"])
+def test_runs_are_in_the_log_whatever_becomes_of_what_is_printed(printed, tmp_path):
+    log = tmp_path / "runs.jsonl"
+    command = [sys.executable, "-m", "airbench_core", "train", "airbench94", *SMOKE, "--runs", "2", "--out", str(log)]
+    done = subprocess.run(f"{shlex.join(command)} {printed}", shell=True, capture_output=True, text=True)
+    assert [record["seed"] for record in runlog.load(log)] == [0, 1]
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stderr.count("\n") <= 1
+
+
+def test_a_run_is_in_the_log_before_it_is_printed(tmp_path, monkeypatch):
+    from airbench_core.cli import train as command
+
+    log, say = tmp_path / "runs.jsonl", command.say
+
+    def look(line: str) -> None:
+        say(line)
+        if "TTA  " in line:
+            assert len(runlog.load(log)) == int(line.split()[0])
+            looked.append(line)
+
+    looked: list[str] = []
+    monkeypatch.setattr(command, "say", look)
+    assert main(["train", "airbench94", *SMOKE, "--runs", "2", "--out", str(log)]) == 0
+    assert len(looked) == 2
 
 
 def test_diff_prints_the_fields_side_by_side(capsys):
@@ -188,7 +225,7 @@ def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
 
     digits = replace(load_dataset("builtin"), name="digits", mirror_changes_class=True)
     monkeypatch.setattr(command, "load_dataset", lambda *_: digits)
-    arguments = ["train", "airbench94", *SMOKE, "--set", "epochs=1"]
+    arguments = ["train", "airbench94", *QUICK, "--set", "epochs=1"]
     assert main(arguments) == 0
     assert capsys.readouterr().err == (
         "airbench: warning: flip=alternating and tta=mirror+translate on digits, where a mirrored picture may show "

@@ -9,6 +9,7 @@ import pytest
 import torch
 from airbench_lab import panel as panels
 from airbench_lab.panel import Panel, environment, painter
+from airbench_lab.panel.experiment import STUCK
 
 from airbench_core import RECIPES, Parts, Stopped, UsageError
 from airbench_core.scales import default_scale
@@ -84,6 +85,36 @@ def test_what_fails_is_raised_where_it_is_waited_for_and_an_interrupt_stops(pane
     with pytest.raises(KeyboardInterrupt):
         one.run(wait=True)
     assert one.state == "stopped"
+
+
+def test_a_part_that_never_ends_is_told_in_text_as_it_is_by_the_widgets(panel, monkeypatch, capsys):
+    go, entered = threading.Event(), threading.Event()
+
+    def whiten(*_):
+        entered.set()
+        go.wait(60)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("airbench_lab.worker.STUCK_SECONDS", 0.05)
+    monkeypatch.setattr(panels, "INTERRUPT_SECONDS", 0.3)
+    one = panel(parts=Parts(whiten=whiten))
+    wait = one._experiment.wait
+
+    def interrupted() -> None:
+        assert entered.wait(60)
+        monkeypatch.setattr(one._experiment, "wait", wait)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one._experiment, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.run(wait=True)
+    assert f"\n{STUCK}\n" in capsys.readouterr().out
+    assert f"\n{STUCK}\n" in str(one)
+    with pytest.raises(UsageError, match="the step does not end"):
+        one.run()
+    go.set()
+    wait()
+    assert STUCK not in str(one)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,14 @@ def test_variance_between_runs(record, write, capsys):
             2,
             "these 2 runs mix scales (laptop: 1, smoke: 1): compare runs of one",
         ),
+        (lambda record: [record(), record(accuracy=94.0)], 1, "LOG, line 2: accuracy=94.0 is not legal: 0 to 1"),
+        (lambda record: [record(seconds=-5)], 1, "LOG, line 1: seconds=-5 is not legal: 0 to 1,000,000,000.0 or null"),
+        (
+            lambda record: [record(name="\x1b[31m") | DIVERGED, []],
+            1,
+            "nothing in LOG succeeded: 1 run failed: airbench94",
+        ),
+        (lambda record: [1, 2, "x"] * 10_000, 1, "LOG is not a log: none of its 30,000 line(s) is a record"),
         (lambda record: [record() | {"schema": 1}], 1, "LOG, line 1: a record of schema 1, and airbench "),
     ],
 )
@@ -160,8 +168,9 @@ def test_logs_of_which_there_is_no_table(logged, status, told, record, write, ca
     assert main(["report", log]) == status
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("airbench: error: " + told.replace("LOG", log))
-    assert printed.err.count("\n") == 1
+    *notes, error = printed.err.splitlines()
+    assert error.startswith("airbench: error: " + told.replace("LOG", log))
+    assert notes == [f"{log}, line 2: not a whole record, left out"] * ([] in logged(record))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,9 +15,10 @@ import pytest
 import torch
 from airbench_lab.study import cli_sweep
 
-from airbench_core import UsageError, runlog
+from airbench_core import UsageError, devices, lines, runlog
 from airbench_core.cli import main
 
+VALUES = [str(value) for value in range(100)]
 SMOKE = ["--scale", "smoke", "--data", "builtin", "--workers", "1"]
 
 
@@ -65,6 +68,44 @@ def test_ctrl_c_ends_a_run_at_its_next_step_and_the_same_command_goes_on(tmp_pat
     assert f"4 runs: 1 in {log}; 3 to do" in capfd.readouterr().out
 
 
+def test_runs_are_in_the_log_whatever_becomes_of_what_is_printed(tmp_path):
+    log = tmp_path / "runs.jsonl"
+    arguments = ["sweep", "airbench94", *SMOKE, "--set", "epochs=2", "--seeds", "2", "--race", "--out", str(log)]
+    done = subprocess.run(
+        f"{shlex.join([sys.executable, '-m', 'airbench_core', *arguments])} 2>&1 | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert [record["seed"] for record in runs(log)] == [0, 1]
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_log_that_another_sweep_is_at_work_on_is_left_alone(tmp_path, capsys):
+    """Before anything is planned: a plan made beside it would hold the same runs."""
+    log = tmp_path / "runs.jsonl"
+    arguments = ["sweep", "airbench94", *SMOKE, "--set", "epochs=2", "--seeds", "1", "--out", str(log)]
+    with lines.claimed(log):
+        assert main(arguments) == 1
+        printed = capsys.readouterr()
+        assert (
+            printed.err == f"airbench: error: another process is at work on {log}: wait for it, or name another file\n"
+        )
+        assert printed.out == ""
+        assert main([*arguments, "--dry-run"]) == 0
+    assert not log.exists()
+
+
+def test_a_file_that_is_no_log_is_left_as_it_is(tmp_path, capsys):
+    notebook = tmp_path / "notebook.ipynb"
+    notebook.write_text('{"cells": []}')
+    assert main(["sweep", "airbench94", *SMOKE, "--out", str(notebook)]) == 1
+    assert capsys.readouterr().err == (
+        f"airbench: error: {notebook}, line 1: not the record of a run (no schema): name a log of runs\n"
+    )
+    assert notebook.read_text() == '{"cells": []}'
+
+
 def test_a_failed_run_is_said_and_logged_and_the_exit_status_shows_it(tmp_path, capsys):
     log = tmp_path / "runs.jsonl"
     arguments = ["sweep", "airbench94", *SMOKE, "--set", "lr=1e8,11.5", "--set", "epochs=3", "--seeds", "1"]
@@ -99,7 +140,7 @@ def test_variance_keeps_predictions(tmp_path):
     ("arguments", "message"),
     [
         (["laddr"], "'laddr' is neither a study nor a recipe; studies: ladder, ablation"),
-        (["ladder", "--set", "epochs=1", "--set", "epochs=2"], "--set epochs is given twice: write epochs=VALUE,VALUE"),
+        (["ladder", "--set", "epochs=1", "--set", "epochs=2"], "epochs is set twice, to 1 and to 2: set it once"),
         (["ladder", "--set", "epochs"], "cannot read 'epochs': write FIELD=VALUE"),
         (["ladder", "--set", "epochs=1,,2"], "epochs="),
         (["ladder", "--seeds", "0"], "seeds=0 is not legal: 1 or more"),
@@ -107,6 +148,11 @@ def test_variance_keeps_predictions(tmp_path):
         (
             ["ladder", "--seeds", "3000000000"],
             "seed=0 with seeds=3000000000 is not legal: seeds are 0 to 2",
+        ),
+        (["ladder", "--seeds", "1000000000"], "these are 9,000,000,000 runs, and 100,000 at most can be planned"),
+        (
+            ["ladder", *(f"--set={name}={','.join(VALUES)}" for name in ("epochs", "lr", "cutout"))],
+            "these are 9,000,000",
         ),
         (["ladder", "--threads", "0"], "threads=0 is not legal"),
         (["ladder", "--workers", "1000"], "workers=1000 is not legal"),
@@ -148,6 +194,7 @@ def test_without_ray_one_run_goes_on_at_a_time(tmp_path, monkeypatch, capsys):
 def test_as_many_runs_at_a_time_as_leave_a_core_free_and_fit_into_memory(monkeypatch, cores, threads, memory, workers):
     monkeypatch.setattr(cli_sweep, "find_spec", lambda name: True)
     monkeypatch.setattr(cli_sweep, "available_cores", lambda: cores)
+    monkeypatch.setattr(devices, "available_cores", lambda: 8)
     monkeypatch.setattr(cli_sweep, "available_memory", lambda: memory)
     args = SimpleNamespace(device="cpu", dtype="float32", threads=threads, workers=None, scale="full")
     assert cli_sweep._local(args)[0] == workers

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from airbench_lab.study.engines import Outcome, Task
@@ -112,3 +113,25 @@ def test_several_runs_at_a_time_here_have_a_ray_of_their_own(cluster, data, monk
     with pytest.raises(AirbenchError, match=r"^Ray does not start: no space is left$"):
         cluster.RayEngine(data, scale="smoke", device="cpu", workers=2, threads=3)
     assert (asked["address"], asked["num_cpus"], asked["num_gpus"]) == ("local", 6, 0)
+
+
+def test_a_process_that_is_killed_early_ends_no_sweep_and_where_all_are_it_is_one_line(cluster, monkeypatch):
+    ray = sys.modules["ray"]
+    died = ray.exceptions.ActorUnavailableError("the process\nwas killed", None)
+    answers = {"first": {"dtype": "float32"}, "second": died}
+
+    def get(name: str):
+        if isinstance(answers[name], Exception):
+            raise answers[name]
+        return answers[name]
+
+    monkeypatch.setattr(ray, "wait", lambda asked, **_: (asked, []))
+    monkeypatch.setattr(ray, "get", get)
+    engine = object.__new__(cluster.RayEngine)
+    describe = [SimpleNamespace(remote=lambda *_, name=name: name) for name in answers]
+    engine.actors = [SimpleNamespace(describe=one) for one in describe]
+    assert engine._described("cpu", "auto", 1) == [{"dtype": "float32"}]
+    answers["first"] = died
+    with pytest.raises(AirbenchError, match=r"cannot make runs: .*the process") as error, cluster._in_a_line():
+        engine._described("cpu", "auto", 1)
+    assert str(error.value).isprintable()

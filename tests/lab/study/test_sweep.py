@@ -138,17 +138,6 @@ def test_variants_that_are_the_same_training_are_made_once(engine, log):
     assert twice.total == 2
 
 
-def test_two_sweeps_do_not_write_to_one_log(engine, log):
-    def second(outcome):
-        with pytest.raises(AirbenchError, match=r"another sweep is writing to .*runs.jsonl"):
-            make(planned(engine, log).todo, engine, log)
-        make(planned(engine, log).todo[:1], engine, log.with_name("other.jsonl"))
-
-    make(planned(engine, log).todo[:1], engine, log, observer=second)
-    assert len(runlog.load(log)) == 1
-    make(planned(engine, log).todo, engine, log)  # the lock is free again
-
-
 def test_costs_are_the_median_of_a_recipes_runs_and_follow_flops_for_others(noise):
     costs, long = Costs(SMOKE, noise), replace(SHORT, epochs=40)
     ratio = training_flops(SMOKE.recipe(long), 192, 48) / training_flops(SMOKE.recipe(SHORT), 192, 48)
