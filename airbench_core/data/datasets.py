@@ -2,7 +2,9 @@
 
 import hashlib
 import math
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from airbench_core.data import builtin, downloads
 from airbench_core.data.sources import CIFAR10, SOURCES, places
-from airbench_core.errors import UsageError
+from airbench_core.errors import AirbenchWarning, UsageError
 
 DATASETS = (*SOURCES, "builtin")  # their names
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -76,8 +78,9 @@ def load_dataset(name: str = "auto", root: str | Path | None = None, *, download
     """Finds, verifies and reads a data set; the images stay on the CPU.
 
     name: "cifar10"; "cifar100", with its 100 fine classes; "svhn", the digits of house numbers, without the extra
-        ones; "builtin", procedurally drawn pictures that need no download (see builtin.py); or "auto", which takes
-        CIFAR-10 if it is on disk, else the built-in pictures, and says which on stderr. It never downloads.
+        ones; "fashionmnist", 28 x 28 pixels; "builtin", procedurally drawn pictures that need no download (see
+        builtin.py); or "auto", which takes CIFAR-10 if it is on disk, else the built-in pictures, and says which on
+        stderr: as a warning where `root` or AIRBENCH_DATA is set and holds none. It never downloads.
     root: the first folder to look in, and the one to download into (see the top of sources.py).
     download: whether what is missing may be downloaded.
 
@@ -90,7 +93,10 @@ def load_dataset(name: str = "auto", root: str | Path | None = None, *, download
         missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: `airbench data cifar10`)"
         pictures = f"the built-in pictures, from which nothing about a trick follows; {missing}"
         data = load_dataset("cifar10" if found else "builtin", root, download=False)
-        print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
+        if not found and (root or os.environ.get("AIRBENCH_DATA")):  # somebody said where it is
+            warnings.warn(f"data: {pictures}", AirbenchWarning, stacklevel=2)
+        else:
+            print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
         return data
     if name not in DATASETS:
         raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *DATASETS])}")
