@@ -2,7 +2,7 @@
 
 import argparse
 
-from airbench_core.data.datasets import DATASETS
+from airbench_core.data.datasets import DATASETS, Dataset, load_dataset
 from airbench_core.devices import DTYPES, Runtime
 from airbench_core.errors import UsageError
 from airbench_core.published import RECIPES, recipe_named
@@ -50,9 +50,15 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    names = f"{', '.join(DATASETS)} or auto"
+    names = f"{', '.join(DATASETS)}, auto, or a folder that holds one with pictures for each class"
     parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
     add_root(parser)
+    parser.add_argument("--holdout", type=int, metavar="N", help="test on N of the training images, held out of them")
+
+
+def data_from(args: argparse.Namespace) -> Dataset:
+    data = load_dataset(args.data, args.root)
+    return data if args.holdout is None else data.holdout(args.holdout)
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, load_dataset, runlog
-from airbench_core.cli.options import add_data, add_runtime, add_scale, seeds_from
+from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, runlog
+from airbench_core.cli.options import add_data, add_runtime, add_scale, data_from, seeds_from
 from airbench_core.cli.train import ctrl_c, say
 from airbench_core.devices import available_cores, available_memory
 from airbench_core.scales import scale_named
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         variants = [variant._replace(compile=True) for variant in variants]
     variants = grid(variants, axes_from(args.axes))
     scale = scale_named(args.scale)
-    data = scale.data(load_dataset(args.data, args.root))
+    data = scale.data(data_from(args))
     with _engine(args, study.predictions, data) as engine:
         runtimes = engine.runtimes()
         left_out = []  # what is compiled, where that only slows it down, if it was not asked for

@@ -122,6 +122,31 @@ def test_unknown_name():
         load_dataset("cifar11")
 
 
+def test_a_part_of_the_training_images_is_held_out_to_choose_on():
+    data = make(20)
+    held = data.holdout(5)
+    assert held.name == "x-holdout5"
+    assert (len(held.train_images), len(held.test_images)) == (15, 5)
+    splits = ("train", data), ("train", held), ("test", held)
+    whole, *parts = (
+        dict(
+            zip(
+                map(bytes, getattr(of, f"{split}_images").numpy()), getattr(of, f"{split}_labels").tolist(), strict=True
+            )
+        )
+        for split, of in splits
+    )
+    assert parts[0] | parts[1] == whole  # each once, with its label, and no test image among them
+    order = [list(whole).index(image) for image in parts[0]]
+    assert order == sorted(order)
+    assert data.holdout(5).digest == held.digest != data.digest
+    assert data.holdout(5, seed=1).digest not in (held.digest, data.digest)
+    assert held.head(10, 5).train_images.equal(held.train_images[:10])
+    for wrong in (0, 20, -1, 2.5, "5"):
+        with pytest.raises(UsageError, match=r"holdout=.* is not legal: 1 to 19 of the 20 training images"):
+            data.holdout(wrong)
+
+
 def test_what_changes_nothing_gives_the_same_data_with_its_digest():
     data = make()
     for same in (data.to("cpu"), data.head(None, None), data.head(8, 100)):
