@@ -11,6 +11,7 @@ print(result.accuracy, result.seconds)
 from airbench_core.data.datasets import Dataset, load_dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, AirbenchWarning, DataError, Diverged, UsageError
+from airbench_core.models import Model, load
 from airbench_core.published import (
     AIRBENCH94,
     AIRBENCH94_MUON,

@@ -1,10 +1,12 @@
-"""`airbench recipes`, `diff` and `data`: the recipes with what they cost, two of them side by side, a data set."""
+"""`airbench recipes`, `diff`, `data`, `classify`: recipes and their costs, two side by side, a data set, pictures."""
 
 import argparse
 
 from airbench_core.cli.options import add_root
 from airbench_core.data.datasets import DATASETS, load_dataset
+from airbench_core.data.pictures import printable
 from airbench_core.flops import CIFAR10_TRAIN, parameters, training_flops
+from airbench_core.models import load
 from airbench_core.published import LADDER, RECIPES, recipe_named
 from airbench_core.recipes import Recipe
 from airbench_core.tables import describe, diff
@@ -19,9 +21,15 @@ def add(verbs: argparse._SubParsersAction) -> None:
         parser.add_argument(name, metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
     parser.set_defaults(run=run_diff)
     parser = verbs.add_parser("data", help="find, download and verify a data set")
-    parser.add_argument("data", metavar="NAME", help=f"{', '.join(DATASETS)} or auto")
+    parser.add_argument("data", metavar="NAME", help=f"{', '.join(DATASETS)}, auto or a folder of pictures")
     add_root(parser)
     parser.set_defaults(run=run_data)
+    parser = verbs.add_parser("classify", help="say what a trained network sees in pictures")
+    parser.add_argument("model", metavar="MODEL", help="a file that `airbench train --save` wrote")
+    parser.add_argument(
+        "pictures", nargs="+", metavar="PICTURE", help="JPEG, PNG, ...; the square in the middle is seen"
+    )
+    parser.set_defaults(run=run_classify)
 
 
 def run_recipes(args: argparse.Namespace) -> int:
@@ -54,4 +62,14 @@ def run_data(args: argparse.Namespace) -> int:
         f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "
         f"{len(data.classes)} classes ({names}), digest {data.digest}"
     )
+    return 0
+
+
+def run_classify(args: argparse.Namespace) -> int:
+    model = load(args.model)
+    for path in args.pictures:
+        (shares,) = model.shares([path])
+        best = shares.topk(min(3, len(shares)))
+        named = (f"{model.classes[i]} {share:.0%}" for share, i in zip(best.values, best.indices, strict=True))
+        print(f"{printable(path)}: {', '.join(named)}", flush=True)
     return 0
