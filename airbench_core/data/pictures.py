@@ -47,14 +47,16 @@ def _opened(picture: Any, size: int) -> tuple[Any, tuple[int, int]]:
     from PIL import Image, ImageOps
 
     if isinstance(picture, str | os.PathLike):
+        if os.path.exists(picture) and not os.path.isfile(picture):  # to read a pipe or a device may take for ever
+            raise DataError(f"{picture} is not a file, so no picture")
         try:
             with Image.open(picture) as image:
                 found = image.size
                 image.draft("RGB", (4 * size, 4 * size))  # a JPEG need not be decoded at its full size
                 upright = ImageOps.exif_transpose(image)
         except Exception as error:  # a damaged file can raise almost anything
-            reason = getattr(error, "strerror", None) or "damaged, or of a kind that Pillow does not know"
-            raise DataError(f"{picture} cannot be read as a picture ({reason}): save it as JPEG or PNG") from error
+            reason = getattr(error, "strerror", None) or "damaged, huge or of another kind: save it as JPEG or PNG"
+            raise DataError(f"{picture} cannot be read as a picture: {reason}") from error
         if upright.mode[0] in "IF":
             raise DataError(f"{picture} has more than 8 bits a colour: save it with 8")
         return upright, found
