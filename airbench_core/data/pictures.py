@@ -16,6 +16,7 @@ from airbench_core.errors import DataError, UsageError
 
 # What Pillow reads everywhere. Telephones' HEIC is not among it.
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"}  # of 8 bits a colour at most
 TESTS = ("test", "val", "valid", "validation")  # what the folder of the test pictures beside train is called
 
 
@@ -32,6 +33,9 @@ def squares(pictures: Iterable[Any], n: int, size: int) -> Tensor:
     for row, picture in zip(result, pictures, strict=True):
         image, found = _opened(picture, size)
         sizes[found] += 1
+        if image.mode not in MODES:  # more bits, which would be clipped, or what Pillow cannot convert
+            what = picture if isinstance(picture, str | os.PathLike) else "a picture"
+            raise DataError(f"{what} is of Pillow's mode {image.mode}: save it as JPEG or PNG with 8 bits a colour")
         image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
         row.copy_(torch.from_numpy(np.array(image)).permute(2, 0, 1))
     if sizes.keys() - {(size, size)}:
@@ -57,8 +61,6 @@ def _opened(picture: Any, size: int) -> tuple[Any, tuple[int, int]]:
         except Exception as error:  # a damaged file can raise almost anything
             reason = getattr(error, "strerror", None) or "damaged, huge or of another kind: save it as JPEG or PNG"
             raise DataError(f"{picture} cannot be read as a picture: {reason}") from error
-        if upright.mode[0] in "IF":
-            raise DataError(f"{picture} has more than 8 bits a colour: save it with 8")
         return upright, found
     if isinstance(picture, Image.Image):
         return picture, picture.size

@@ -106,9 +106,10 @@ def test_photographs_are_turned_upright_and_read_at_a_lower_resolution(tmp_path)
         (
             lambda folder: Image.fromarray(np.full((9, 9), 999, np.uint16)).save(folder / "cat" / "deep.png") or folder,
             DataError,
-            "deep.png has more than 8 bits",
+            "deep.png is of Pillow's mode I;16: save it as JPEG or PNG with 8 bits",
         ),
         (lambda _: FakeData(5, (3, 9, 9), transform=ToTensor()), UsageError, "float32.*leave out ToTensor"),
+        (lambda _: [(Image.new("F", (9, 9)), 0)], DataError, "a picture is of Pillow's mode F"),
         (lambda _: [(picture(1), "cat")], UsageError, r"sample 0 is no \(picture, number of its class\)"),
         (lambda _: [picture(1), picture(2)], UsageError, r"sample 0 is no \(picture, number of its class\)"),
         (lambda _: [(picture(1), 0), (picture(2), 0)], UsageError, "at least 2"),
