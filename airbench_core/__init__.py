@@ -19,6 +19,7 @@ _WHERE = {
         "data.datasets": "Dataset load_dataset",
         "devices": "Runtime",
         "errors": "AirbenchError AirbenchWarning DataError Diverged UsageError",
+        "models": "Model load",
         "published": "AIRBENCH94 AIRBENCH94_MUON AIRBENCH95 AIRBENCH96 AIRBENCH96_FASTER BASELINE RESNET18 "
         "LADDER RECIPES Rung",
         "recipes": "Recipe",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # the same again, for what checks types
     from airbench_core.data.datasets import Dataset, load_dataset
     from airbench_core.devices import Runtime
     from airbench_core.errors import AirbenchError, AirbenchWarning, DataError, Diverged, UsageError
+    from airbench_core.models import Model, load
     from airbench_core.published import (
         AIRBENCH94,
         AIRBENCH94_MUON,

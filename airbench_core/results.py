@@ -1,6 +1,7 @@
 """What is known of a run: after each epoch, when it is done, when it was stopped."""
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from airbench_core.errors import AirbenchError
@@ -10,6 +11,7 @@ if TYPE_CHECKING:  # what reads logs does without torch
     from torch import Tensor, nn
 
     from airbench_core.devices import Runtime
+    from airbench_core.models import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,15 @@ class RunResult:
     epochs: tuple[EpochRecord, ...]
     started: float  # seconds since 1970
     graphs: bool  # whether steps were replayed as CUDA graphs
-    network: "nn.Module"  # a copy, through PyTorch's own functions
+    model: "Model"  # with a copy of the network, through PyTorch's own functions
+
+    @property
+    def network(self) -> "nn.Module":
+        return self.model.network
+
+    def save(self, path: str | PathLike) -> None:
+        """Write the trained network to a file that `models.load` reads; see `Model.save`."""
+        self.model.save(path)
 
     def __repr__(self) -> str:
         return (

@@ -148,10 +148,12 @@ def commit() -> str | None:
 
     A process asks once: to be true of the code that it loaded, early.
     """
-    root = Path(airbench_core.__file__).parents[1]
+    root = Path(airbench_core.__file__).resolve().parents[1]
     if not (root / ".git").exists():  # or it may lie in a checkout of something else
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
+    # safe.directory: the checkout may be another's, as in a course; its code runs here already, so git may read it too.
+    command = ["git", "-c", f"safe.directory={root}", "-C", str(root)]
+    command += ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -24,6 +24,7 @@ from airbench_core.fast import lookahead as fast
 from airbench_core.fast.cpu import plain_
 from airbench_core.fast.whole_step import CudaGraphs, NotRecorded, Record
 from airbench_core.learner import Learner
+from airbench_core.models import Model
 from airbench_core.published import recipe_named
 from airbench_core.recipes import Recipe
 from airbench_core.results import EpochRecord, RunResult, Stopped
@@ -241,7 +242,14 @@ class Trainer:
                 epochs=tuple(records),
                 started=started,
                 graphs=self.learner.graphs is not None,
-                network=plain_(copy.deepcopy(self.network)),
+                model=Model(
+                    recipe=self.recipe,
+                    network=plain_(copy.deepcopy(self.network)),
+                    classes=self.data.classes,
+                    mean=self.data.mean,
+                    std=self.data.std,
+                    size=self.data.train_images.shape[-1],
+                ),
             )
 
     def _record(

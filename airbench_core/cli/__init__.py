@@ -22,6 +22,7 @@ VERBS = {  # the module of each, and what it is for
     "recipes": ("show", "list the recipes, or the fields of one"),
     "diff": ("show", "show the fields in which two recipes differ"),
     "data": ("show", "find, download and verify a data set"),
+    "classify": ("show", "say what a trained network sees in pictures"),
     "doctor": ("machine", "check this machine and say what each scale costs on it"),
     "bench": ("machine", "measure images per second on this machine"),
 }

@@ -10,6 +10,7 @@ from airbench_core.recipes import Recipe, parse_field, split_settings, with_fiel
 from airbench_core.scales import SCALES
 
 if TYPE_CHECKING:
+    from airbench_core.data.datasets import Dataset
     from airbench_core.devices import Runtime
 
 
@@ -54,9 +55,17 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    names = f"{', '.join(DATASETS)} or auto"
+    names = f"{', '.join(DATASETS)}, auto, or a folder that holds one with pictures for each class"
     parser.add_argument("--data", default="auto", help=f"{names} (default: CIFAR-10 if it is on disk)")
     add_root(parser)
+    parser.add_argument("--holdout", type=int, metavar="N", help="test on N of the training images, held out of them")
+
+
+def data_from(args: argparse.Namespace) -> "Dataset":
+    from airbench_core.data.datasets import load_dataset  # here: it imports torch
+
+    data = load_dataset(args.data, args.root)
+    return data if args.holdout is None else data.holdout(args.holdout)
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`airbench recipes`, `diff` and `data`: the recipes with what they cost, two of them side by side, a data set."""
+"""`airbench recipes`, `diff`, `data`, `classify`: recipes and their costs, two side by side, a data set, pictures."""
 
 import argparse
 
@@ -19,9 +19,15 @@ def add(verbs: argparse._SubParsersAction) -> None:
         parser.add_argument(name, metavar="RECIPE", help=f"one of {', '.join(RECIPES)}")
     parser.set_defaults(run=run_diff, only_reads=True)
     parser = verbs.add_parser("data")
-    parser.add_argument("data", metavar="NAME", help=f"{', '.join(DATASETS)} or auto")
+    parser.add_argument("data", metavar="NAME", help=f"{', '.join(DATASETS)} auto or a folder of pictures")
     add_root(parser)
     parser.set_defaults(run=run_data)
+    parser = verbs.add_parser("classify")
+    parser.add_argument("model", metavar="MODEL", help="a file that `airbench train --save` wrote")
+    parser.add_argument(
+        "pictures", nargs="+", metavar="PICTURE", help="JPEG, PNG, ...; the square in the middle is seen"
+    )
+    parser.set_defaults(run=run_classify)
 
 
 def run_recipes(args: argparse.Namespace) -> int:
@@ -56,4 +62,17 @@ def run_data(args: argparse.Namespace) -> int:
         f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "
         f"{len(data.classes)} classes ({names}), digest {data.digest}"
     )
+    return 0
+
+
+def run_classify(args: argparse.Namespace) -> int:
+    from airbench_core.data.pictures import printable  # here: they import torch
+    from airbench_core.models import load
+
+    model = load(args.model)
+    for path in args.pictures:
+        (shares,) = model.shares([path])
+        best = shares.topk(min(3, len(shares)))
+        named = (f"{model.classes[i]} {share:.0%}" for share, i in zip(best.values, best.indices, strict=True))
+        print(f"{printable(path)}: {', '.join(named)}", flush=True)
     return 0

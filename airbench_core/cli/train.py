@@ -14,13 +14,14 @@ from airbench_core.cli.options import (
     add_recipe,
     add_runtime,
     add_scale,
+    data_from,
     recipe_from,
     runtime_from,
     seeds_from,
 )
-from airbench_core.data.datasets import load_dataset
 from airbench_core.errors import Diverged, tell
 from airbench_core.interrupt import ctrl_c
+from airbench_core.models import check_savable
 from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.training import Trainer
 
@@ -47,6 +48,9 @@ def add_runs(parser: argparse.ArgumentParser, runs: int) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="append each finished run to this log, a line of JSON each"
     )
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="keep the last run's network, for `airbench classify`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +66,9 @@ def make_runs(args: argparse.Namespace) -> list[float]:
     recipe, runtime = recipe_from(args), runtime_from(args)
     if args.out:
         runlog.check_writable(args.out)
-    trainer = Trainer(recipe, load_dataset(args.data, args.root), scale=args.scale, runtime=runtime)
+    if args.save:
+        check_savable(args.save)
+    trainer = Trainer(recipe, data_from(args), scale=args.scale, runtime=runtime)
     about = runtime.describe()
     say(
         f"{' '.join([args.recipe, *args.settings])}, scale {args.scale}, {trainer.data.name}: "
@@ -78,6 +84,8 @@ def make_runs(args: argparse.Namespace) -> list[float]:
                 result = _one_run(trainer, number, seed, stop, args.race)
                 if args.out:
                     runlog.append(args.out, runlog.record(result))
+                if args.save:
+                    result.save(args.save)
                 accuracies.append(result.accuracy)
                 seconds.append(result.seconds)
                 say(f"{number:>4}{'TTA':>8}{'':13}{result.accuracy:>11.4f}{result.seconds:>10.1f}")

@@ -2,19 +2,23 @@
 
 import hashlib
 import math
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.data import DATASETS, builtin, downloads
+from airbench_core.data import DATASETS, builtin, downloads, pictures
 from airbench_core.data.sources import CIFAR10, SOURCES, places
-from airbench_core.errors import UsageError
+from airbench_core.errors import AirbenchWarning, UsageError
 
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 Channels = tuple[float, float, float]  # one number for red, green, blue
@@ -39,6 +43,27 @@ class Dataset:
         if fault:
             raise UsageError(f"data set {self.name}: {fault}")
 
+    @classmethod
+    def of(cls, train: Any, test: Any = None, *, size: int = 32, name: str | None = None) -> "Dataset":
+        """Pictures of your own, each cut to the square in its middle and resized to `size` x `size`; grey is repeated.
+
+        train, test: each a folder that holds one with pictures for each class, or a map-style data set of (picture,
+        label), such as torchvision's, without ToTensor or other transforms. A folder that holds train and test (or val)
+        gives both. Where there are no test pictures a fifth of the others is held out. Digits, letters and the like:
+        `replace(data, mirror_changes_class=True)`. Raises UsageError or DataError, one line.
+        """
+        named = type(train).__name__
+        if isinstance(train, str | os.PathLike):
+            named = pictures.printable(Path(train).absolute().name)
+            if test is None:
+                train, test = pictures.parts_of(train)
+        images, labels, classes = pictures.labelled(train, size)
+        if not len(images):
+            raise UsageError(f"data set {named}: there are no pictures")
+        both = (images, labels, *(pictures.labelled(test, size, classes)[:2] if test is not None else (images, labels)))
+        data = cls(name or named, *both, tuple(map(pictures.printable, classes)), *pixel_statistics(images))
+        return data if test is not None else replace(data.holdout(max(1, len(images) // 5)), name=data.name)
+
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on `device`; itself, with its digest if that is known, where it lies there already."""
         return self._with([tensor.to(device) for tensor in self._tensors()])
@@ -53,6 +78,20 @@ class Dataset:
                 raise UsageError(f"a data set of {n} images: at least 1 is needed")
         kept = zip(self._tensors(), (train, train, test, test), strict=True)
         return self._with([tensor if n is None or n >= len(tensor) else tensor[:n] for tensor, n in kept])
+
+    def holdout(self, n: int, seed: int = 0) -> "Dataset":
+        """With `n` of the training images, drawn by `seed`, as test images: to choose on before the real ones are seen.
+
+        The rest are trained on, in their order. The name says so, and the digest is another. Raises UsageError for an
+        `n` that leaves no image to either part.
+        """
+        images = len(self.train_images)
+        if not isinstance(n, Integral) or not 0 < n < images:
+            raise UsageError(f"holdout={n} is not legal: 1 to {images - 1:,} of the {images:,} training images")
+        order = torch.randperm(images, generator=torch.Generator().manual_seed(seed)).to(self.train_images.device)
+        (held, _), (kept, _) = order[:n].sort(), order[n:].sort()
+        tensors = [tensor[rows] for rows in (kept, held) for tensor in (self.train_images, self.train_labels)]
+        return replace(self, name=f"{self.name}-holdout{n}", **dict(zip(TENSORS, tensors, strict=True)))
 
     @cached_property
     def digest(self) -> str:
@@ -75,9 +114,10 @@ def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, *
     """Finds, verifies and reads a data set; the images stay on the CPU.
 
     name: "cifar10"; "cifar100", with its 100 fine classes; "svhn", the digits of house numbers, without the extra
-        ones; "builtin", procedurally drawn pictures that need no download (see builtin.py); or "auto", which takes
-        CIFAR-10 if it is on disk, else the built-in pictures, and says which on stderr. It never downloads. A `Dataset`
-        is itself.
+        ones; "fashionmnist", 28 x 28 pixels; "builtin", procedurally drawn pictures that need no download (see
+        builtin.py); or "auto", which takes CIFAR-10 if it is on disk, else the built-in pictures, and says which on
+        stderr: as a warning where `root` or AIRBENCH_DATA is set and holds none. It never downloads. Or a folder of
+        pictures, as for `Dataset.of`. A `Dataset` is itself.
     root: the first folder to look in, and the one to download into (see the top of sources.py).
     download: whether what is missing may be downloaded.
 
@@ -90,15 +130,20 @@ def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, *
     if name == "auto":
         found = CIFAR10.find(root)
         missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: {CIFAR10.command(root)})"
-        pictures = f"the built-in pictures, from which nothing about a trick follows; {missing}"
+        drawn = f"the built-in pictures, from which nothing about a trick follows; {missing}"
         data = load_dataset("cifar10" if found else "builtin", root, download=False)
-        print("data:", f"CIFAR-10 from {found}" if found else pictures, file=sys.stderr)
+        if not found and (root or os.environ.get("AIRBENCH_DATA")):  # somebody said where it is
+            warnings.warn(f"data: {drawn}", AirbenchWarning, stacklevel=2)
+        else:
+            print("data:", f"CIFAR-10 from {found}" if found else drawn, file=sys.stderr)
         return data
     if name not in DATASETS:
-        raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *DATASETS])}")
+        if os.path.isdir(name):
+            return Dataset.of(name)
+        raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *DATASETS])}, or a folder")
     if name == "builtin":
-        pictures = builtin.load_pictures(downloads.cache_folder())
-        tensors, classes = [torch.from_numpy(array) for array in pictures], builtin.CLASSES
+        drawn = builtin.load_pictures(downloads.cache_folder())
+        tensors, classes = [torch.from_numpy(array) for array in drawn], builtin.CLASSES
     else:
         *tensors, classes = SOURCES[name].load(root, download)
     return Dataset(name, *tensors, classes, *pixel_statistics(tensors[0]), mirror_changes_class=name == "svhn")

@@ -8,6 +8,7 @@
 import hashlib
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -32,13 +33,19 @@ PAUSE = 1.0  # seconds before a mirror is asked again
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for this project, by the custom of the operating system; it need not exist yet."""
+    """The user's cache folder for this project, by the custom of the operating system; it need not exist yet.
+
+    Of a user without a home, as in some containers, it is one in the folder for temporary files.
+    """
+    home = os.path.expanduser("~")
+    if home == "~":
+        home = os.path.join(tempfile.gettempdir(), f"airbench-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or Path(home, "AppData", "Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = Path(home, "Library", "Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache")
     return Path(base) / "airbench"
 
 
@@ -116,8 +123,14 @@ def _fill(file: BinaryIO, urls: Sequence[str], path: Path, md5: str, size: int) 
             if not start:  # else the fault may lie in what another mirror began, and this one is asked for all of it
                 waiting.popleft()
     reasons = "; ".join(f"{host}: {reason}" for host, reason in said.items())
+    remedy = "run this again later"
+    if "CERTIFICATE_VERIFY_FAILED" in reasons:  # will not pass by waiting
+        remedy = (
+            "this Python does not trust what certifies the servers: see that the clock is right, on macOS run `Install "
+            "Certificates.command` in Applications/Python, or name your network's certificates (PEM) in SSL_CERT_FILE"
+        )
     raise DataError(
-        f"could not download {path.name} ({reasons}): run this again later, or get the file elsewhere "
+        f"could not download {path.name} ({reasons}): {remedy}, or get the file elsewhere "
         f"(md5 {md5}) and put it into {path.parent}"
     )
 

@@ -1,12 +1,14 @@
 """Where data sets come from: found on disk or downloaded, verified by md5, read.
 
 A data set is looked for in the folder given as `root`, then in that named by the environment variable
-AIRBENCH_DATA, then in the user's cache folder (`downloads.cache_folder`). The first folder that holds anything of
+AIRBENCH_DATA, then in the user's cache folder (`downloads.cache_folder`). (Of a data set's own folder, such as
+cifar-10-batches-py, named as one of these, the one around it is taken.) The first folder that holds anything of
 it is the one that is read: if what it holds is incomplete or altered, that is an error, and no other copy is taken
 in its place. (Of SVHN's two files, one that is missing is downloaded to the other.) Only when none of the folders
 holds it is it downloaded: into the first of them.
 """
 
+import gzip
 import hashlib
 import io
 import os
@@ -26,7 +28,7 @@ from airbench_core.data import downloads
 from airbench_core.data.downloads import disk_errors
 from airbench_core.errors import DataError
 
-# Training images (N, 3, 32, 32) uint8 and labels (N,) int64, test images and labels, and the names of the classes.
+# Training images (N, 3, H, H) uint8 and labels (N,) int64, test images and labels, and the names of the classes.
 Contents = tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]
 
 
@@ -52,13 +54,24 @@ def _read_svhn(*files: bytes) -> Contents:
     return *tensors, tuple("0123456789")
 
 
+def _read_fashion(*files: bytes) -> Contents:
+    """IDX: a number of sides, the length of each, then the bytes. Grey is repeated for red, green and blue."""
+    tensors: list[Tensor] = []
+    for file in files:
+        content = gzip.decompress(file)
+        sides = np.frombuffer(content, ">i4", content[3], offset=4)
+        array = torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * len(sides)).reshape(sides).copy())
+        tensors.append(array.long() if array.ndim == 1 else array[:, None].repeat(1, 3, 1, 1))
+    return *tensors, FASHION
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """One data set: files, which may come in an archive. Files and archive are given as {name: md5}."""
 
     name: str
     title: str
-    mirrors: tuple[str, ...]  # addresses of the same bytes, the original last; {} is the name of a file
+    mirrors: tuple[str, ...]  # addresses of the same bytes, the original last; {} is a file's name, without its folder
     sizes: dict[str, int]  # in bytes, of what is downloaded: the archive, or the files
     archive: dict[str, str] = field(default_factory=dict)
     folder: str = ""  # in the archive, with the files; "" where there is no archive
@@ -83,7 +96,8 @@ class Source:
                 f"{self.title} ({' or '.join(self.landmarks)}) is in none of {', '.join(map(str, places(root)))}: "
                 f"run {self.command(root)}, or name the folder that holds it in AIRBENCH_DATA"
             )
-        return self.read(*self.obtain(found.parent if found else places(root)[0], download))
+        depth = self.landmarks[0].count("/")
+        return self.read(*self.obtain(found.parents[depth] if found else places(root)[0], download))
 
     def obtain(self, place: Path, download: bool) -> Iterator[bytes]:
         """Each of `files`, verified; what is missing in `place` is downloaded if it may be.
@@ -97,8 +111,9 @@ class Source:
                     continue
                 if not download:
                     raise DataError(f"{place / name} is missing: run {self.command(place)}")
-                urls = [mirror.format(name) for mirror in self.mirrors]
-                downloads.download(urls, place / name, md5, self.sizes[name])
+                path = place / name
+                urls = [mirror.format(path.name) for mirror in self.mirrors]
+                downloads.download(urls, path, md5, self.sizes[name])
             for name, md5 in self.archive.items():
                 _extract(self._verified(place / name, md5, place, "it"), folder)
         for name, md5 in self.files.items():
@@ -181,11 +196,37 @@ SVHN = Source(
     },
     sizes={"train_32x32.mat": 182_040_794, "test_32x32.mat": 64_275_384},
 )  # fmt: skip
-SOURCES: dict[str, Source] = {source.name: source for source in (CIFAR10, CIFAR100, SVHN)}
+FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+FASHION_MNIST = Source(
+    name="fashionmnist", title="FashionMNIST", read=_read_fashion,
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/{}",  # its makers'
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{}",  # as torchvision has it
+    ),
+    files={  # where torchvision puts them; MNIST's have the same names
+        "FashionMNIST/raw/train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "FashionMNIST/raw/train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+    sizes={
+        "FashionMNIST/raw/train-images-idx3-ubyte.gz": 26_421_880,
+        "FashionMNIST/raw/train-labels-idx1-ubyte.gz": 29_515,
+        "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": 4_422_102,
+        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": 5_148,
+    },
+)  # fmt: skip
+SOURCES: dict[str, Source] = {source.name: source for source in (CIFAR10, CIFAR100, SVHN, FASHION_MNIST)}
 
 
 def places(root: Path | None) -> list[Path]:
     """The folders in which a data set is looked for, in their order."""
     named = (root, os.environ.get("AIRBENCH_DATA") or None)
-    folders = [Path(place).expanduser() for place in named if place is not None]
+    folders = [_around(Path(os.path.expanduser(place)).absolute()) for place in named if place is not None]
     return list(dict.fromkeys([*folders, downloads.cache_folder()]))
+
+
+def _around(place: Path) -> Path:
+    """The folder around `place` where that is a data set's own folder or file, else `place`."""
+    inside = {Path(name).parts[0] for source in SOURCES.values() for name in source.landmarks}
+    return place.parent if place.name in inside and not any(os.path.exists(place / name) for name in inside) else place

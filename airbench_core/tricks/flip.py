@@ -12,6 +12,8 @@ Source: Jordan, arXiv:2404.00498, section 3.6.
 from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
+from mmap import mmap
+from multiprocessing.context import get_spawning_popen
 from numbers import Integral
 from typing import Any
 
@@ -51,8 +53,10 @@ class AlternatingFlip(Dataset):
     dataset: has `__len__` and `__getitem__`. Its own transforms come first; leave a random flip out of them. A sample
         is a picture, or a tuple, list or dict with one, nested or not. Mirrored is what torchvision.transforms.v2 would
         mirror: PIL images and tv_tensors (images, videos, masks, boxes, key points), all of them together; or, where
-        there is none of PIL.Image, tv_tensors.Image and Video, the first plain tensor, (..., C, H, W). The rest of the
-        sample stays as it is: wrap a mask that is to turn with its image in tv_tensors.Mask.
+        there is none of PIL.Image, tv_tensors.Image and Video, the first plain tensor, (..., C, H, W). A sample with
+        none of these may hold its picture as a numpy array (H, W, C), C at most 4. The rest of the sample stays as it
+        is: wrap a mask that is to turn with its image in tv_tensors.Mask. The data set's attributes, such
+        as classes and targets, can be read here.
     seed: any integer; the same in all processes of a distributed training.
 
     `set_epoch` must be called before each epoch. To read a sample before its first call is an error: who forgets the
@@ -76,21 +80,23 @@ class AlternatingFlip(Dataset):
         if not isinstance(seed, Integral):
             raise UsageError(f"AlternatingFlip: seed={seed!r} is not legal: an integer")
         self.dataset, self.seed = dataset, int(seed)
-        # In shared memory, so that a worker that is already running sees the epoch change: persistent workers keep
-        # the copy of this object that they got when they started, by fork or by pickle. What they fetched ahead of
-        # an epoch that was broken off is no danger: DataLoader throws it away before it starts the next.
-        self._epoch = torch.tensor(-1, device="cpu").share_memory_()  # -1: not set yet
+        # A worker that is already running must see the epoch change: persistent workers keep the copy of this object
+        # that they got when they started, by fork or by pickle. What they fetched ahead of an epoch that was broken off
+        # is no danger: DataLoader throws it away before it starts the next. -1: not set yet. A second
+        # number comes with the first worker that is spawned, which needs memory with a name.
+        self._epochs = [_forkable(-1)]
 
     def set_epoch(self, epoch: int) -> None:
         """Turn to `epoch`, 0 or more. Call it before the loader's iterator of each epoch is made, in every process."""
         if not isinstance(epoch, Integral) or epoch < 0:
             raise UsageError(f"AlternatingFlip: epoch={epoch!r} is not legal: an integer, 0 or more")
-        self._epoch.fill_(epoch)
+        for shared in self._epochs:
+            shared.fill_(epoch)
 
     @property
     def epoch(self) -> int:
         """What `set_epoch` was given last; UsageError if it was never called."""
-        if (epoch := int(self._epoch)) < 0:
+        if (epoch := int(self._epochs[0])) < 0:
             raise UsageError("AlternatingFlip: no epoch is set: call set_epoch(epoch) before each epoch, from 0 on")
         return epoch
 
@@ -112,9 +118,23 @@ class AlternatingFlip(Dataset):
         sample = self.dataset[range(len(self))[index]]
         return _mirror()(sample) if mirrored else sample
 
+    def __getattr__(self, name: str) -> Any:
+        # Not `__getitems__`, by which a DataLoader would get past the flip, nor what a half-made copy is asked for.
+        if name.startswith("_") or name == "dataset":
+            raise AttributeError(f"AlternatingFlip has no attribute {name!r}")
+        return getattr(self.dataset, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if get_spawning_popen() is None:  # a copy, with an epoch of its own
+            return self.__dict__ | {"_epochs": int(self._epochs[0])}
+        if len(self._epochs) == 1:
+            self._epochs.append(self._epochs[0].clone().share_memory_())
+        return self.__dict__ | {"_epochs": self._epochs[1:]}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._epoch.share_memory_()  # a worker's is shared already, and stays the same memory
+        if isinstance(self._epochs, int):
+            self._epochs = [_forkable(self._epochs)]
 
     def _is_mirrored(self, index: int) -> bool:
         """One bit of a cryptographic hash: of seed + index, say, one seed's coins would be another's, moved along."""
@@ -123,31 +143,54 @@ class AlternatingFlip(Dataset):
         return coin != self.epoch % 2
 
 
+def _forkable(value: int) -> Tensor:
+    """A number in memory that forked processes share; without a name, so it needs no file, descriptor or /dev/shm."""
+    return torch.frombuffer(mmap(-1, 8), dtype=torch.int64).fill_(value)
+
+
 @cache
 def _mirror() -> Callable[[Any], Any]:
     """v2.RandomHorizontalFlip(p=1), but without its toss, which would shift the random numbers of all that follows.
 
     Made when it is first needed: torchvision's transforms take almost as long to import as torch.
     """
+    import numpy as np
     import PIL.Image
+    from torch.utils._pytree import tree_flatten, tree_unflatten
     from torchvision import tv_tensors
     from torchvision.transforms import v2
+
+    def is_picture(part: Any) -> bool:
+        if isinstance(part, PIL.Image.Image | tv_tensors.Image | tv_tensors.Video):
+            return True
+        return isinstance(part, Tensor) and not isinstance(part, tv_tensors.TVTensor) and part.ndim >= 3
 
     class Mirror(v2.Transform):
         def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
             """`flat_inputs` is what will be mirrored: with no picture in it nothing would be, silently."""
-            for part in flat_inputs:
-                if isinstance(part, PIL.Image.Image | tv_tensors.Image | tv_tensors.Video):
-                    return {}
-                if not isinstance(part, tv_tensors.TVTensor) and part.ndim >= 3:
-                    return {}
+            if any(map(is_picture, flat_inputs)):
+                return {}
             found = ", ".join(f"{type(part).__name__} {tuple(part.shape)}" for part in flat_inputs) or "no tensor"
             raise DataError(
-                f"AlternatingFlip: a sample without a picture to mirror (found: {found}): give the picture as a PIL "
-                "image, as tv_tensors.Image, or as the sample's first plain tensor, (C, H, W)"
+                f"AlternatingFlip: a sample without a picture to mirror (found: {found}): give it as a PIL image, as "
+                "tv_tensors.Image, as a numpy array (H, W, C), or as the sample's first plain tensor, (C, H, W)"
             )
 
         def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
             return v2.functional.horizontal_flip(inpt)
 
-    return Mirror()
+    mirror = Mirror()
+
+    def mirrored(sample: Any) -> Any:
+        parts, spec = tree_flatten(sample)
+        arrays = [i for i, part in enumerate(parts) if isinstance(part, np.ndarray) and part.ndim == 3]
+        arrays = [i for i in arrays if parts[i].shape[2] <= 4]
+        if not arrays or any(map(is_picture, parts)):
+            return mirror(sample)
+        i, picture = arrays[0], parts[arrays[0]]
+        parts[i] = tv_tensors.Image(torch.empty(1, 1, 1))  # v2 knows no numpy: in its place, so that the rest turns too
+        parts, _ = tree_flatten(mirror(tree_unflatten(parts, spec)))
+        parts[i] = np.ascontiguousarray(picture[:, ::-1])  # torch takes no negative strides
+        return tree_unflatten(parts, spec)
+
+    return mirrored

@@ -8,6 +8,7 @@ Full scale on a GPU, else the laptop scale, unless AIRBENCH_SCALE says otherwise
 built-in pictures.
 """
 
+import warnings
 from contextlib import redirect_stderr
 from io import StringIO
 
@@ -27,7 +28,8 @@ MEASURE_SECONDS = 0.3  # for each of three counts
 runtime = Runtime.detect()
 scale = default_scale(runtime)
 few = scale if scale == "smoke" else "few"  # where single tricks show: see `study.studies.REGIMES`
-with redirect_stderr(StringIO()):  # which data set it is stands below, without the folder
+# Which data set it is stands below, without the folder.
+with redirect_stderr(StringIO()), warnings.catch_warnings(record=True, action="always") as _caught:
     data = load_dataset("auto")
 
 _images = SCALES[scale].data(data)
@@ -35,6 +37,8 @@ print(
     f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} thread(s); scale {scale}: "
     f"{len(_images.train_images):,} training and {len(_images.test_images):,} test images of {data.name}"
 )
+for _warning in _caught:  # AIRBENCH_DATA is set, and there is nothing
+    print(f"warning: {_warning.message}")
 if data.name == "builtin":
     print("Drawn pictures, from which nothing about a trick follows: `airbench data cifar10` fetches the real ones.")
 if scale == "smoke":

@@ -62,7 +62,7 @@ def _picture(model: str, client: NotebookClient) -> str | None:
 def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Without what does not last, or differs from one machine to the next."""
     notebook.metadata.pop("widgets", None)
-    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata["language_info"] = {"name": "python", "file_extension": ".py"}  # nbconvert writes scripts by it
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
     for cell in notebook.cells:

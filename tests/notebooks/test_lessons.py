@@ -8,7 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from airbench_lab.grading import generate
 from airbench_lab.refresh import WIDGET, stripped
+from nbconvert.exporters import ScriptExporter
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 MEGABYTE, FIGURE = 1_000_000, 60_000  # bytes
@@ -130,6 +132,13 @@ def test_the_sources_that_it_prints_do_not_wrap(path, monkeypatch):
 @by_name
 def test_its_code_is_not_cut_off(path):
     assert not [line for cell in code(path) for line in cell.source.splitlines() if len(line) > CODE]
+
+
+@pytest.mark.parametrize("path", [*LESSONS, *generate.sources()], ids=lambda path: path.stem)
+def test_nbconvert_writes_it_as_a_python_script(path):
+    """By the notebook's own word: without the extension it would be .txt."""
+    _, resources = ScriptExporter().from_notebook_node(read(path))
+    assert resources["output_extension"] == ".py"
 
 
 def test_the_numbers_of_the_lessons_have_no_gap():

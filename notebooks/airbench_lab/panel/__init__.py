@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime
+from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime, load_dataset
 from airbench_core.published import recipe_named
 from airbench_core.scales import default_scale
 from airbench_lab.figures import LiveCurves
@@ -42,8 +42,8 @@ class Panel:
     scale: a name of SCALES, or auto: what AIRBENCH_SCALE says, else full on a GPU and laptop without one.
     data: the name of a data set, a `Dataset`, or auto: CIFAR-10 if it is on disk, else the built-in pictures.
     reference: the recipe in whose epochs the table states accuracies; by default `recipe`.
-    seeds: how many runs a press makes. parts: functions of your own in place of those that the lessons teach; what
-        they print is not shown.
+    seeds: how many runs a press makes. holdout: test on so many of the training images, held out of them.
+    parts: functions of your own in place of those that the lessons teach; what they print is not shown.
     runtime: by default `Runtime.detect()`.
 
     A cell that is executed again closes the panels that it made before: their runs are stopped, their memory is freed.
@@ -59,10 +59,13 @@ class Panel:
         data: Dataset | str = "auto",
         reference: Recipe | str | None = None,
         seeds: int = 1,
+        holdout: int | None = None,
         parts: Parts | None = None,
         runtime: Runtime | None = None,
     ):
         names, recipe = trick_names(tricks), recipe_named(recipe)
+        if holdout is not None:
+            data = (load_dataset(data, download=False) if isinstance(data, str) else data).holdout(holdout)
         runtime = runtime or Runtime.detect()
         datasets = DataSets(data)
         settings = Settings(

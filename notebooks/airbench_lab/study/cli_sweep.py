@@ -11,8 +11,8 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, lines, load_dataset, runlog
-from airbench_core.cli.options import add_data, add_runtime, add_scale, seeds_from
+from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, lines, runlog
+from airbench_core.cli.options import add_data, add_runtime, add_scale, data_from, seeds_from
 from airbench_core.cli.train import say
 from airbench_core.devices import available_cores, available_memory
 from airbench_core.errors import tell
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     scale = scale_named(args.scale)
     if args.out.exists():
         runlog.check_writable(args.out)
-    data = scale.data(load_dataset(args.data, args.root))
+    data = scale.data(data_from(args))
     # Planned and made under one lock: nothing is made twice.
     alone = nullcontext() if args.dry_run else lines.claimed(args.out)
     with alone, _engine(args, study.predictions, data) as engine:

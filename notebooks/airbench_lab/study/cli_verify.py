@@ -43,7 +43,7 @@ def _published(args: argparse.Namespace) -> float:
     target = TARGETS.get(args.recipe)
     if target is None:
         raise UsageError(f"no accuracy is published for {args.recipe} as it is here: name a --target")
-    if args.scale != "full" or args.settings or args.data != "cifar10":
+    if args.scale != "full" or args.settings or args.data != "cifar10" or args.holdout is not None:
         raise UsageError(
             "a published accuracy is that of a recipe as it is, at full scale on CIFAR-10: name a --target instead"
         )

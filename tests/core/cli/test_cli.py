@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from airbench_core import AIRBENCH94, RECIPES, load_dataset, runlog
+from airbench_core import AIRBENCH94, RECIPES, load, load_dataset, runlog
 from airbench_core.cli import main
 
 QUICK = ["--scale", "smoke", "--data", "builtin"]
@@ -224,7 +225,7 @@ def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
     from airbench_core.cli import train as command
 
     digits = replace(load_dataset("builtin"), name="digits", mirror_changes_class=True)
-    monkeypatch.setattr(command, "load_dataset", lambda *_: digits)
+    monkeypatch.setattr(command, "data_from", lambda _: digits)
     arguments = ["train", "airbench94", *QUICK, "--set", "epochs=1"]
     assert main(arguments) == 0
     assert capsys.readouterr().err == (
@@ -274,6 +275,50 @@ def test_unreadable_data_is_one_line(tmp_path):
     assert done.returncode == 1
     assert "data_batch" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_network_that_was_saved_classifies_pictures(tmp_path, capsys):
+    model, log, data = tmp_path / "model.pt", tmp_path / "runs.jsonl", load_dataset("builtin")
+    arguments = ["train", "airbench94", *SMOKE, "--holdout", "600", "--save", str(model), "--out", str(log)]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "builtin-holdout600: 1,000 training and 500 test images" in said
+    (record,) = map(json.loads, log.read_text().splitlines())
+    assert record["data"]["name"] == "builtin-holdout600"
+    assert record["data"]["digest"] != data.head(1000, 500).digest
+    paths = [str(tmp_path / name) for name in ("a.png", "b\x1b.png")]
+    for path, image in zip(paths, data.test_images, strict=False):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    assert main(["classify", str(model), *paths]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shares = load(model).shares(data.test_images[:2])
+    for line, path, row in zip(lines, paths, shares, strict=True):
+        best = row.argmax()
+        assert line.startswith(f"{path.replace(chr(27), '?')}: {data.classes[best]} {row[best]:.0%}, ")
+        assert line.count("%") == 3
+    for words, status, told in (
+        (["classify", str(log), paths[0]], 1, "is no model that airbench wrote"),
+        (["classify", str(model), str(log)], 1, "cannot be read as a picture"),
+        (["train", "airbench94", *SMOKE, "--save", str(log)], 2, "is there already, and no model"),
+        (["train", "airbench94", *SMOKE, "--save", str(tmp_path / "no" / "m")], 1, "cannot write the model"),
+        (["train", "airbench94", *SMOKE, "--holdout", "20000"], 2, "holdout=20000 is not legal: 1 to 19,999"),
+    ):
+        assert main(words) == status
+        err = capsys.readouterr().err
+        assert told in err
+        assert err.count("\n") == 1
+
+
+def test_a_folder_of_pictures_is_trained_on(tmp_path, capsys):
+    data = load_dataset("builtin")
+    for i, (image, label) in enumerate(zip(data.train_images[:80], data.train_labels, strict=False)):
+        folder = tmp_path / "shapes" / data.classes[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).resize((50, 40)).save(folder / f"{i}.png")
+    assert main(["train", "airbench94", *SMOKE[:2], "--data", str(tmp_path / "shapes")]) == 0
+    out, err = capsys.readouterr()
+    assert "scale smoke, shapes: 64 training and 16 test images" in out
+    assert err == "data: 80 picture(s) of 50 x 40 pixels: the square in the middle, resized to 32 x 32\n"
 
 
 def test_a_run_that_diverges_keeps_the_runs_before_it(tmp_path, monkeypatch, capsys):

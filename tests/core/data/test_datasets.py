@@ -7,7 +7,7 @@ import torch
 
 from airbench_core.data import downloads
 from airbench_core.data.datasets import Dataset, load_dataset, pixel_statistics
-from airbench_core.errors import UsageError
+from airbench_core.errors import AirbenchWarning, UsageError
 
 CLASSES = tuple("0123456789")
 
@@ -106,15 +106,45 @@ def test_auto_takes_the_built_in_pictures_where_there_is_no_cifar10(tmp_path, ca
     monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr("airbench_core.data.builtin.TRAIN", 20)
     monkeypatch.setattr("airbench_core.data.builtin.TEST", 10)
-    assert load_dataset("auto", tmp_path).name == "builtin"
+    assert load_dataset("auto").name == "builtin"
     (line,) = capsys.readouterr().err.splitlines()
-    for words in ("built-in", "airbench data cifar10", f"no CIFAR-10 in {tmp_path}, {tmp_path / 'cache'} "):
+    for words in ("built-in", "airbench data cifar10", f"no CIFAR-10 in {tmp_path / 'cache'} "):
         assert words in line
+    for named, root in ((None, tmp_path), (str(tmp_path), None)):  # somebody said where it is
+        monkeypatch.setenv("AIRBENCH_DATA", named or "")
+        with pytest.warns(AirbenchWarning, match=rf"built-in.*no CIFAR-10 in {tmp_path}, {tmp_path / 'cache'} "):
+            assert load_dataset("auto", root).name == "builtin"
+        assert capsys.readouterr().err == ""
 
 
 def test_unknown_name():
-    with pytest.raises(UsageError, match=r"cifar11.*auto, cifar10, cifar100, svhn, builtin"):
+    with pytest.raises(UsageError, match=r"cifar11.*auto, cifar10, cifar100, svhn, fashionmnist, builtin"):
         load_dataset("cifar11")
+
+
+def test_a_part_of_the_training_images_is_held_out_to_choose_on():
+    data = make(20)
+    held = data.holdout(5)
+    assert held.name == "x-holdout5"
+    assert (len(held.train_images), len(held.test_images)) == (15, 5)
+    splits = ("train", data), ("train", held), ("test", held)
+    whole, *parts = (
+        dict(
+            zip(
+                map(bytes, getattr(of, f"{split}_images").numpy()), getattr(of, f"{split}_labels").tolist(), strict=True
+            )
+        )
+        for split, of in splits
+    )
+    assert parts[0] | parts[1] == whole  # each once, with its label, and no test image among them
+    order = [list(whole).index(image) for image in parts[0]]
+    assert order == sorted(order)
+    assert data.holdout(5).digest == held.digest != data.digest
+    assert data.holdout(5, seed=1).digest not in (held.digest, data.digest)
+    assert held.head(10, 5).train_images.equal(held.train_images[:10])
+    for wrong in (0, 20, -1, 2.5, "5"):
+        with pytest.raises(UsageError, match=r"holdout=.* is not legal: 1 to 19 of the 20 training images"):
+            data.holdout(wrong)
 
 
 def test_what_changes_nothing_gives_the_same_data_with_its_digest():

@@ -3,18 +3,22 @@
 import hashlib
 import os
 import socket
+import ssl
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import pytest
 
 from airbench_core.data import downloads
 from airbench_core.data.downloads import cache_folder, download
+from airbench_core.data.sources import places
 from airbench_core.errors import DataError
 
 DATA = os.urandom(1_000_000)
@@ -344,6 +348,19 @@ def test_folder_that_cannot_be_made(tmp_path):
         fetch(tmp_path / "file" / "data.bin", NOBODY)
 
 
+def test_certificates_that_are_not_trusted_have_a_remedy_of_their_own(target, monkeypatch):
+    """Waiting does not help; the file by hand still does."""
+
+    def untrusted(*_, **__):
+        raise URLError(ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer"))
+
+    monkeypatch.setattr(downloads, "urlopen", untrusted)
+    with pytest.raises(DataError, match=r"SSL_CERT_FILE.*get the file elsewhere") as caught:
+        fetch(target, "https://mirror.invalid/file")
+    assert "\n" not in str(caught.value)
+    assert "again later" not in str(caught.value)
+
+
 def test_downloads_at_once_share_one(serve, target):
     url = serve(pause=0.01)
     with ThreadPoolExecutor() as pool:
@@ -369,3 +386,19 @@ def test_cache_folder(monkeypatch, platform, environ, expected):
     for name, value in {"HOME": "/home/me", **environ}.items():
         monkeypatch.setenv(name, value)
     assert str(cache_folder()) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths are written as POSIX has them")
+def test_cache_folder_of_a_user_without_a_home(monkeypatch):
+    """As in a container that runs under a number which no passwd entry names."""
+    pwd = pytest.importorskip("pwd")
+
+    def nobody(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert str(cache_folder()).startswith(f"{tempfile.gettempdir()}/airbench-{os.getuid()}/")
+    monkeypatch.setenv("AIRBENCH_DATA", "~/data")
+    assert len(places(None)) == 2

@@ -1,5 +1,6 @@
 """Finding, fetching, verifying and reading data sets, on small ones in the formats that torchvision reads."""
 
+import gzip
 import hashlib
 import os
 import pickle
@@ -17,7 +18,7 @@ import torchvision.datasets
 
 from airbench_core.data import downloads
 from airbench_core.data.datasets import load_dataset
-from airbench_core.data.sources import SOURCES
+from airbench_core.data.sources import FASHION, FASHION_MNIST, SOURCES
 from airbench_core.errors import DataError
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -51,9 +52,18 @@ def make(name: str, root: Path) -> Small:
     *batches, last = source.files
     batches += [last] if name == "svhn" else []
     images = rng.randint(0, 256, (len(batches), 20, 3, 32, 32), np.uint8)
-    classes = {"cifar10": CIFAR10, "cifar100": CIFAR100, "svhn": tuple("0123456789")}[name]
+    classes = {"cifar10": CIFAR10, "cifar100": CIFAR100, "svhn": tuple("0123456789")}.get(name, FASHION)
     labels = rng.permutation(len(batches) * 20).reshape(-1, 20) % len(classes)
     (root / source.folder).mkdir(exist_ok=True)
+    if name == "fashionmnist":
+        images = images[:2, :, :1, :28, :28]  # training and test images; grey
+        labels = labels[:2]
+        for file, array in zip(source.files, (images[0, :, 0], labels[0], images[1, :, 0], labels[1]), strict=True):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+        images, files = images.repeat(3, axis=2), tuple(source.files)
+        return Small(name, root, files, files, np.concatenate(images), np.concatenate(labels), classes)
     for file, some, each in zip(batches, images, labels, strict=True):
         if name == "svhn":
             of_mat = np.where(each == 0, 10, each).astype(np.uint8)
@@ -78,7 +88,7 @@ def smalls(tmp_path_factory) -> dict[str, Small]:
     return {name: make(name, tmp_path_factory.mktemp(name)) for name in SOURCES}
 
 
-@pytest.fixture(params=["cifar10", "cifar100", "svhn"])
+@pytest.fixture(params=["cifar10", "cifar100", "svhn", "fashionmnist"])
 def small(request, smalls) -> Small:
     return smalls[request.param]
 
@@ -99,7 +109,7 @@ def asked(smalls, monkeypatch, tmp_path) -> list[Path]:
             for name in names:
                 path = small.root / ("" if name in source.archive else source.folder) / name
                 monkeypatch.setitem(names, name, hashlib.md5(path.read_bytes()).hexdigest())
-        known |= {name: small.root / name for name in small.downloads}
+        known |= {Path(name).name: small.root / name for name in small.downloads}
     asked = []
 
     def download(urls, path, md5, size):
@@ -146,7 +156,10 @@ def test_reading(small):
 def test_genuine_md5s_and_addresses_are_torchvisions(small, monkeypatch):
     monkeypatch.undo()  # the md5s of the small ones
     source, reader = SOURCES[small.name], getattr(torchvision.datasets, SOURCES[small.name].title.replace("-", ""))
-    if small.name == "svhn":
+    if small.name == "fashionmnist":
+        assert source.files == {f"FashionMNIST/raw/{name}": md5 for name, md5 in reader.resources}
+        urls = [reader.mirrors[0] + name for name, _ in reader.resources]
+    elif small.name == "svhn":
         theirs = [reader.split_list[split] for split in ("train", "test")]
         assert source.files == {name: md5 for _, name, md5 in theirs}
         urls = [url for url, _, _ in theirs]
@@ -155,9 +168,9 @@ def test_genuine_md5s_and_addresses_are_torchvisions(small, monkeypatch):
         assert source.files == dict([*reader.train_list, *reader.test_list, meta])
         assert (source.folder, source.archive) == (reader.base_folder, {reader.filename: reader.tgz_md5})
         urls = [reader.url]
-    assert [source.mirrors[-1].format(name) for name in source.archive or source.files] == urls
+    assert [source.mirrors[-1].format(Path(name).name) for name in source.archive or source.files] == urls
     mirrors = source.mirrors[:-1] if small.name == "svhn" else source.mirrors
-    assert all(url.startswith("https://") and "/{}" in url for url in mirrors)
+    assert all(url.startswith("https://") and "/{}" in url for url in mirrors if url != FASHION_MNIST.mirrors[-1])
     assert len({url.split("/")[2] for url in mirrors}) == len(mirrors) > 1
 
 
@@ -178,8 +191,9 @@ def test_broken_file_is_named_with_the_remedy(small, root, damage):
         small.copy_to(root, small.files)
         break_file(root / name, damage)
         for which in (small.name, "auto") if small.name == "cifar10" else (small.name,):  # never passed over in silence
-            # A file of SVHN that is missing would be downloaded: it is no part of a whole, as CIFAR's are of a folder.
-            message = message_of(which, root, download=(small.name, damage) != ("svhn", "missing"))
+            # A file of these that is missing would be downloaded: it is no part of a whole, as CIFAR's are of a folder.
+            loose = small.name in ("svhn", "fashionmnist")
+            message = message_of(which, root, download=not (loose and damage == "missing"))
             assert str(root / name) in message
             assert f"airbench data {small.name}" in message
 
@@ -245,6 +259,21 @@ def test_search_order(small, root, tmp_path, monkeypatch):
         small.copy_to(place, small.files)
         break_file(place / small.files[0], "altered")
         assert str(place / small.files[0]) in message_of(small.name, root)
+
+
+@pytest.mark.parametrize("named", ["folder", "archive", "folder inside a folder of the same name"])
+def test_the_data_set_s_own_folder_is_taken_by_the_one_around_it(archived, root, monkeypatch, named):
+    archived.copy_to(root, archived.downloads if named == "archive" else archived.files)
+    place = root / (archived.downloads[0] if named == "archive" else archived.folder)
+    if "inside" in named:
+        place.rename(root / "all")
+        place.mkdir()
+        (root / "all").rename(place / archived.folder)
+    monkeypatch.setenv("AIRBENCH_DATA", str(place))
+    assert load_dataset("auto").digest == load_dataset(archived.name, archived.root).digest
+    monkeypatch.chdir(place if place.is_dir() else root)
+    monkeypatch.setenv("AIRBENCH_DATA", ".")
+    assert load_dataset("auto").name == archived.name
 
 
 def test_download_goes_into_root_else_airbench_data_else_the_cache(small, asked, root, tmp_path, monkeypatch):

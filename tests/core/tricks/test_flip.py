@@ -1,10 +1,13 @@
 import copy
 import itertools
 import multiprocessing
+import os
 import pickle
 import random
 import subprocess
 import sys
+import tempfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -218,7 +221,8 @@ def test_pictures_masks_and_boxes_are_mirrored_together_and_nothing_else():
 @pytest.mark.parametrize(
     ("sample", "found"),
     [
-        ((np.zeros((2, 2, 3)), 1), "no tensor"),
+        ((np.zeros((2, 2)), 1), "no tensor"),
+        ((np.zeros((3, 8, 8)), 1), "no tensor"),  # (C, H, W): turned as (H, W, C) it would stand on its head
         ({"label": torch.tensor(1), "image": torch.zeros(3, 2, 2)}, r"Tensor \(\)"),
         ((torch.zeros(3), torch.zeros(3, 2, 2)), r"Tensor \(3,\)"),
         (tv_tensors.Mask(torch.zeros(2, 2)), r"Mask \(1, 2, 2\)|Mask \(2, 2\)"),
@@ -230,6 +234,84 @@ def test_a_sample_that_would_silently_stay_unmirrored_is_an_error(sample, found)
     with pytest.raises(DataError, match=f"without a picture to mirror .found: ({found}).: give") as caught:
         list(flip)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.uint16])
+def test_numpy_pictures_are_mirrored_with_their_masks_and_boxes(dtype):
+    """(H, W, C), as albumentations and many data sets give them."""
+    image = np.arange(24, dtype=dtype).reshape(3, 4, 2)
+    onehot, boxes = (
+        torch.tensor([1.0, 0.0]),
+        tv_tensors.BoundingBoxes([[0, 1, 1, 3]], format="XYXY", canvas_size=(3, 4)),
+    )
+    flip = AlternatingFlip([{"label": onehot, "image": image[:, ::-1], "boxes": boxes, "vector": np.arange(3)}])
+    flip.set_epoch(0)
+    flip.set_epoch(0 if flip.mirrored(0) else 1)
+    sample = flip[0]
+    assert sample["image"].dtype == dtype
+    assert np.array_equal(sample["image"], image)
+    assert torch.from_numpy(sample["image"]).is_contiguous()
+    assert sample["label"] is onehot
+    assert sample["vector"].tolist() == [0, 1, 2]
+    assert sample["boxes"].tolist() == [[3, 1, 4, 3]]
+    flip.set_epoch(flip.epoch + 1)
+    assert flip[0] is flip.dataset[0]
+    flip = AlternatingFlip([(np.zeros((2, 2, 3)), torch.arange(6.0).reshape(1, 2, 3))] * 2)  # a tensor comes first
+    flip.set_epoch(0)
+    flip.set_epoch(0 if flip.mirrored(0) else 1)
+    assert flip[0][1].tolist() == [[[2, 1, 0], [5, 4, 3]]]
+
+
+def test_attributes_of_what_is_wrapped_can_be_read_and_no_way_leads_past_the_flip(data):
+    class Named(TensorDataset):
+        classes = ("a", "b")
+        targets = [0] * N
+
+        def __getitems__(self, indices):
+            raise AssertionError("read past the flip")
+
+    flip = AlternatingFlip(Named(*pictures().tensors))
+    assert (flip.classes, flip.targets) == (("a", "b"), [0] * N)
+    flip.set_epoch(0)
+    assert seen(DataLoader(flip, batch_size=8)) == expected(flip, 0)
+    assert copy.deepcopy(flip).classes == ("a", "b")
+    for missing in ("samples", "_private"):
+        assert not hasattr(flip, missing)
+
+
+def test_memory_is_shared_only_with_workers_and_takes_no_descriptor(data, monkeypatch):
+    """Containers have a read-only /dev/shm, and 1,024 descriptors."""
+    files = "/proc/self/fd" if os.path.exists("/proc/self/fd") else "/dev/fd"
+    before = len(os.listdir(files))
+    many = [AlternatingFlip(pictures()) for _ in range(2_000)]
+    copies = [pickle.loads(pickle.dumps(one)) for one in many[:100]]
+    assert len(os.listdir(files)) <= before + 1
+    with monkeypatch.context() as context:
+
+        def read_only(*_, **__):
+            raise OSError(30, "Read-only file system")
+
+        context.setattr(tempfile, "mkstemp", read_only)
+        context.setattr(torch.UntypedStorage, "_share_fd_cpu_", read_only)
+        context.setattr(torch.UntypedStorage, "_share_filename_cpu_", read_only)
+        one = AlternatingFlip(pictures())
+        one.set_epoch(1)
+        assert copy.deepcopy(one).epoch == 1
+    del many, copies
+
+
+def test_forked_and_spawned_workers_of_one_data_set_both_see_its_epoch(data):
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("no fork on this system")
+    load = partial(DataLoader, data, batch_size=8, num_workers=1, persistent_workers=True)
+    everyone = [expected(data, epoch) for epoch in range(2)]
+    data.set_epoch(0)
+    loaders = [load(multiprocessing_context=start) for start in ("fork", "spawn")]
+    for loader in loaders:
+        assert seen(loader) == everyone[0]
+    data.set_epoch(1)
+    for loader in loaders:
+        assert seen(loader) == everyone[1]
 
 
 def test_subsets_and_splits_inside_and_outside(data):

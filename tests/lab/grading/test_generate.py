@@ -31,6 +31,9 @@ def test_a_folder_has_both_versions_and_what_a_teacher_reads(source, tmp_path):
     about = json.loads((place / "assignment.json").read_text())
     assert about["written"]
     assert len(list((place / "autograder").glob("*.zip"))) == 1
+    for version in "autograder", "student":  # by this nbconvert writes scripts as .py
+        metadata = json.loads((place / version / "copy.ipynb").read_text())["metadata"]
+        assert metadata["language_info"]["file_extension"] == ".py"
     again = generate.generate(source(), tmp_path / "into")  # in its place, with no second archive
     assert len(list((again / "autograder").glob("*.zip"))) == 1
 

@@ -41,7 +41,7 @@ def run(seed=0, accuracy=0.71, seconds=10.0, *, recipe=AIRBENCH94, watched=False
         epochs=(epoch,),
         started=0.0,
         graphs=False,
-        network=None,
+        model=None,
         **values,
     )
 

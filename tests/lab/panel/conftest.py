@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -142,7 +143,7 @@ def finished(recipe, scale, data, runtime, seed=0, accuracy=0.5, **changed) -> R
     recipes = {"asked": recipe, "recipe": SCALES[scale].recipe(recipe)}
     about = {"scale": scale, "seed": seed, "runtime": runtime, "data_name": data, "data_digest": data}
     accuracies = {"mirror+translate": accuracy, "none": accuracy - 0.01}
-    scored = {"accuracy": accuracy, "accuracies": accuracies, "network": torch.nn.Identity()}
+    scored = {"accuracy": accuracy, "accuracies": accuracies, "model": SimpleNamespace(network=torch.nn.Identity())}
     return RunResult(**recipes | about | scored | made | changed)
 
 

@@ -49,6 +49,15 @@ def test_in_a_terminal_it_is_text(panel, cpu, capsys):
     assert (one.state, one.recipe.whiten) == ("done", False)
 
 
+def test_a_part_of_the_training_images_can_be_held_out(panel, noise):
+    one = panel(holdout=64)
+    (result,) = one.run(wait=True)
+    assert result.data_name == "noise-holdout64"
+    assert one._experiment.datasets.load("noise-holdout64").digest == noise.holdout(64).digest
+    with pytest.raises(UsageError, match="holdout=192 is not legal: 1 to 191"):
+        panel(holdout=192)
+
+
 def test_run_goes_on_beside_the_notebook_until_it_is_waited_for_or_stopped(panel, capsys):
     one = panel(seeds=2)
     assert one.run() is None

@@ -43,6 +43,18 @@ def test_a_plan_says_what_is_to_do_and_makes_nothing(tmp_path, capsys):
     assert not log.exists()
 
 
+def test_runs_on_images_that_were_held_out_are_other_runs(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    command = ["sweep", "airbench94", *SMOKE, "--set", "epochs=1", "--seeds", "1", "--out", str(log)]
+    assert main(command) == main([*command, "--holdout", "700"]) == 0
+    assert "scale smoke, builtin-holdout700: 1,000 training and 500 test images" in capsys.readouterr().out
+    assert [run["data"]["name"] for run in runs(log)] == ["builtin", "builtin-holdout700"]
+    assert main([*command, "--holdout", "700"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main(["report", str(log)]) == 2  # no mean of both
+    assert "mix data sets" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_a_run_at_its_next_step_and_the_same_command_goes_on(tmp_path, capfd):
     log = tmp_path / "runs.jsonl"
     command = ["sweep", "airbench94", *SMOKE, "--set", "epochs=3,5000", "--seeds", "2", "--out", str(log)]

@@ -1,0 +1,144 @@
+"""Pictures of one's own, of any kind and size, as uint8 tensors of one size."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from airbench_core.errors import DataError, UsageError
+
+# What Pillow reads everywhere. Telephones' HEIC is not among it.
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"}  # of 8 bits a colour at most
+TESTS = ("test", "val", "valid", "validation")  # what the folder of the test pictures beside train is called
+
+
+def squares(pictures: Iterable[Any], n: int, size: int) -> Tensor:
+    """`n` pictures as uint8 (n, 3, size, size): of each the square in its middle, resized; grey is repeated.
+
+    A picture: the path of a file, a PIL image, or uint8: a numpy array (H, W) or (H, W, C), a tensor (C, H, W).
+    That they were resized is said in one line on stderr. Raises DataError for a file, UsageError for another thing that
+    is no such picture.
+    """
+    from PIL import Image, ImageOps
+
+    result, sizes = torch.empty((n, 3, size, size), dtype=torch.uint8), Counter()
+    for row, picture in zip(result, pictures, strict=True):
+        image, found = _opened(picture, size)
+        sizes[found] += 1
+        if image.mode not in MODES:  # more bits, which would be clipped, or what Pillow cannot convert
+            what = picture if isinstance(picture, str | os.PathLike) else "a picture"
+            raise DataError(f"{what} is of Pillow's mode {image.mode}: save it as JPEG or PNG with 8 bits a colour")
+        image = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+        row.copy_(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+    if sizes.keys() - {(size, size)}:
+        (width, height), _ = sizes.most_common(1)[0]
+        others = " and other sizes" * (len(sizes) > 1)
+        which = f"{n:,} picture(s) of {width} x {height} pixels{others}"
+        print(f"data: {which}: the square in the middle, resized to {size} x {size}", file=sys.stderr)
+    return result
+
+
+def _opened(picture: Any, size: int) -> tuple[Any, tuple[int, int]]:
+    """As a PIL image, the right way up; and its width and height as it was found."""
+    from PIL import Image, ImageOps
+
+    if isinstance(picture, str | os.PathLike):
+        if os.path.exists(picture) and not os.path.isfile(picture):  # to read a pipe or a device may take for ever
+            raise DataError(f"{picture} is not a file, so no picture")
+        try:
+            with Image.open(picture) as image:
+                found = image.size
+                image.draft("RGB", (4 * size, 4 * size))  # a JPEG need not be decoded at its full size
+                upright = ImageOps.exif_transpose(image)
+        except Exception as error:  # a damaged file can raise almost anything
+            reason = getattr(error, "strerror", None) or "damaged, huge or of another kind: save it as JPEG or PNG"
+            raise DataError(f"{picture} cannot be read as a picture: {reason}") from error
+        return upright, found
+    if isinstance(picture, Image.Image):
+        return picture, picture.size
+    if isinstance(picture, Tensor) and picture.ndim == 3:
+        picture = picture.permute(1, 2, 0)
+    array = np.asarray(picture)
+    array = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    grey_or_colour = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if array.dtype != np.uint8 or not array.size or not grey_or_colour:
+        raise UsageError(
+            "a picture is a file, a PIL image or uint8 of 1 or 3 channels, (H, W, C) in numpy and (C, H, W) in torch, "
+            f"not {type(picture).__name__} of {array.dtype}, shape {array.shape}: leave out ToTensor and the like"
+        )
+    image = Image.fromarray(array)
+    return image, image.size
+
+
+Labelled = tuple[Tensor, Tensor, tuple[str, ...]]  # images (N, 3, size, size) uint8, labels (N,) int64, the classes
+
+
+def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labelled:
+    """Of a folder that holds one with pictures for each class, or of a map-style data set of (picture, label).
+
+    classes: those of the training part, so that a class has one number in both. Raises DataError where a folder has no
+    classes, no pictures or others, UsageError where labels are no numbers.
+    """
+    if not isinstance(data, str | os.PathLike):
+        if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+            raise UsageError(
+                f"{type(data).__name__} is neither a folder nor a data set of (picture, number of its class)"
+            )
+        labels: list[int] = []
+
+        def each() -> Iterator[Any]:
+            for i in range(len(data)):
+                try:
+                    picture, label = data[i]
+                    labels.append(int(label))
+                except (TypeError, ValueError) as error:
+                    raise UsageError(f"sample {i} is no (picture, number of its class): {error}") from error
+                yield picture
+
+        images = squares(each(), len(data), size)
+        names = getattr(data, "classes", None) or classes or range(max(labels, default=-1) + 1)
+        return images, torch.tensor(labels, dtype=torch.int64), tuple(map(str, names))
+    folder = Path(data)
+    names = _folders(folder) if classes is None else list(classes)
+    if strangers := sorted(set(_folders(folder)) - set(names)):
+        raise DataError(f"{folder}: there are no training pictures of {', '.join(map(printable, strangers))}")
+    files = [_files(folder / name) for name in names]
+    if not names:
+        raise DataError(f"{folder} has no folders: one with pictures for each class is needed")
+    if classes is None and (empty := [name for name, some in zip(names, files, strict=True) if not some]):
+        raise DataError(f"{folder}: no pictures ({', '.join(sorted(SUFFIXES))}) of {', '.join(map(printable, empty))}")
+    labels = [label for label, some in enumerate(files) for _ in some]
+    return squares(chain(*files), len(labels), size), torch.tensor(labels, dtype=torch.int64), tuple(names)
+
+
+def parts_of(folder: str | os.PathLike) -> tuple[Path, Path | None]:
+    """The folders of the training pictures and, if there is one, of the test pictures."""
+    whole = Path(folder)
+    if not (whole / "train").is_dir():
+        return whole, None
+    return whole / "train", next((whole / name for name in TESTS if (whole / name).is_dir()), None)
+
+
+def printable(text: str) -> str:
+    """With a question mark for what would move a terminal's cursor, or could not be written at all."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        return sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"cannot read {folder}: {error.strerror}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(name.startswith(".") for name in path.relative_to(folder).parts))
