@@ -249,7 +249,7 @@ def table(folder: Path = FOLDER) -> str:
 
 def filled(page: str) -> str:
     """The page with the table of the files and that of the regimes, and after each report's comment what it prints."""
-    for mark, text in ((TABLE, table()), (REGIMES, f"{regimes.table().to_markdown(index=False)}\n")):
+    for mark, text in ((TABLE, table()), (REGIMES, f"{regimes.markdown()}\n")):
         page = re.sub(f"({re.escape(mark)})(\\|.*\n)*", lambda found, text=text: found[1] + text, page)
     return re.sub(r"(<!-- airbench (report .*) -->\n)(\|.*\n)*", lambda found: found[1] + report(found[2]), page)
 

@@ -35,7 +35,7 @@ def table_after(mark: str, page: str) -> str:
 
 def test_the_table_of_the_regimes_is_that_of_the_recorded_runs():
     shown = table_after("<!-- regimes: airbench_lab/lessons/regimes.py -->", README)
-    assert shown == regimes.table().to_markdown(index=False)
+    assert shown == regimes.markdown()
 
 
 def test_the_full_scale_table_is_that_of_the_recorded_run():

@@ -55,6 +55,10 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def markdown() -> str:
+    return table().to_markdown(index=False, disable_numparse=True)
+
+
 def figure() -> Drawing:
     """The same as a picture."""
     pairs = {regime.label: (regime.without, regime.with_it) for regime in REGIMES.values()}
