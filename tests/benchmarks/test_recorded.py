@@ -102,7 +102,7 @@ def test_packing_keeps_what_matters_and_the_seconds_of_timed_runs_alone(recorded
 )
 def test_what_is_missing_or_cannot_be_made_again_is_refused(recorded, record, tmp_path, monkeypatch, change, message):
     monkeypatch.setattr(recorded, "FILES", {"laptop-some": ("some", ["airbench94 --seeds 1"])})
-    versions = {"torch": "2", "commit": change.get("commit", "abcdef")}
+    versions = {"airbench": "0", "torch": "2", "cuda": None, "commit": change.get("commit", "abcdef")}
     one = record(seed=change.get("seed", 0)) | {"epochs": [], "versions": versions}
     lines.append(tmp_path / "log", one, "")
     with pytest.raises(AirbenchError, match=message.replace("+", r"\+")):
