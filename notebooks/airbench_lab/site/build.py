@@ -5,71 +5,79 @@ import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from airbench_core import AirbenchError
 from airbench_lab.site.explorer import explorer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-READ = ("*.ipynb", "*.md", "*.png", "*.py", "*.csv")  # what a page is or shows, or links to
+READ = ("*.ipynb", "*.md", "*.png", "*.py")  # what a page is or shows, or links to
 EXPLORED = ("00", "09")  # lessons that hold the explorer too, below their panel
+EXPLORER = "```{raw} html\n:file: explorer.html\n```"
 
 
 def build(out: Path) -> None:
     """Writes the site into the folder `out`. Raises AirbenchError where a page or a link is broken, as Sphinx says."""
     if not (ROOT / "benchmarks" / "README.md").exists():
         raise AirbenchError(
-            f"the site is made from a clone of the repository, and {ROOT} is none: pip install -e .[site]"
+            f"{ROOT} is no clone of the repository, from which the site is made: pip install -e .[site]"
         )
-    from sphinx.cmd.build import build_main  # the extra `site`
+    try:
+        from sphinx.cmd.build import build_main
+    except ImportError as error:
+        raise AirbenchError(f"the site needs {error.name}: pip install -e .[site]") from error
 
     with TemporaryDirectory() as folder:
-        source = Path(folder)
-        stage(source)
-        if build_main(["-q", "-W", "--keep-going", "-b", "html", "-d", f"{source}/.doctrees", f"{source}", f"{out}"]):
+        stage(Path(folder), explorer())
+        if build_main(["-q", "-W", "--keep-going", "-d", f"{folder}/.doctrees", folder, f"{out}"]):
             raise AirbenchError("the site is not complete: what Sphinx warned of stands above")
 
 
-def stage(source: Path) -> None:
+def stage(source: Path, explored: dict[str, Any]) -> None:
     """Puts everything into `source` that Sphinx reads; the lessons with a link to themselves, two with the explorer."""
     for name in "notebooks", "benchmarks":
         for pattern in READ:
             for file in (ROOT / name).rglob(pattern):
                 if not {"generated", ".ipynb_checkpoints"} & set(file.parts):
                     _copy(file, source / file.relative_to(ROOT))
-    guide = source / "notebooks" / "assignments" / "README.md"  # its notebooks are no pages: they hold the solutions
-    guide.write_text(re.sub(r"\]\((\w+\.ipynb)\)", r"](path:\1)", guide.read_text(encoding="utf-8")), encoding="utf-8")
-    for name in "conf.py", "index.md", "api.md":
-        _copy(HERE / name, source / name)
-    for name in "site.css", "explorer.css":
-        _copy(HERE / name, source / "static" / name)
-    (source / "explorer.html").write_text(explorer_html(lessons="notebooks/"), encoding="utf-8")
-    (source / "notebooks" / "explorer.html").write_text(explorer_html(lessons=""), encoding="utf-8")
+    for name, folder in (
+        ("conf.py", ""),
+        ("index.md", ""),
+        ("api.md", ""),
+        ("site.css", "static"),
+        ("explorer.css", "static"),
+    ):
+        _copy(HERE / name, source / folder / name)
+    for folder, lessons in (source, "notebooks/"), (source / "notebooks", ""):
+        (folder / "explorer.html").write_text(explorer_html(explored, lessons), encoding="utf-8")
+    guide = source / "notebooks" / "assignments" / "README.md"
+    linked = guide.read_text(encoding="utf-8")  # to notebooks that are no pages, since they hold the solutions
+    guide.write_text(re.sub(r"\]\((\w+\.ipynb)\)", r"](path:\1)", linked), encoding="utf-8")
     for lesson in (source / "notebooks").glob("[0-9]*.ipynb"):
         _copy(lesson, source / "extra" / "notebooks" / lesson.name)
-        lesson.write_text(json.dumps(with_links(json.loads(lesson.read_text(encoding="utf-8")), lesson.name)))
+        shown = with_links(json.loads(lesson.read_text(encoding="utf-8")), lesson.name)
+        lesson.write_text(json.dumps(shown), encoding="utf-8")
 
 
-def explorer_html(lessons: str) -> str:
-    """The explorer as a part of a page that needs nothing else, not even a server. lessons: the folder of their pages."""
-    values = json.dumps({"data": explorer(), "lessons": lessons}).replace("</", "<\\/")
+def explorer_html(explored: dict[str, Any], lessons: str) -> str:
+    """The explorer as a part of a page that needs nothing else, not even a server. lessons: where their pages are."""
+    model = json.dumps({"data": explored, "lessons": lessons}).replace("</", "<\\/")
     module = (HERE / "explorer.js").read_text(encoding="utf-8")
-    mount = f"render({{ model: {{ get: (name) => values[name] }}, el: document.querySelector('.airbench') }});"
-    return (
-        f'<div class="airbench"></div>\n<script type="module">\n{module}\nconst values = {values};\n{mount}\n</script>'
-    )
+    mount = "render({ model: { get: (name) => model[name] }, el: document.querySelector('.airbench') });"
+    script = f'<script type="module">\n{module}\nconst model = {model};\n{mount}\n</script>'
+    return f'<div class="airbench"></div>\n{script}'
 
 
-def with_links(notebook: dict, name: str) -> dict:
-    """The lesson as the site shows it."""
+def with_links(notebook: dict[str, Any], name: str) -> dict[str, Any]:
+    """The lesson as the site shows it: with a link to download it, and the explorer where it has one."""
     first, *others = notebook["cells"]
     title, rest = "".join(first["source"]).split("\n", 1)
-    link = f'<a href="{name}" download>Download this notebook</a> to run it.'
-    cells = [{**first, "source": f"{title}\n\n{link}\n{rest}"}]
+    cells = [{**first, "source": f'{title}\n\n<a href="{name}" download>Download this notebook</a> to run it.\n{rest}'}]
     for cell in others:
         cells.append(cell)
         if name.startswith(EXPLORED) and "panel = Panel(" in "".join(cell["source"]):
-            text = "The panel needs a kernel. Here the recorded runs answer without one:\n\n```{raw} html\n:file: explorer.html\n```"
+            text = f"The panel needs a kernel. Here the recorded runs answer without one:\n\n{EXPLORER}"
             cells.append({"cell_type": "markdown", "id": "explorer", "metadata": {}, "source": text})
     return {**notebook, "cells": cells}
 

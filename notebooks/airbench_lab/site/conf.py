@@ -1,4 +1,4 @@
-"""Sphinx's settings for the site. The folder that is built is made by build.py; nothing is fetched, nothing executed."""
+"""Sphinx's settings for the site: nothing is fetched, nothing executed. What it reads is put together by build.py."""
 
 import re
 

@@ -22,24 +22,29 @@ from airbench_lab.study.frames import frame
 from airbench_lab.study.speedup import Curve, curve_of, speedup_to_target
 
 SCALE, DATA = "laptop", "cifar10"
-SWITCHES = studies.SWITCHES | {"tta": (studies.FULL_TTA, "mirror")}
-SWITCHES = {  # in the order of the ladder
-    name: SWITCHES[name] for name in ("whiten", "identity_init", "bias_scale", "lookahead", "tta", "flip")
+# In the order of the ladder: a field of the recipe, and what it is on and off.
+SWITCHES = {
+    name: (studies.SWITCHES | {"tta": (studies.FULL_TTA, "mirror")})[name]
+    for name in ("whiten", "identity_init", "bias_scale", "lookahead", "tta", "flip")
 }
-NAMES = dict(zip(SWITCHES, published.ALONE, strict=True))  # as `published` calls them
+NAMES = dict(zip(SWITCHES, published.ALONE, strict=True))  # as `published` calls them, in the same order
 ALL = "1" * len(SWITCHES)
 
 Values = dict[str, Any]
 
 
 def explorer(scale: str = SCALE, data: str = DATA) -> Values:
-    """All of it. Shares are in percent; an interval is [low, high] with None where it is open or not known."""
+    """All of it. Shares are in percent; an interval is [low, high] with None where it is open or not known.
+
+    positions: what is recorded of each. to_target: of those that were trained for several lengths, epochs to the
+    accuracy `target`. paper: times fewer epochs than the baseline, where the paper has them.
+    """
     baseline = curve_of(replay.curve(BASELINE, scale, data))
     found = {"".join(map(str, digits)): _recipe(digits) for digits in product((0, 1), repeat=len(SWITCHES))}
     runs = {key: replay.lookup(recipe, scale, data) for key, recipe in found.items()}
     target = _target(runs[ALL])
-    lengths = _lengths(scale, data)
-    baseline_to_target = target and _to_target(baseline, baseline, target)
+    lengths = _lengths(scale, data) if target and len(baseline) > 1 else {}
+    to_target = {key: {"of": label} | _to_target(baseline, curve, target) for key, (label, curve) in lengths.items()}
     return {
         "scale": scale,
         "about": scale_named(scale).about,
@@ -47,15 +52,13 @@ def explorer(scale: str = SCALE, data: str = DATA) -> Values:
         "hardware": runs[ALL].hardware,
         "trained": scale_named(scale).recipe(AIRBENCH94).epochs,
         "target": target and 100 * target,
-        "baseline": baseline_to_target and baseline_to_target["epochs"],
+        "baseline": to_target and _to_target(baseline, baseline, target)["epochs"],
         "paper_hardware": published.HARDWARE,
-        "switches": [{"name": name.replace(" x ", " × "), "off": f"{field}={brief(SWITCHES[field][1])}"} for field, name in NAMES.items()],
+        "switches": [
+            {"name": _shown(name), "off": f"{field}={brief(SWITCHES[field][1])}"} for field, name in NAMES.items()
+        ],
         "positions": {key: _position(runs[key], baseline) for key in found if runs[key]},
-        "to_target": {
-            key: {"of": label} | _to_target(baseline, curve, target)
-            for key, (label, curve) in lengths.items()
-            if target
-        },
+        "to_target": to_target,
         "paper": {key: published.LADDER["baseline"].paper / epochs for key, epochs in _published().items()},
         "regimes": [_regime(trick) for trick in studies.REGIMES],
     }
@@ -137,21 +140,18 @@ def _published() -> dict[str, float]:
 
 def _regime(trick: str) -> Values:
     (one,) = (one for one in TRICKS if one.file == trick)
-    about = {"name": NAMES.get(one.field, "Muon").replace(" x ", " × "), "lesson": one.lesson, "chosen": studies.REGIMES[trick].chosen}
+    chosen = studies.REGIMES[trick].chosen
+    about = {"name": _shown(NAMES.get(one.field, "Muon")), "lesson": one.lesson, "chosen": chosen}
     found = regimes.worth(trick)
     if found is None:
         return about
-    gain = found.gain
-    numbers = {"without": found.without, "with": found.with_it, "gain": gain.difference}
-    return (
-        about
-        | {name: _round(100 * number) for name, number in numbers.items()}
-        | {
-            "interval": _interval((gain.low, gain.high), 100),
-            "n": gain.n_a,
-            "hardware": found.hardware,
-        }
-    )
+    gain, numbers = found.gain, {"without": found.without, "with": found.with_it, "gain": found.gain.difference}
+    numbers = {name: _round(100 * number) for name, number in numbers.items()}
+    return about | numbers | {"interval": _interval((gain.low, gain.high), 100), "n": gain.n_a}
+
+
+def _shown(name: str) -> str:
+    return name.replace(" x ", " \N{MULTIPLICATION SIGN} ")
 
 
 def _interval(bounds: tuple[float, float] | None, times: float = 1) -> list[float | None]:
