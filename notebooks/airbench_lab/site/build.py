@@ -14,6 +14,11 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 READ = ("*.ipynb", "*.md", "*.png", "*.py")  # what a page is or shows, or links to
 EXPLORED = ("00", "09")  # lessons that hold the explorer too, below their panel
+# What Sphinx leaves out for screen readers and keyboards: the level of a heading, a way into what scrolls sideways.
+LACKING = {
+    r'<p class="caption" role="heading"': ' aria-level="2"',
+    r'<pre|<div class="(?:table-wrapper|math-wrapper|output text_html)[^"]*"': ' tabindex="0"',
+}
 EXPLORER = "```{raw} html\n:file: explorer.html\n```"
 
 
@@ -32,6 +37,11 @@ def build(out: Path) -> None:
         stage(Path(folder), explorer())
         if build_main(["-q", "-W", "--keep-going", "-d", f"{folder}/.doctrees", folder, f"{out}"]):
             raise AirbenchError("the site is not complete: what Sphinx warned of stands above")
+    for page in out.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for tag, attribute in LACKING.items():
+            text = re.sub(f"({tag})(?=>)", rf"\1{attribute}", text)
+        page.write_text(text, encoding="utf-8")
 
 
 def stage(source: Path, explored: dict[str, Any]) -> None:

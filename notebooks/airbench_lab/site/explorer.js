@@ -109,8 +109,8 @@ function render({ model, el }) {
   const means = Object.values(positions).flatMap((one) => [one.accuracy, ...one.curve.map(([, mean]) => mean)]);
   const lowest = 10 * Math.floor(Math.min(...means) / 10);
   const highest = 10 * Math.ceil(Math.max(...means) / 10);
-  const right = () => Math.max(280, plot.clientWidth) - RIGHT;
-  const x = (i) => (i < longest.length ? LEFT + (longest[i] / longest.at(-1)) * (right() - LEFT) : right() + 50);
+  let right = 0; // of the plot, in pixels
+  const x = (i) => (i < longest.length ? LEFT + (longest[i] / longest.at(-1)) * (right - LEFT) : right + 50);
   const y = (value) => {
     const share = (value - lowest) / (highest - lowest);
     return HEIGHT - BOTTOM - Math.min(1, Math.max(0, share)) * (HEIGHT - BOTTOM - TOP);
@@ -167,6 +167,7 @@ function render({ model, el }) {
   }
 
   function drawCurve() {
+    right = Math.max(280, plot.clientWidth) - RIGHT;
     const grid = Array.from({ length: (highest - lowest) / 10 + 1 }, (_, i) => lowest + 10 * i);
     const label = (at, height, text, anchor = "middle") =>
       markup`<text x="${at}" y="${height}" text-anchor="${anchor}">${text}</text>`;
@@ -186,11 +187,11 @@ function render({ model, el }) {
     });
     svg.innerHTML = markup`
       ${grid.map((value) => [
-        markup`<path class="grid" d="M${LEFT},${y(value)}H${right() + RIGHT - 10}"/>`,
+        markup`<path class="grid" d="M${LEFT},${y(value)}H${right + RIGHT - 10}"/>`,
         label(LEFT - 6, y(value) + 4, `${value} %`, "end"),
       ])}
       ${longest.map((epochs, i) => label(x(i), HEIGHT - 23, epochs))}
-      ${label((LEFT + right()) / 2, HEIGHT - 6, "epochs")} ${label(x(longest.length), HEIGHT - 23, "with TTA")}
+      ${label((LEFT + right) / 2, HEIGHT - 6, "epochs")} ${label(x(longest.length), HEIGHT - 23, "with TTA")}
       ${drawn}<path class="guide" d=""/>`;
     read(reading);
   }
@@ -206,7 +207,7 @@ function render({ model, el }) {
     if (i === null) return;
     tip.innerHTML = markup`<b>${moments[i]}</b>
       ${texts.map(([colour, one]) => markup`<div style="border-color:${colour}">${one}</div>`)}`;
-    tip.style.left = `${Math.min(Math.max(0, x(i) - 135), right() + RIGHT - 270)}px`;
+    tip.style.left = `${Math.min(Math.max(0, x(i) - 135), right + RIGHT - 270)}px`;
   }
 
   plot.onpointermove = (event) => {
