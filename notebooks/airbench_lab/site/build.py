@@ -59,6 +59,7 @@ def stage(source: Path, explored: dict[str, Any]) -> None:
         ("explorer.css", "static"),
     ):
         _copy(HERE / name, source / folder / name)
+    math_font(source / "static" / "math.woff")
     for folder, lessons in (source, "notebooks/"), (source / "notebooks", ""):
         (folder / "explorer.html").write_text(explorer_html(explored, lessons), encoding="utf-8")
     guide = source / "notebooks" / "assignments" / "README.md"
@@ -90,6 +91,21 @@ def with_links(notebook: dict[str, Any], name: str) -> dict[str, Any]:
             text = f"The panel needs a kernel. Here the recorded runs answer without one:\n\n{EXPLORER}"
             cells.append({"cell_type": "markdown", "id": "explorer", "metadata": {}, "source": text})
     return {**notebook, "cells": cells}
+
+
+def math_font(to: Path) -> None:
+    """STIX Two Math, which ziamath brings, cut to the signs of the lessons: some machines have no font for MathML."""
+    import ziamath
+    from fontTools.subset import Options, Subsetter
+    from fontTools.ttLib import TTFont
+
+    font = TTFont(Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf")
+    subset = Subsetter(Options(name_IDs=["*"]))  # with its licence
+    italics = [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)]  # as which browsers draw variables
+    subset.populate(unicodes=[*range(0x20, 0x100), *range(0x391, 0x3CA), *map(ord, "…′←∈−∑√≈≠≤≥⊤⋅⋯"), *italics])
+    subset.subset(font)
+    font.flavor = "woff"
+    font.save(to)
 
 
 def _copy(file: Path, to: Path) -> None:
