@@ -1,7 +1,6 @@
 """The site as a reader meets it: from a folder, without a server and without a network."""
 
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,14 +127,14 @@ def test_a_click_on_each_switch_changes_the_curve_at_once(browser: Browser, site
     page.goto((site / f"{name}.html").as_uri())
     switches = page.get_by_role("switch").all()
     assert len(switches) == 6
-    milliseconds = []
     for switch in switches:
-        for checked in "false", "true":
+        milliseconds = []
+        for checked in ("false", "true") * 3:
             took, changed = switch.evaluate(CLICK)
             assert changed
             expect(switch).to_have_attribute("aria-checked", checked)
             milliseconds.append(took)
-    assert statistics.median(milliseconds) < MOST_MILLISECONDS  # of each alone a busy machine may take long
+        assert min(milliseconds) < MOST_MILLISECONDS  # the others may have waited for a busy machine
     page.close()
 
 
@@ -151,18 +150,18 @@ def test_the_ladder_grows_as_switches_are_thrown(index: Page):
 
 
 def test_the_curve_is_read_by_keys_and_by_the_pointer(index: Page):
-    plot, tip = index.get_by_role("slider"), index.locator(".airbench .tip")
-    expect(tip).to_be_hidden()
+    plot, legend = index.get_by_role("slider"), index.locator(".airbench .legend")
+    expect(legend).to_contain_text("at the end, with TTA")
     plot.press("ArrowRight")
     plot.press("ArrowRight")
-    assert plot.get_attribute("aria-valuetext").startswith("2 epochs; airbench94: ")
-    expect(tip).to_contain_text("n=5")
+    assert plot.get_attribute("aria-valuetext").startswith("after 2 epochs; airbench94: ")
+    expect(legend).to_contain_text("after 2 epochs")
     plot.press("ArrowLeft")
     assert plot.get_attribute("aria-valuenow") == "1"
     plot.press("Escape")
-    expect(tip).to_be_hidden()
-    plot.hover(position={"x": 690, "y": 100})
-    expect(tip).to_contain_text("with TTA")
+    expect(legend).to_contain_text("at the end, with TTA")
+    plot.hover(position={"x": 360, "y": 100})
+    expect(legend).to_contain_text("after 2 epochs")
 
 
 def test_what_was_not_recorded_is_said_with_the_command_that_records_it(index: Page):

@@ -82,15 +82,14 @@ function render({ model, el }) {
     <figure><figcaption>Test accuracy without TTA after each epoch, and at the end with it</figcaption>
       <div class="legend"></div>
       <div class="plot" role="slider" tabindex="0" aria-label="Test accuracy: the arrow keys read it point by point">
-        <svg height="${HEIGHT}" width="100%" aria-hidden="true"></svg><div class="tip" hidden aria-hidden="true"></div></div>
+        <svg height="${HEIGHT}" width="100%" aria-hidden="true"></svg></div>
       <details><summary>The numbers as a table</summary><div class="points"></div></details></figure>
     <figure class="ladder"></figure>
     <figure>${regimes()}</figure>
     <p>Recorded on ${data.data} at the scale ${data.scale} (${data.about}): ${data.hardware}. Nothing is simulated, or
       interpolated between settings. Intervals with n below 5 are too narrow for speedups and epochs.</p>`;
-  const [numbers, legend, plot, svg, tip, points, ladder] = [
-    ...[".numbers", ".legend", ".plot", "svg", ".tip", ".points", ".ladder"],
-  ].map((one) => el.querySelector(one));
+  const parts = [".numbers", ".legend", ".plot", "svg", ".points", ".ladder"];
+  const [numbers, legend, plot, svg, points, ladder] = parts.map((one) => el.querySelector(one));
   const buttons = [...el.querySelectorAll("[role=switch]")];
   const choose = (on) => {
     [before, order] = [position(order), on];
@@ -105,7 +104,7 @@ function render({ model, el }) {
 
   // The points of every curve: after each epoch, and the end with TTA.
   const longest = Object.values(positions)[0]?.curve.map(([epochs]) => +epochs.toFixed(2)) ?? [];
-  const moments = [...longest.map((epochs) => `${epochs} epoch${epochs === 1 ? "" : "s"}`), "the end, with TTA"];
+  const moments = [...longest.map((epochs) => `after ${epochs} epoch${epochs === 1 ? "" : "s"}`), "at the end, with TTA"];
   const means = Object.values(positions).flatMap((one) => [one.accuracy, ...one.curve.map(([, mean]) => mean)]);
   const lowest = 10 * Math.floor(Math.min(...means) / 10);
   const highest = 10 * Math.ceil(Math.max(...means) / 10);
@@ -129,16 +128,10 @@ function render({ model, el }) {
   }
 
   function draw() {
-    reading = null;
     buttons.forEach((button, i) => button.setAttribute("aria-checked", order.includes(i)));
     numbers.innerHTML = drawNumbers(position(order));
-    legend.innerHTML = markup`${lines().map(
-      ([where, colour, dashes]) => markup`<span><svg width="30" height="10" aria-hidden="true"><path d="M0,5h30"
-        stroke="${colour}" stroke-width="2.5" stroke-dasharray="${dashes}"/></svg>
-        ${colour === BEFORE ? "before: " : ""}${called(where)}</span>`,
-    )}`;
     drawCurve();
-    const head = ["after", ...lines().map(([where]) => called(where))];
+    const head = ["when", ...lines().map(([where]) => called(where))];
     const rows = moments.map((moment, i) => [moment, ...lines().map(([where]) => said(where, i))]);
     points.innerHTML = table("Test accuracy: mean, 95 % interval, runs", head, rows);
     ladder.innerHTML = drawLadder();
@@ -196,18 +189,20 @@ function render({ model, el }) {
     read(reading);
   }
 
+  /** Moves the guide to a point, and says in the legend what the curves are there: at the end if i is null. */
   function read(i) {
     reading = i;
-    tip.hidden = i === null;
+    const at = i ?? longest.length;
     svg.querySelector(".guide").setAttribute("d", i === null ? "" : `M${x(i)},${TOP}V${HEIGHT - BOTTOM}`);
-    const texts = lines().map(([where, colour]) => [colour, `${called(where)}: ${said(where, i ?? 0)}`]).reverse();
-    const [min, now, text] = [1, (i ?? 0) + 1, [moments[i ?? 0], ...texts.map(([, one]) => one)].join("; ")];
-    const values = { valuemin: min, valuemax: moments.length, valuenow: now, valuetext: text };
+    const shown = lines().reverse().map(([where, ...look]) => [...look, called(where), said(where, at)]); // prettier-ignore
+    legend.innerHTML = markup`<div>${moments[at]}:</div>${shown.map(
+      ([colour, dashes, name, value]) => markup`<div><svg width="30" height="10" aria-hidden="true"><path d="M0,5h30"
+        stroke="${colour}" stroke-width="2.5" stroke-dasharray="${dashes}"/></svg>
+        ${colour === BEFORE ? "before: " : ""}${name} <b>${value}</b></div>`,
+    )}`;
+    const text = [moments[at], ...shown.map(([, , name, value]) => `${name}: ${value}`)].join("; ");
+    const values = { valuemin: 1, valuemax: moments.length, valuenow: at + 1, valuetext: text };
     for (const [name, value] of Object.entries(values)) plot.setAttribute(`aria-${name}`, value);
-    if (i === null) return;
-    tip.innerHTML = markup`<b>${moments[i]}</b>
-      ${texts.map(([colour, one]) => markup`<div style="border-color:${colour}">${one}</div>`)}`;
-    tip.style.left = `${Math.min(Math.max(0, x(i) - 135), right + RIGHT - 270)}px`;
   }
 
   plot.onpointermove = (event) => {
