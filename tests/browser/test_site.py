@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from airbench_lab.site import build
+from airbench_lab.site.explorer import explorer
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
@@ -30,6 +32,12 @@ CLICK = """button => {
     button.click();
     document.body.getBoundingClientRect();
     return [performance.now() - start, plot.innerHTML !== before];
+}"""
+
+# As anywidget does it: the module's default export, a model and an element.
+MOUNT = """async ([module, data]) => {
+    const { default: widget } = await import(URL.createObjectURL(new Blob([module], { type: "text/javascript" })));
+    widget.render({ model: { get: (name) => ({ data })[name] }, el: document.body });
 }"""
 
 
@@ -162,6 +170,18 @@ def test_the_curve_is_read_by_keys_and_by_the_pointer(index: Page):
     expect(legend).to_contain_text("at the end, with TTA")
     plot.hover(position={"x": 360, "y": 100})
     expect(legend).to_contain_text("after 2 epochs")
+
+
+def test_the_module_mounts_as_a_widget_does_and_says_where_nothing_is_recorded(browser: Browser):
+    page, said = browser.new_page(viewport=WIDE), []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.evaluate(MOUNT, [Path(build.__file__).with_name("explorer.js").read_text(encoding="utf-8"), explorer("smoke")])
+    page.get_by_role("switch", name="Lookahead").click()
+    assert page.locator(".numbers strong").all_inner_texts() == ["not recorded"] * 3
+    assert page.locator(".ladder tbody td").all_inner_texts() == ["not recorded"] * 2 * 6
+    assert page.get_by_role("link").count() == 0
+    assert said == []
+    page.close()
 
 
 def test_what_was_not_recorded_is_said_with_the_command_that_records_it(index: Page):

@@ -15,7 +15,8 @@ function markup(parts, ...values) {
   const safe = (value) => {
     if (value instanceof Markup) return value;
     if (Array.isArray(value)) return value.map(safe).join("");
-    return String(value ?? "").replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
+    const escaped = String(value ?? "").replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
+    return escaped.replaceAll(" %", "&nbsp;%");
   };
   return new Markup(parts.reduce((all, part, i) => all + safe(values[i - 1]) + part));
 }
@@ -55,6 +56,7 @@ function render({ model, el }) {
   const data = model.get("data");
   const lessons = model.get("lessons");
   const { switches, positions } = data;
+  const target = data.target === null ? "the target" : `${data.target} %`;
   const none = "0".repeat(switches.length);
   const [command, record] = ["airbench sweep", `--scale ${data.scale} --data ${data.data} --out mine.jsonl`];
   let order = switches.map((_, i) => i); // the switches that are on, in the order in which they were thrown
@@ -152,10 +154,10 @@ function render({ model, el }) {
             `after ${fixed(data.trained, 2)} epochs; ${between(found.interval, 1)}, n=${found.n}`)
         : number("test accuracy", "not recorded", ""),
       reached
-        ? number(`epochs to ${data.target} %`, reached.epochs === null ? "not known" : fixed(reached.epochs, 2),
+        ? number(`epochs to ${target}`, reached.epochs === null ? "not known" : fixed(reached.epochs, 2),
             (reached.note || `baseline ${fixed(data.baseline, 2)}; ${between(reached.interval, 2)}, n=${reached.n}`) +
             (reached.of ? `; of the paper's own “${reached.of}”` : ""))
-        : number(`epochs to ${data.target} %`, "not recorded", runIt(where, "--set epochs=7,9.9,14,20 ")),
+        : number(`epochs to ${target}`, "not recorded", runIt(where, "--set epochs=7,9.9,14,20 ")),
     ]}`; // prettier-ignore
   }
 
@@ -239,7 +241,7 @@ function render({ model, el }) {
         epochs || (reached ? reached.note : "not recorded"),
       ];
     });
-    const head = ["setting", "effective speedup over the baseline; lines at 1×, 2×, 4×", `epochs to ${data.target} %`];
+    const head = ["setting", "effective speedup over the baseline; lines at 1×, 2×, 4×", `epochs to ${target}`];
     return markup`${table("Your ladder, in the order in which you throw the switches", head, rows)}
       <p>Effective speedup: how many epochs the baseline needs for the same accuracy, divided by the setting's own. The
       paper's values are to 94 % at full scale, on ${data.paper_hardware}. † Measured of the paper's own recipe with these
