@@ -4,7 +4,7 @@
 // model.get("data"): what explorer.py's `explorer` returns. model.get("lessons"): what stands before a lesson's name in
 // a link to its page; without it there are no links.
 
-const NOW = "var(--blue)", BEFORE = "var(--vermilion)", OFF = "currentColor"; // prettier-ignore
+const NOW = "var(--blue)", BEFORE = "var(--vermilion)", OFF = "currentColor";
 const HEIGHT = 300; // of the curve, in pixels
 const [LEFT, RIGHT, TOP, BOTTOM] = [44, 84, 12, 40]; // pixels around its plot
 
@@ -15,7 +15,7 @@ function markup(parts, ...values) {
   const safe = (value) => {
     if (value instanceof Markup) return value;
     if (Array.isArray(value)) return value.map(safe).join("");
-    const escaped = String(value ?? "").replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
+    const escaped = String(value === false ? "" : value ?? "").replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt()};`);
     return escaped.replaceAll(" %", "&nbsp;%");
   };
   return new Markup(parts.reduce((all, part, i) => all + safe(values[i - 1]) + part));
@@ -106,7 +106,8 @@ function render({ model, el }) {
 
   // The points of every curve: after each epoch, and the end with TTA.
   const longest = Object.values(positions)[0]?.curve.map(([epochs]) => +epochs.toFixed(2)) ?? [];
-  const moments = [...longest.map((epochs) => `after ${epochs} epoch${epochs === 1 ? "" : "s"}`), "at the end, with TTA"];
+  const after = longest.map((epochs) => `after ${epochs} epoch${epochs === 1 ? "" : "s"}`);
+  const moments = [...after, "at the end, with TTA"];
   const means = Object.values(positions).flatMap((one) => [one.accuracy, ...one.curve.map(([, mean]) => mean)]);
   const lowest = 10 * Math.floor(Math.min(...means) / 10);
   const highest = 10 * Math.ceil(Math.max(...means) / 10);
@@ -125,7 +126,7 @@ function render({ model, el }) {
   /** What the curve shows: all off, the setting before the last click, and that of now; [position, colour, dashes]. */
   function lines() {
     const now = position(order);
-    const past = [[none, OFF, "2 4"], [before, BEFORE, "7 4"]].slice(0, before === none ? 1 : 2); // prettier-ignore
+    const past = [[none, OFF, "2 4"], [before, BEFORE, "7 4"]].slice(0, before === none ? 1 : 2);
     return [...past.filter(([where]) => where !== now), [now, NOW, ""]].filter(([where]) => positions[where]);
   }
 
@@ -143,11 +144,12 @@ function render({ model, el }) {
     const [found, reached] = [positions[where], data.to_target[where]];
     const number = (head, value, about) =>
       markup`<div><span>${head}</span><strong>${value}</strong><span>${about}</span></div>`;
-    const speedup = found && found.speedup === null;
+    const unknown = found && found.speedup === null;
+    const baseline = data.baseline === null ? "" : `baseline ${fixed(data.baseline, 2)}; `;
     return markup`${[
       found
-        ? number("effective speedup", speedup ? "not known" : times(found.speedup),
-            speedup ? found.note : `over the baseline; ${between(found.speedup_interval, 2)}, n=${found.speedup_n}`)
+        ? number("effective speedup", unknown ? "not known" : times(found.speedup),
+            unknown ? found.note : `over the baseline; ${between(found.speedup_interval, 2)}, n=${found.speedup_n}`)
         : number("effective speedup", "not recorded", runIt(where)),
       found
         ? number("test accuracy", `${fixed(found.accuracy, 1)} %`,
@@ -155,10 +157,10 @@ function render({ model, el }) {
         : number("test accuracy", "not recorded", ""),
       reached
         ? number(`epochs to ${target}`, reached.epochs === null ? "not known" : fixed(reached.epochs, 2),
-            (reached.note || `baseline ${fixed(data.baseline, 2)}; ${between(reached.interval, 2)}, n=${reached.n}`) +
+            (reached.note || `${baseline}${between(reached.interval, 2)}, n=${reached.n}`) +
             (reached.of ? `; of the paper's own “${reached.of}”` : ""))
         : number(`epochs to ${target}`, "not recorded", runIt(where, "--set epochs=7,9.9,14,20 ")),
-    ]}`; // prettier-ignore
+    ]}`;
   }
 
   function drawCurve() {
@@ -174,7 +176,8 @@ function render({ model, el }) {
       const end = x(longest.length) + 12 * (i + 1 - all.length);
       const how = markup`stroke="${colour}" stroke-width="${last ? 3 : 2}"`;
       return markup`
-        ${last && curve[0]?.[2] !== null && markup`<path class="band" d="${path([...edge(3), ...edge(2).reverse()])}Z"/>`}
+        ${last && curve[0]?.[2] !== null &&
+          markup`<path class="band" d="${path([...edge(3), ...edge(2).reverse()])}Z"/>`}
         <path class="${last ? "now" : ""}" d="${path(edge(1))}" fill="none" stroke-dasharray="${dashes}" ${how}/>
         ${edge(1).map(([a, b]) => markup`<circle cx="${a}" cy="${b}" r="${last ? 4 : 3}" fill="${colour}"/>`)}
         ${interval[0] !== null && markup`<path d="M${end},${y(interval[0])}V${y(interval[1])}" ${how}/>`}
@@ -196,7 +199,7 @@ function render({ model, el }) {
     reading = i;
     const at = i ?? longest.length;
     svg.querySelector(".guide").setAttribute("d", i === null ? "" : `M${x(i)},${TOP}V${HEIGHT - BOTTOM}`);
-    const shown = lines().reverse().map(([where, ...look]) => [...look, called(where), said(where, at)]); // prettier-ignore
+    const shown = lines().map(([where, ...look]) => [...look, called(where), said(where, at)]).reverse();
     legend.innerHTML = markup`<div>${moments[at]}:</div>${shown.map(
       ([colour, dashes, name, value]) => markup`<div><svg width="30" height="10" aria-hidden="true"><path d="M0,5h30"
         stroke="${colour}" stroke-width="2.5" stroke-dasharray="${dashes}"/></svg>
@@ -244,8 +247,8 @@ function render({ model, el }) {
     const head = ["setting", "effective speedup over the baseline; lines at 1×, 2×, 4×", `epochs to ${target}`];
     return markup`${table("Your ladder, in the order in which you throw the switches", head, rows)}
       <p>Effective speedup: how many epochs the baseline needs for the same accuracy, divided by the setting's own. The
-      paper's values are to 94 % at full scale, on ${data.paper_hardware}. † Measured of the paper's own recipe with these
-      tricks, whose learning rate and schedule may differ too. All intervals are 95 %.</p>`;
+      paper's values are to 94 % at full scale, on ${data.paper_hardware}. † Measured of the paper's own recipe with
+      these tricks, whose learning rate and schedule may differ too. All intervals are 95 %.</p>`;
   }
 
   /** What each trick is worth where it shows best. */
@@ -266,7 +269,7 @@ function render({ model, el }) {
     return markup`${rows.length ? table(title, head, rows) : markup`<figcaption>${title}</figcaption>`}
       <p>At the scale few, chosen so that the trick shows; not what it is worth at full scale.
       ${missing.length ? markup`Not recorded: ${missing.join(", ")}. Run it:
-        <code>${command} regimes --scale few --seeds 50 --out mine.jsonl</code>` : ""}</p>`; // prettier-ignore
+        <code>${command} regimes --scale few --seeds 50 --out mine.jsonl</code>` : ""}</p>`;
   }
 
   const resized = new ResizeObserver(drawCurve);

@@ -19,7 +19,7 @@ from airbench_lab.lessons import regimes
 from airbench_lab.panel.runs import mean_curve
 from airbench_lab.study import report, studies
 from airbench_lab.study.frames import frame
-from airbench_lab.study.speedup import Curve, curve_of, speedup_to_target
+from airbench_lab.study.speedup import Curve, curve_of, epochs_to_target
 
 SCALE, DATA = "laptop", "cifar10"
 # In the order of the ladder: a field of the recipe, and what it is on and off.
@@ -37,14 +37,13 @@ def explorer(scale: str = SCALE, data: str = DATA) -> Values:
     """All of it. Shares are in percent; an interval is [low, high] with None where it is open or not known.
 
     positions: what is recorded of each. to_target: of those that were trained for several lengths, epochs to the
-    accuracy `target`. paper: times fewer epochs than the baseline, where the paper has them.
+    accuracy `target`; `of` names another recipe with the same tricks. paper: its speedups.
     """
     baseline = curve_of(replay.curve(BASELINE, scale, data))
     found = {"".join(map(str, digits)): _recipe(digits) for digits in product((0, 1), repeat=len(SWITCHES))}
     runs = {key: replay.lookup(recipe, scale, data) for key, recipe in found.items()}
     target = _target(runs[ALL])
-    lengths = _lengths(scale, data) if target and len(baseline) > 1 else {}
-    to_target = {key: {"of": label} | _to_target(baseline, curve, target) for key, (label, curve) in lengths.items()}
+    lengths = _lengths(scale, data) if target else {}
     return {
         "scale": scale,
         "about": scale_named(scale).about,
@@ -52,13 +51,13 @@ def explorer(scale: str = SCALE, data: str = DATA) -> Values:
         "hardware": runs[ALL].hardware,
         "trained": scale_named(scale).recipe(AIRBENCH94).epochs,
         "target": target and 100 * target,
-        "baseline": to_target and _to_target(baseline, baseline, target)["epochs"],
+        "baseline": _to_target(baseline, target)["epochs"] if target and len(baseline) > 1 else None,
         "paper_hardware": published.HARDWARE,
         "switches": [
             {"name": _shown(name), "off": f"{field}={brief(SWITCHES[field][1])}"} for field, name in NAMES.items()
         ],
         "positions": {key: _position(runs[key], baseline) for key in found if runs[key]},
-        "to_target": to_target,
+        "to_target": {key: {"of": label} | _to_target(curve, target) for key, (label, curve) in lengths.items()},
         "paper": {key: published.LADDER["baseline"].paper / epochs for key, epochs in _published().items()},
         "regimes": [_regime(trick) for trick in studies.REGIMES],
     }
@@ -110,17 +109,10 @@ def _lengths(scale: str, data: str) -> dict[str, tuple[str | None, Curve]]:
     return found
 
 
-def _to_target(baseline: Curve, own: Curve, target: float) -> Values:
-    """Epochs to the target, and how many times fewer they are than the baseline's."""
-    found = speedup_to_target(baseline, own, target)
-    return {
-        "epochs": _round(found.b.epochs),
-        "interval": _interval((found.b.low, found.b.high)),
-        "ratio": _round(found.ratio),
-        "ratio_interval": _interval((found.low, found.high)),
-        "n": found.n,
-        "note": found.b.reason,
-    }
+def _to_target(curve: Curve, target: float) -> Values:
+    found = epochs_to_target(curve, target)
+    interval = _interval((found.low, found.high))
+    return {"epochs": _round(found.epochs), "interval": interval, "n": found.n, "note": found.reason}
 
 
 def _published() -> dict[str, float]:

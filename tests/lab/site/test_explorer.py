@@ -6,11 +6,11 @@ import statistics
 import pytest
 from airbench_lab import replay
 from airbench_lab.lessons.regimes import Worth
+from airbench_lab.site import build
 from airbench_lab.site import explorer as made
-from airbench_lab.site.build import explorer_html, with_links
 from airbench_lab.study.statistics import Difference
 
-from airbench_core import AIRBENCH94, BASELINE
+from airbench_core import AIRBENCH94, BASELINE, AirbenchError
 from airbench_core.recipes import with_fields
 
 
@@ -79,18 +79,25 @@ def test_a_regime_is_in_points_or_says_only_what_it_would_be(monkeypatch):
 
 
 def test_the_page_holds_all_as_legal_json(values):
-    page = explorer_html(values | {"hardware": "</script>"}, "notebooks/")
+    page = build.explorer_html(values | {"hardware": "</script>"}, "notebooks/")
     model = page.partition("const model = ")[2].partition(";\nrender(")[0]
     json.dumps(values, allow_nan=False)
     assert json.loads(model) == {"data": values | {"hardware": "</script>"}, "lessons": "notebooks/"}
     assert page.count("</script>") == 1
 
 
+def test_without_a_clone_of_the_repository_there_is_no_site(monkeypatch, tmp_path):
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    with pytest.raises(AirbenchError, match="no clone"):
+        build.build(tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
 @pytest.mark.parametrize(("name", "embedded"), [("00_start_here", 1), ("09_all_together", 1), ("02_whitening", 0)])
 def test_a_lesson_keeps_its_cells_and_two_hold_the_explorer(name, embedded):
     file = replay.FOLDER.parents[1] / f"{name}.ipynb"
     notebook = json.loads(file.read_text(encoding="utf-8"))
-    shown = with_links(notebook, file.name)["cells"]
+    shown = build.with_links(notebook, file.name)["cells"]
     assert shown[0]["source"].startswith("".join(notebook["cells"][0]["source"]).partition("\n")[0] + "\n\n")
     assert f'href="{file.name}"' in shown[0]["source"]
     assert [cell for cell in shown[1:] if cell.get("id") != "explorer"] == notebook["cells"][1:]
