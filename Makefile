@@ -4,6 +4,7 @@
 # make notebooks     execute the lessons again, at the laptop scale, and keep what they show
 # make assignments   make the students' and the graders' versions of the assignments
 # make bench         only the speed of training
+# make site          the lessons and the explorer of the recorded runs as a web site, in the folder site/
 #
 # The first call makes .venv and installs the project there. Choices, for that first call:
 #   make lab PYTHON=python3.13    another Python (3.11 to 3.14)
@@ -21,7 +22,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Linux without a display has no browser to open: JupyterLab then only prints its address.
 NO_BROWSER := $(if $(filter-out Linux,$(shell uname))$(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
 
-.PHONY: lab test test-all check-first check-rest notebooks assignments bench
+.PHONY: lab test test-all check-first check-rest notebooks assignments bench site
 
 # On PATH, so that `!airbench ...` in a cell and `airbench ...` in JupyterLab's terminal find the command.
 lab: .venv/.installed-lab
@@ -54,6 +55,9 @@ assignments: .venv/.installed-course
 
 bench: .venv/.installed-lab
 	$(BIN)/python -m airbench_core bench
+
+site: .venv/.installed-site
+	$(BIN)/python -m airbench_core site --out site
 
 # One stamp for each extra, made again when pyproject.toml has changed.
 .venv/.installed-%: pyproject.toml
