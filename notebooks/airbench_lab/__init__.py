@@ -7,4 +7,5 @@ VERBS = {
     "verify": "train a recipe many times and test its mean accuracy against a target",
     "grade": "grade a folder of submissions",
     "leaderboard": "run the speedrun entries in a folder of submissions, and rank them",
+    "site": "build the lessons and the explorer of the recorded runs as a web site",
 }
