@@ -62,5 +62,5 @@ def arguments_as_fields(app, what, name, thing, options, lines):
 
 
 def no_method(app, what, name, thing, skip, options):
-    """Leaves out functions that are defaults of a class, as in `Parts`: their first argument would be taken for self."""
+    """Leaves out functions that are defaults of a class, as in `Parts`: the first argument would be taken for self."""
     return True if what == "class" and isfunction(thing) and "." not in thing.__qualname__ else None
