@@ -1,6 +1,7 @@
 """Sphinx's settings for the site: nothing is fetched, nothing executed. What it reads is put together by build.py."""
 
 import re
+from inspect import isfunction
 
 from docutils.nodes import SkipNode, math
 from latex2mathml.converter import convert
@@ -9,7 +10,7 @@ from airbench_core import __version__
 
 project = "airbench, one trick at a time"
 version = release = __version__
-extensions = ["myst_nb", "sphinx.ext.autodoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.githubpages"]
 include_patterns = [
     *("index.md", "api.md", "notebooks/[0-9]*.ipynb", "notebooks/assignments/README.md", "benchmarks/README.md"),
     *("notebooks/airbench_lab/recorded/README.md", "notebooks/airbench_lab/study/README.md"),
@@ -40,6 +41,7 @@ html_math_renderer = "mathml"
 def setup(app):
     app.add_html_math_renderer("mathml", inline_renderers=(formula, None), block_renderers=(formula, None))
     app.connect("autodoc-process-docstring", arguments_as_fields)
+    app.connect("autodoc-skip-member", no_method)
 
 
 def formula(translator, node):
@@ -50,7 +52,15 @@ def formula(translator, node):
 
 
 def arguments_as_fields(app, what, name, thing, options, lines):
-    """This project's docstrings in Sphinx's terms: a paragraph that begins with `name: ` is about an argument."""
-    text = "" if what == "module" else "\n".join(lines)
-    about = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): (.*(?:\n +\S.*)*)$", re.MULTILINE)
-    lines[:] = re.sub(r"\n{3,}", "\n\n", about.sub(r"\n:\1: \2\n", text)).split("\n")
+    """This project's docstrings in Sphinx's terms: a paragraph of nothing but `name: ...` is about arguments."""
+    blocks = [] if what == "module" else "\n".join(lines).split("\n\n")
+    about = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): ", re.MULTILINE)
+    for i, block in enumerate(blocks):
+        if all(line.startswith(" ") or about.match(line) for line in block.splitlines()) and about.match(block):
+            blocks[i] = about.sub(r":\1: ", block)
+    lines[:] = "\n\n".join(blocks).split("\n")
+
+
+def no_method(app, what, name, thing, skip, options):
+    """Leaves out functions that are defaults of a class, as in `Parts`: the first argument would be taken for self."""
+    return True if what == "class" and isfunction(thing) and "." not in thing.__qualname__ else None
