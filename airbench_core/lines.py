@@ -13,6 +13,7 @@
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from typing import Any
 from airbench_core.errors import AirbenchError, tell
 
 LONGEST = 2**26  # bytes of a line
+HALF = re.compile(rb'\{("(\w*("(:( [^\n]*)?)?)?)?)?')  # of an object as json writes it
 
 if sys.platform == "win32":
     import msvcrt
@@ -82,15 +84,17 @@ def _first_line(path: Path) -> bytes:
 
 def _may_begin(first: bytes) -> bool:
     """Whether a log may have this first line: none, an object, or what a process killed in the first one left."""
-    half = b"\n" not in first and b'{"'.startswith(first[:2]) and len(first) < LONGEST
-    return not first or half or _parsed(first) is not None
+    bare = re.sub(rb'"(\\.|[^"\\])*"?', b"", first)  # without texts, which may hold braces
+    half = HALF.fullmatch(first) and len(first) < LONGEST and bare.count(b"{") > bare.count(b"}")
+    return not first or bool(half) or _parsed(first) is not None
 
 
 def check_writable(path: Path) -> None:
     """Raise AirbenchError if nothing can be appended at `path`: better before a run than after it."""
     try:
-        with _opened(path):
-            pass
+        with _opened(path) as log:
+            if (last := _unended(log, path)) and _parsed(last) is None:
+                _set_aside(last, log, path)  # now, since it may fail
     except OSError as error:
         raise _cannot_write(path, error) from error
 

@@ -8,6 +8,7 @@ model.shares(data.test_images).argmax(1)           # (N,) classes of uint8 image
 """
 
 import io
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -93,7 +94,13 @@ class Model:
 def check_savable(path: str | os.PathLike) -> None:
     """Raise UsageError or AirbenchError if no model can be written to `path`: better before a run than after it."""
     path = Path(path)
-    if os.path.lexists(path):
+    try:
+        there = bool(os.lstat(path))
+    except FileNotFoundError:
+        there = False
+    except OSError as error:  # a name that is too long, for one
+        raise AirbenchError(f"cannot write the model {path}: {error.strerror}") from error
+    if there:
         try:
             load(path)
         except AirbenchError:
@@ -118,8 +125,13 @@ def load(path: str | os.PathLike) -> Model:
             network = make_network(recipe, len(classes), size)
         network.load_state_dict(values["weights"], assign=True)
         mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
-        if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
+        if len(mean) != 3 or len(std) != 3 or not min(std) > 0 or not all(map(math.isfinite, mean + std)):
             raise ValueError(f"mean {mean}, std {std}")
+        if not all(one.isprintable() for one in classes):
+            raise ValueError("classes whose names cannot be printed")
+        network = network.float()  # a GPU keeps some in half precision
+        if not all(one.isfinite().all() for one in network.state_dict().values()):
+            raise ValueError("weights that are no finite numbers")
     except OSError as error:
         raise DataError(f"cannot read the model {path}: {error.strerror or error}") from error
     except Exception as error:  # a file of another kind, or a damaged one, can raise almost anything

@@ -104,6 +104,9 @@ FOREIGN = {
     "a text": b"accuracy 0.94",
     "numbers": b"[1]\n",
     "an empty line": b"\n",
+    "one line of a Python dict": b'{"a": True, "b": [1,2]}',
+    "one line that is no UTF-8": '{"a": "\u00e9"}'.encode("latin-1"),
+    "brackets without an end": b'{"a":' * 200,
 }
 
 
@@ -116,6 +119,19 @@ def test_a_file_that_does_not_begin_as_a_log_is_left_as_it_is(content, tmp_path)
             write(file)
     assert file.read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_where_half_a_line_cannot_be_set_aside_is_said_before_a_run(tmp_path):
+    log = tmp_path / "log.jsonl"
+    append_all(log, RECORDS[:1])
+    log.write_bytes(log.read_bytes() + b'{"half')
+    (tmp_path / "log.jsonl.torn").mkdir()
+    with pytest.raises(AirbenchError, match="cannot write the run log"):
+        lines.check_writable(log)
+    (tmp_path / "log.jsonl.torn").rmdir()
+    lines.check_writable(log)
+    assert lines.load(log) == RECORDS[:1]
+    assert (tmp_path / "log.jsonl.torn").read_bytes() == b'{"half\n'
 
 
 def test_a_log_whose_first_line_was_cut_off_is_a_log(tmp_path):

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from airbench_core import AIRBENCH94, AIRBENCH96, RESNET18, AirbenchError, DataError, UsageError, load, train
+from airbench_core.models import check_savable
 
 RECIPES = {
     "airbench94": replace(AIRBENCH94, epochs=1),
@@ -91,6 +92,11 @@ def test_a_file_that_is_no_model_is_never_overwritten(result, path, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["lesson.ipynb", "link", "model.pt"]
 
 
+def test_a_name_that_cannot_be_is_refused_before_a_run(tmp_path):
+    with pytest.raises(AirbenchError, match="cannot write the model .*too long"):
+        check_savable(tmp_path / ("a" * 300))
+
+
 def test_a_disk_that_fails_leaves_the_model_that_was_there(result, path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
@@ -113,6 +119,17 @@ def change(path, **values):
     torch.save(kept | values, path)
 
 
+def weights(path, of):
+    return {name: of(one) for name, one in torch.load(path, weights_only=True)["weights"].items()}
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_weights_of_another_precision_are_those_of_the_same_network(path, kind, noise):
+    shares = load(path).shares(noise.test_images[:8])
+    change(path, weights=weights(path, lambda one: one.to(kind) if one.is_floating_point() else one))
+    assert torch.allclose(load(path).shares(noise.test_images[:8]), shares, atol=0.02)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -132,6 +149,10 @@ def change(path, **values):
         lambda path: change(path, classes=["one", "two"]),
         lambda path: change(path, mean=(0.5,)),
         lambda path: change(path, std=(0.0, 1.0, 1.0)),
+        lambda path: change(path, mean=(float("nan"), 0.5, 0.5)),
+        lambda path: change(path, std=(float("inf"),) * 3),
+        lambda path: change(path, classes=["\x1b[31m", *"abcdefghi"]),
+        lambda path: change(path, weights=weights(path, lambda one: one * float("nan"))),
         lambda path: change(path, weights={}),
         lambda path: change(path, weights=None),
         lambda path: path.unlink(),
