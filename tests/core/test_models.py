@@ -93,7 +93,7 @@ def test_a_file_that_is_no_model_is_never_overwritten(result, path, tmp_path):
 
 
 def test_a_name_that_cannot_be_is_refused_before_a_run(tmp_path):
-    with pytest.raises(AirbenchError, match="cannot write the model .*too long"):
+    with pytest.raises(AirbenchError, match=r"cannot write the model .*too long"):
         check_savable(tmp_path / ("a" * 300))
 
 
