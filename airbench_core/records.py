@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airbench_core.errors import UsageError, printable
-from airbench_core.recipes import Recipe, with_fields
-from airbench_core.tricks.tta import TTA_WEIGHTS
+from airbench_core.recipes import TTA_WEIGHTS, Recipe, with_fields
 
 SCHEMA = 2
 DEFAULTS = json.loads(json.dumps(asdict(Recipe())))  # as JSON has them

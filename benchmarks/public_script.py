@@ -139,7 +139,9 @@ def provide_data(name: str, root: str | None, folder: Path) -> None:
         found = CIFAR10.find(None if root is None else Path(root))
         if found is None:
             raise DataError("CIFAR-10 is not on disk: run `airbench data cifar10`, or name its folder with --root")
-        source = CIFAR10.obtain(found.parent, download=False)
+        for _ in CIFAR10.obtain(found.parent, download=False):  # verifies, and extracts an archive
+            pass
+        source = found.parent / CIFAR10.folder
         target = folder / source.name
         target.mkdir()  # a folder of links, not a link to the folder: what is written into it stays here
         for file in source.iterdir():

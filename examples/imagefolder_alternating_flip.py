@@ -246,7 +246,9 @@ def main(argv: list[str] | None = None) -> int:
         message, status = "stopped", 130
     except AirbenchError as error:
         # One that a worker raised has the worker's traceback before it.
-        message = str(error).strip().splitlines()[-1].removeprefix(f"{DataError.__module__}.{DataError.__name__}: ")
+        message = (
+            "".join(error.args).strip().splitlines()[-1].removeprefix(f"{DataError.__module__}.{DataError.__name__}: ")
+        )
         message, status = f"error: {message}", error.exit_status
     except torch.OutOfMemoryError:
         message, status = "error: out of memory: try a smaller --batch-size (and --lr in proportion) or --size", 1

@@ -29,7 +29,7 @@ def script(tmp_path) -> Path:
 
 
 @pytest.fixture
-def children(monkeypatch) -> list[list[str]]:
+def children(monkeypatch, record) -> list[list[str]]:
     """The commands that would have been started. Ours log runs of 2, 4 ... seconds; a script prints its table."""
     commands = []
 
@@ -37,8 +37,7 @@ def children(monkeypatch) -> list[list[str]]:
         commands.append(command)
         if "--out" in command:
             runs = range(int(command[command.index("--runs") + 1]))
-            run = {"schema": 2, "asked": {}, "recipe": {}, "accuracy": 0.5}
-            lines = [json.dumps(run | {"seconds": 2 * (number + 1)}) for number in runs]
+            lines = [json.dumps(record(accuracy=0.5, seconds=2 * (number + 1))) for number in runs]
             Path(command[command.index("--out") + 1]).write_text("\n".join(lines))
             return ""
         (runs,) = re.findall(r"in range\((\d+)\)", Path(command[1]).read_text())
