@@ -88,7 +88,7 @@ function render({ model, el }) {
       <details><summary>The numbers as a table</summary><div class="points"></div></details></figure>
     <figure class="ladder"></figure>
     <figure>${regimes()}</figure>
-    <p>Recorded on ${data.data} at the scale ${data.scale} (${data.about}): ${data.hardware}. Nothing is simulated, or
+    <p>Curve, speedups and ladder: recorded on ${data.data} at the scale ${data.scale} (${data.about}): ${data.hardware}. Nothing is simulated, or
       interpolated between settings. Intervals with n below 5 are too narrow for speedups and epochs.</p>`;
   const parts = [".numbers", ".legend", ".plot", "svg", ".points", ".ladder"];
   const [numbers, legend, plot, svg, points, ladder] = parts.map((one) => el.querySelector(one));
@@ -268,6 +268,7 @@ function render({ model, el }) {
     const head = ["trick", "points of accuracy", "changed of airbench94"];
     return markup`${rows.length ? table(title, head, rows) : markup`<figcaption>${title}</figcaption>`}
       <p>At the scale few, chosen so that the trick shows; not what it is worth at full scale.
+      ${some.length ? `Recorded on ${[...new Set(some.map((one) => one.hardware))].join(" and ")}.` : ""}
       ${missing.length ? markup`Not recorded: ${missing.join(", ")}. Run it:
         <code>${command} regimes --scale few --seeds 50 --out mine.jsonl</code>` : ""}</p>`;
   }

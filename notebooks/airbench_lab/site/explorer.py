@@ -132,14 +132,22 @@ def _published() -> dict[str, float]:
 
 def _regime(trick: str) -> Values:
     (one,) = (one for one in TRICKS if one.file == trick)
-    chosen = studies.REGIMES[trick].chosen
-    about = {"name": _shown(NAMES.get(one.field, "Muon")), "lesson": one.lesson, "chosen": chosen}
+    regime = studies.REGIMES[trick]
+    about = {"name": regime.label, "lesson": one.lesson, "chosen": regime.chosen}
     found = regimes.worth(trick)
     if found is None:
         return about
     gain, numbers = found.gain, {"without": found.without, "with": found.with_it, "gain": found.gain.difference}
     numbers = {name: _round(100 * number) for name, number in numbers.items()}
-    return about | numbers | {"interval": _interval((gain.low, gain.high), 100), "n": gain.n_a}
+    return (
+        about
+        | numbers
+        | {
+            "interval": _interval((gain.low, gain.high), 100),
+            "n": gain.n_a,
+            "hardware": found.hardware,
+        }
+    )
 
 
 def _shown(name: str) -> str:

@@ -74,7 +74,7 @@ def test_a_regime_is_in_points_or_says_only_what_it_would_be(monkeypatch):
     monkeypatch.setattr(made.regimes, "worth", {"flip": worth}.get)
     whitening, *_, flip, muon = made.explorer()["regimes"]
     assert (flip["gain"], flip["interval"], flip["n"], flip["lesson"]) == (2, [1.5, 2.5], 50, "07_alternating_flip")
-    assert (whitening["name"], muon["name"]) == ("whitening", "Muon")
+    assert (whitening["name"], muon["name"], flip["hardware"]) == ("whitening", "Muon instead of SGD", "a processor")
     assert "gain" not in whitening
 
 
