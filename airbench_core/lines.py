@@ -84,9 +84,12 @@ def _first_line(path: Path) -> bytes:
 
 def _may_begin(first: bytes) -> bool:
     """Whether a log may have this first line: none, an object, or what a process killed in the first one left."""
+    if not first or _parsed(first) is not None:
+        return True
+    if len(first) >= LONGEST or not HALF.fullmatch(first):
+        return False
     bare = re.sub(rb'"(\\.|[^"\\])*"?', b"", first)  # without texts, which may hold braces
-    half = HALF.fullmatch(first) and len(first) < LONGEST and bare.count(b"{") > bare.count(b"}")
-    return not first or bool(half) or _parsed(first) is not None
+    return bare.count(b"{") > bare.count(b"}")
 
 
 def check_writable(path: Path) -> None:
