@@ -25,7 +25,6 @@ _WHERE = {
         "recipes": "Recipe",
         "results": "EpochRecord RunResult Stopped",
         "scales": "SCALES Scale",
-        "tables": "describe diff",
         "training": "Trainer train",
         "tricks": "TRICKS Parts",
         "tricks.flip": "AlternatingFlip",
@@ -67,7 +66,6 @@ if TYPE_CHECKING:  # the same again, for what checks types
     from airbench_core.recipes import Recipe
     from airbench_core.results import EpochRecord, RunResult, Stopped
     from airbench_core.scales import SCALES, Scale
-    from airbench_core.tables import describe, diff
     from airbench_core.training import Trainer, train
     from airbench_core.tricks import TRICKS, Parts
     from airbench_core.tricks.flip import AlternatingFlip

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from airbench_lab import runlog
+from airbench_lab.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_lab.runlog import lines
 from gpu_state import gpu_state
 from public_script import Run, parse_table, provide_data, rewrite_script, warms_up
 
 import airbench_core
-from airbench_core import lines, runlog
-from airbench_core.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
 from airbench_core.data.datasets import DATASETS
 from airbench_core.errors import AirbenchError, UsageError
 
@@ -101,7 +102,7 @@ def take_turns(
 def _ours(pairing: Pairing, turn: int, log: Path, timeout: float | None) -> list[Run]:
     log.unlink(missing_ok=True)
     seed = turn // 2 * pairing.runs
-    command = [sys.executable, "-m", "airbench_core", "train", *pairing.ours, "--data", pairing.data]
+    command = [sys.executable, "-m", "airbench_lab.cli", "train", *pairing.ours, "--data", pairing.data]
     command += ["--root", pairing.root] if pairing.root else []
     command += ["--runs", str(pairing.runs), "--seed", str(seed), "--out", str(log), "--race"]
     _child(command, f"our turn {turn // 2 + 1}", None, "", timeout)

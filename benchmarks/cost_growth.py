@@ -24,15 +24,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from airbench_lab.flops import training_flops
+from airbench_lab.runlog import lines
+from airbench_lab.speed import random_dataset
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from PIL import Image
 
 import airbench_core
-from airbench_core import AIRBENCH94, Runtime, Scale, Trainer, lines
-from airbench_core.flops import training_flops
-from airbench_core.speed import random_dataset
+from airbench_core import AIRBENCH94, Runtime, Scale, Trainer
 
 LOG = Path(__file__).parent / "results" / "cost-growth.jsonl"
 BATCH_SIZE = 250  # divides all numbers of images, so that none is dropped
@@ -107,7 +108,7 @@ def record(rounds: int, device: str, log: Path = LOG) -> None:
     """Measure every configuration once a round, each time in a process of its own: memory has no other fresh start."""
     recorded = datetime.now(UTC).isoformat(timespec="seconds")
     children = get_context("forkserver")  # forked where torch is loaded but has computed nothing: 4 s sooner each
-    children.set_forkserver_preload(["airbench_core.flops", "matplotlib.figure", "torch._dynamo"])
+    children.set_forkserver_preload(["airbench_lab.flops", "matplotlib.figure", "torch._dynamo"])
     for number in range(rounds):
         for configuration in CONFIGURATIONS[:: -1 if number % 2 else 1]:  # to and fro: a drift hits both ends alike
             with ProcessPoolExecutor(1, mp_context=children) as process:

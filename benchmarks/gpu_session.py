@@ -25,6 +25,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "notebooks"))
 
 import against
 import torch
+from airbench_lab.runlog import lines
 from airbench_lab.study.keys import key
 from airbench_lab.study.statistics import against_target, mean_interval
 from gpu_pace import MARGIN, Pace
@@ -32,7 +33,7 @@ from gpu_plan import Piece, plan
 from gpu_state import gpu_state
 from gpu_work import REPOSITORY, Session, compare, doctor, make_jobs, say
 
-from airbench_core import SCALES, lines
+from airbench_core import SCALES
 from airbench_core.errors import AirbenchError, UsageError
 
 

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import against
 import torch
+from airbench_lab import runlog
+from airbench_lab.runlog import lines
 from airbench_lab.study.keys import key
 from gpu_pace import Pace
 from gpu_plan import Comparison, Job, Piece
 
 import airbench_core
-from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer, lines, load_dataset, runlog
+from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer, load_dataset
 
 REPOSITORY = Path(airbench_core.__file__).parents[1]
 
@@ -39,7 +41,7 @@ class Session:
     @cached_property
     def data(self) -> Dataset:
         """On the device, so that all trainers share it."""
-        full = load_dataset(self.args.dataset, self.args.data, download=False)
+        full = load_dataset(self.args.dataset, self.args.data)
         return SCALES[self.scale].data(full).to(self.device)
 
     def values(self, job: Job, seed: int) -> dict:
@@ -183,7 +185,7 @@ def doctor(session: Session) -> int:
         return 0
     if not pace.fits(pace.setup(compile=True)):
         return 1
-    command = [sys.executable, "-m", "airbench_core", "doctor", "--device", session.args.device]
+    command = [sys.executable, "-m", "airbench_lab.cli", "doctor", "--device", session.args.device]
     command += ["--root", session.args.data] if session.args.data else []
     try:
         options = {

@@ -139,7 +139,7 @@ def provide_data(name: str, root: str | None, folder: Path) -> None:
         found = CIFAR10.find(None if root is None else Path(root))
         if found is None:
             raise DataError("CIFAR-10 is not on disk: run `airbench data cifar10`, or name its folder with --root")
-        for _ in CIFAR10.obtain(found.parent, download=False):  # verifies, and extracts an archive
+        for _ in CIFAR10.obtain(found.parent, None):  # verifies, and extracts an archive
             pass
         source = found.parent / CIFAR10.folder
         target = folder / source.name

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airbench_lab import replay
+from airbench_lab.flops import training_flops
 from airbench_lab.study.frames import frame
 from airbench_lab.study.statistics import Mean, mean_interval
 from matplotlib.figure import Figure
 
 from airbench_core import BASELINE, RECIPES, SCALES
-from airbench_core.flops import training_flops
 
 LOG = replay.FOLDER / "recipes" / "laptop-recipes.jsonl"
 LAPTOP = SCALES["laptop"]

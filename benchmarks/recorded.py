@@ -26,6 +26,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from airbench_lab import runlog
+from airbench_lab.cli import main as main_of_airbench
 from airbench_lab.lessons import regimes
 from airbench_lab.panel.controls import STEPS
 from airbench_lab.replay import FOLDER
@@ -33,8 +35,6 @@ from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
 from airbench_lab.study.studies import axes_from, grid, study_named
 
-from airbench_core import runlog
-from airbench_core.cli import main as main_of_airbench
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.fields import brief
 from airbench_core.recipes import Recipe

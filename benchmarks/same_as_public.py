@@ -19,11 +19,11 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from airbench_lab.speed import random_dataset
 from torch import Tensor, nn
 
 from airbench_core import AIRBENCH94_MUON, AIRBENCH96, AIRBENCH96_FASTER, Recipe, Runtime, Trainer
 from airbench_core.fast.cpu import plain_
-from airbench_core.speed import random_dataset
 
 FLOAT32 = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=1)
 DATA = random_dataset(4096, 100)

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from airbench_lab.cli import Parser
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -38,7 +39,6 @@ from torchvision.models import resnet18
 from torchvision.transforms import v2
 
 from airbench_core import AirbenchError, AlternatingFlip, DataError, Diverged, Runtime, UsageError
-from airbench_core.cli import Parser
 from airbench_core.devices import available_cores
 
 CROP_AREA = {"light": (0.35, 1.0), "heavy": (0.08, 1.0)}

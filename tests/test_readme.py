@@ -10,10 +10,12 @@ from types import ModuleType
 from unittest import mock
 
 import pytest
+from airbench_lab import runlog
+from airbench_lab.flops import parameters, training_flops
 from airbench_lab.lessons import regimes
+from airbench_lab.runlog import lines
 
-from airbench_core import BASELINE, RECIPES, SCALES, Recipe, lines, load_dataset, runlog
-from airbench_core.flops import parameters, training_flops
+from airbench_core import BASELINE, RECIPES, SCALES, Recipe, load_dataset
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

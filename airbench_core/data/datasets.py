@@ -1,4 +1,4 @@
-"""A data set is uint8 tensors on one device. Where each is looked for and downloaded from: sources.py."""
+"""A data set is uint8 tensors on one device. Where each is looked for: sources.py."""
 
 import hashlib
 import math
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.data import DATASETS, builtin, downloads, pictures
-from airbench_core.data.sources import CIFAR10, SOURCES, places
+from airbench_core.cache import cache_folder
+from airbench_core.data import DATASETS, builtin, pictures
+from airbench_core.data.sources import CIFAR10, SOURCES, Fetch, places
 from airbench_core.errors import AirbenchWarning, UsageError
 
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -110,19 +111,19 @@ class Dataset:
         return self if same else replace(self, **dict(zip(TENSORS, tensors, strict=True)))
 
 
-def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, *, download: bool = True) -> Dataset:
+def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, fetch: Fetch | None = None) -> Dataset:
     """Finds, verifies and reads a data set; the images stay on the CPU.
 
     name: "cifar10"; "cifar100", with its 100 fine classes; "svhn", the digits of house numbers, without the extra
         ones; "fashionmnist", 28 x 28 pixels; "builtin", procedurally drawn pictures that need no download (see
         builtin.py); or "auto", which takes CIFAR-10 if it is on disk, else the built-in pictures, and says which on
-        stderr: as a warning where `root` or AIRBENCH_DATA is set and holds none. It never downloads. Or a folder of
+        stderr: as a warning where `root` or AIRBENCH_DATA is set and holds none. Or a folder of
         pictures, as for `Dataset.of`. A `Dataset` is itself.
-    root: the first folder to look in, and the one to download into (see the top of sources.py).
-    download: whether what is missing may be downloaded.
+    root: the first folder to look in (see the top of sources.py).
+    fetch: what gets missing files, such as the `downloads.download` of airbench_lab; by default nothing is fetched.
 
     Raises UsageError for an unknown name, and DataError, one line with the file and the remedy, when the data set
-    is missing, incomplete or altered, or could not be downloaded.
+    is missing, incomplete or altered.
     """
     if isinstance(name, Dataset):
         return name
@@ -131,7 +132,7 @@ def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, *
         found = CIFAR10.find(root)
         missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: {CIFAR10.command(root)})"
         drawn = f"the built-in pictures, from which nothing about a trick follows; {missing}"
-        data = load_dataset("cifar10" if found else "builtin", root, download=False)
+        data = load_dataset("cifar10" if found else "builtin", root)
         if not found and (root or os.environ.get("AIRBENCH_DATA")):  # somebody said where it is
             warnings.warn(f"data: {drawn}", AirbenchWarning, stacklevel=2)
         else:
@@ -142,10 +143,10 @@ def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, *
             return Dataset.of(name)
         raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *DATASETS])}, or a folder")
     if name == "builtin":
-        drawn = builtin.load_pictures(downloads.cache_folder())
+        drawn = builtin.load_pictures(cache_folder())
         tensors, classes = [torch.from_numpy(array) for array in drawn], builtin.CLASSES
     else:
-        *tensors, classes = SOURCES[name].load(root, download)
+        *tensors, classes = SOURCES[name].load(root, fetch)
     return Dataset(name, *tensors, classes, *pixel_statistics(tensors[0]), mirror_changes_class=name == "svhn")
 
 

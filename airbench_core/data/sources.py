@@ -1,11 +1,13 @@
-"""Where data sets come from: found on disk or downloaded, verified by md5, read.
+"""Where data sets come from: found on disk, verified by md5, read.
+
+Nothing here uses the network: who calls may give a function that fetches what is missing.
 
 A data set is looked for in the folder given as `root`, then in that named by the environment variable
-AIRBENCH_DATA, then in the user's cache folder (`downloads.cache_folder`). (Of a data set's own folder, such as
+AIRBENCH_DATA, then in the user's cache folder (`cache.cache_folder`). (Of a data set's own folder, such as
 cifar-10-batches-py, named as one of these, the one around it is taken.) The first folder that holds anything of
 it is the one that is read: if what it holds is incomplete or altered, that is an error, and no other copy is taken
-in its place. (Of SVHN's two files, one that is missing is downloaded to the other.) Only when none of the folders
-holds it is it downloaded: into the first of them.
+in its place. (Of SVHN's two files, one that is missing is fetched to the other.) Only when none of the folders
+holds it is it fetched: into the first of them.
 """
 
 import gzip
@@ -16,7 +18,8 @@ import pickle
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +27,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.data import downloads
-from airbench_core.data.downloads import disk_errors
+from airbench_core.cache import cache_folder
 from airbench_core.errors import DataError
 
 # Training images (N, 3, H, H) uint8 and labels (N,) int64, test images and labels, and the names of the classes.
 Contents = tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]
+# Fetches a file, whole: the addresses of its mirrors, where to put it, its md5, its size in bytes.
+Fetch = Callable[[Sequence[str], Path, str, int], None]
 
 
 def _read_cifar(*files: bytes) -> Contents:
@@ -88,19 +92,19 @@ class Source:
         there = (place / name for place in places(root) for name in self.landmarks)
         return next(filter(os.path.exists, there), None)  # unlike Path.exists, False where a folder may not be read
 
-    def load(self, root: Path | None, download: bool) -> Contents:
-        """Find or download, verify and read; arguments and errors are those of `load_dataset`."""
+    def load(self, root: Path | None, fetch: Fetch | None) -> Contents:
+        """Find or fetch, verify and read; arguments and errors are those of `load_dataset`."""
         found = self.find(root)
-        if found is None and not download:
+        if found is None and fetch is None:
             raise DataError(
                 f"{self.title} ({' or '.join(self.landmarks)}) is in none of {', '.join(map(str, places(root)))}: "
                 f"run {self.command(root)}, or name the folder that holds it in AIRBENCH_DATA"
             )
         depth = self.landmarks[0].count("/")
-        return self.read(*self.obtain(found.parents[depth] if found else places(root)[0], download))
+        return self.read(*self.obtain(found.parents[depth] if found else places(root)[0], fetch))
 
-    def obtain(self, place: Path, download: bool) -> Iterator[bytes]:
-        """Each of `files`, verified; what is missing in `place` is downloaded if it may be.
+    def obtain(self, place: Path, fetch: Fetch | None) -> Iterator[bytes]:
+        """Each of `files`, verified; what is missing in `place` is fetched.
 
         Others may write where data lie, so that a file is read once: what is hashed is what is used.
         """
@@ -109,11 +113,11 @@ class Source:
             for name, md5 in (self.archive or self.files).items():
                 if os.path.exists(place / name):  # one of two files may be: a download was interrupted
                     continue
-                if not download:
+                if fetch is None:
                     raise DataError(f"{place / name} is missing: run {self.command(place)}")
                 path = place / name
                 urls = [mirror.format(path.name) for mirror in self.mirrors]
-                downloads.download(urls, path, md5, self.sizes[name])
+                fetch(urls, path, md5, self.sizes[name])
             for name, md5 in self.archive.items():
                 _extract(self._verified(place / name, md5, place, "it"), folder)
         for name, md5 in self.files.items():
@@ -135,6 +139,18 @@ class Source:
         except OSError as error:
             fault = f"cannot be read ({error.strerror})"
         raise DataError(f"{path} {fault}: delete {delete} and run {self.command(place)}")
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turns an OSError of the disk into a DataError with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"cannot write to {folder} ({reason}): free some space or name another folder in AIRBENCH_DATA"
+        ) from error
 
 
 def _extract(archive: bytes, folder: Path) -> None:
@@ -223,7 +239,7 @@ def places(root: Path | None) -> list[Path]:
     """The folders in which a data set is looked for, in their order."""
     named = (root, os.environ.get("AIRBENCH_DATA") or None)
     folders = [_around(Path(os.path.expanduser(place)).absolute()) for place in named if place is not None]
-    return list(dict.fromkeys([*folders, downloads.cache_folder()]))
+    return list(dict.fromkeys([*folders, cache_folder()]))
 
 
 def _around(place: Path) -> Path:

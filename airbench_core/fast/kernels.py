@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from airbench_core.data.downloads import cache_folder
+from airbench_core.cache import cache_folder
 from airbench_core.devices import cpu_name
 
 SOURCES = [Path(__file__).with_name(name) for name in ("kernels.c", "winograd.c")]

@@ -14,7 +14,7 @@ from io import StringIO
 
 from airbench_core import AIRBENCH94, SCALES, Runtime, load_dataset
 from airbench_core.scales import default_scale
-from airbench_core.speed import estimate_seconds, measure_speed
+from airbench_lab.speed import estimate_seconds, measure_speed
 
 # Seconds at the laptop scale of Run All of each lesson, once each (README has them too), and of a run of airbench94 on
 # the same machine: AMD EPYC, bfloat16, one thread.

@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core import Dataset, Recipe, Scale, runlog
+from airbench_core import Dataset, Recipe, Scale
 from airbench_core.scales import scale_named
 from airbench_core.tricks.tta import TTA_WEIGHTS
+from airbench_lab import runlog
 from airbench_lab.study.frames import frame, of_recipe
 
 FOLDER = Path(__file__).parent / "recorded"

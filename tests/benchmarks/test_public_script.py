@@ -147,7 +147,7 @@ def test_other_data_come_as_the_scripts_own_cache(tmp_path):
 
 def test_without_cifar10_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.delenv("AIRBENCH_DATA", raising=False)
-    monkeypatch.setattr("airbench_core.data.downloads.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("airbench_core.data.sources.cache_folder", lambda: tmp_path / "cache")
     with pytest.raises(DataError, match="`airbench data cifar10`"):
         provide_data("cifar10", str(tmp_path / "nothing"), tmp_path / "data")
     assert not Path(tmp_path / "cache").exists()

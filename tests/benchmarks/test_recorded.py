@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from airbench_lab import replay
+from airbench_lab import replay, runlog
+from airbench_lab.runlog import lines
 from airbench_lab.study.frames import frame, one_setting
 
-from airbench_core import lines, runlog
 from airbench_core.errors import AirbenchError
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "recorded.py"

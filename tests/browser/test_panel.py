@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from airbench_lab import runlog
 from playwright.sync_api import Locator, Page, expect
-
-from airbench_core import runlog
 
 OPEN_SECONDS, RUN_SECONDS = 60, 120
 KERNEL_IS_IDLE = re.compile(r"^Python.* \| Idle$")

@@ -64,7 +64,7 @@ class Links(HTMLParser):
 @pytest.fixture(scope="module")
 def site(chromium_path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site")
-    subprocess.run([sys.executable, "-m", "airbench_core", "site", "--out", out], check=True)
+    subprocess.run([sys.executable, "-m", "airbench_lab.cli", "site", "--out", out], check=True)
     return out
 
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from airbench_lab.flops import parameters
 
 from airbench_core import AIRBENCH94, BASELINE, UsageError
-from airbench_core.flops import parameters
 from airbench_core.learner import make_network
 from airbench_core.network import Conv, ConvGroup, Linear, Network
 

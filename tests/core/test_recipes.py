@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from airbench_lab.tables import describe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from airbench_core import (
     RESNET18,
     Recipe,
     UsageError,
-    describe,
 )
 from airbench_core.fields import shown
 from airbench_core.recipes import MIXES, parse_field, with_fields

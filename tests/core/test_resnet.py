@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 import torchvision
+from airbench_lab.flops import parameters
 
 from airbench_core import RESNET18
 from airbench_core.errors import UsageError
-from airbench_core.flops import parameters
 from airbench_core.learner import make_network
 from airbench_core.resnet import NarrowConv1x1, short_cut_conv
 

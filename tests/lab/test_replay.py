@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import pytest
 from airbench_lab import replay
+from airbench_lab.runlog import lines
+from airbench_lab.speed import random_dataset
 
-from airbench_core import AIRBENCH94, UsageError, lines
+from airbench_core import AIRBENCH94, UsageError
 from airbench_core.published import BASELINE
 from airbench_core.scales import SCALES
-from airbench_core.speed import random_dataset
 
 RANDOM = replace(AIRBENCH94, flip="random")
 LEVELS = {"none": 0.6, "mirror": 0.65, "mirror+translate": 0.7}

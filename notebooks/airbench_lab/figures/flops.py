@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from airbench_core import UsageError
-from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN, training_flops
 from airbench_core.scales import scale_named
 from airbench_lab import published
 from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, interval, wrapped
 from airbench_lab.figures.measured import Measured, percent
+from airbench_lab.flops import CIFAR10_TEST, CIFAR10_TRAIN, training_flops
 
 LIKE_CIFAR10 = ("cifar10", "cifar100")  # data sets with as many images
 FLOPS, ERROR = "TFLOPs of a run", "test error, %"
@@ -22,7 +22,7 @@ def flops_against_error(runs: pd.DataFrame) -> Drawing:
     """The paper's figure 3: the error against the FLOPs of a run, both axes logarithmic.
 
     Of `runs`, a frame of `study.frames`, a point for each recipe, at most six: its mean error, at its own level of TTA,
-    with Student's interval, and the FLOPs that `airbench_core.flops` counts of the recipe, also where parts were
+    with Student's interval, and the FLOPs that `airbench_lab.flops` counts of the recipe, also where parts were
     somebody's own. Beside them the paper's three methods, and the line through them (least squares of the logarithms).
     Raises UsageError for runs of several settings, of a scale that is not one of `SCALES`, of a data set with another
     number of images than CIFAR-10, and for more recipes than one can tell apart.

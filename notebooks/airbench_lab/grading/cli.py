@@ -1,7 +1,4 @@
-"""`airbench grade` and `airbench leaderboard`: folders of submissions.
-
-Entry points of the group `airbench.verbs` (pyproject.toml) bring them into the command line.
-"""
+"""`airbench grade` and `airbench leaderboard`: folders of submissions."""
 
 import argparse
 import os
@@ -12,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from airbench_core import SCALES, AirbenchWarning, UsageError
-from airbench_core.cli.options import seeds_from
+from airbench_lab.cli.options import seeds_from
 from airbench_lab.grading.folder import GRADED, grade
 from airbench_lab.grading.generate import GENERATED
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
@@ -25,7 +22,12 @@ from airbench_lab.study import layout
 from airbench_lab.study.statistics import FEWEST, legal_target
 
 
-def add_grade(verbs: argparse._SubParsersAction) -> None:
+def add(verbs: argparse._SubParsersAction) -> None:
+    _add_grade(verbs)
+    _add_leaderboard(verbs)
+
+
+def _add_grade(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "grade",
         description="Grades every notebook (.ipynb, or .zip with one) in FOLDER and below. What cannot be graded is "
@@ -41,7 +43,7 @@ def add_grade(verbs: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_grade)
 
 
-def add_leaderboard(verbs: argparse._SubParsersAction) -> None:
+def _add_leaderboard(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "leaderboard",
         description="Runs the recipe and parts of every speedrun submission in FOLDER, in turns and one at a time, "

@@ -14,11 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airbench_core import AirbenchError, lines
+from airbench_core import AirbenchError
 from airbench_lab.grading.feedback import page
 from airbench_lab.grading.marking import Assignment, Check, Marks, Question
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, key_of
+from airbench_lab.runlog import lines
 
 Say = Callable[[str], None]
 GRADED, FAILED = "graded", "could not be graded"

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from airbench_core import Parts, Recipe, Runtime, UsageError, lines
+from airbench_core import Parts, Recipe, Runtime, UsageError
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.sandbox import Sandbox, StudentError
 from airbench_lab.grading.submissions import Submission, key_of
 from airbench_lab.grading.training import DRY, Request, data_name, evaluated, own_functions
 from airbench_lab.lessons.speedrun import Rules, median_interval
+from airbench_lab.runlog import lines
 from airbench_lab.study import layout
 from airbench_lab.study.layout import Column
 from airbench_lab.study.names import recipe_name

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import airbench_core
 import airbench_lab
-from airbench_core.data.downloads import cache_folder
+from airbench_core.cache import cache_folder
 from airbench_lab.grading import limits as limits_script
 from airbench_lab.grading import wire
 

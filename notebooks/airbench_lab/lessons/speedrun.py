@@ -15,10 +15,12 @@ from pathlib import Path
 
 from scipy import stats
 
-from airbench_core import AIRBENCH94, RunResult, UsageError, lines, runlog
+from airbench_core import AIRBENCH94, RunResult, UsageError
+from airbench_lab import runlog
 from airbench_lab.figures.board import board
 from airbench_lab.figures.drawing import Drawing
 from airbench_lab.replay import lookup
+from airbench_lab.runlog import lines
 from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
 from airbench_lab.study.names import recipe_name

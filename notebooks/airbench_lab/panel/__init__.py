@@ -65,7 +65,7 @@ class Panel:
     ):
         names, recipe = trick_names(tricks), recipe_named(recipe)
         if holdout is not None:
-            data = (load_dataset(data, download=False) if isinstance(data, str) else data).holdout(holdout)
+            data = (load_dataset(data) if isinstance(data, str) else data).holdout(holdout)
         runtime = runtime or Runtime.detect()
         datasets = DataSets(data)
         settings = Settings(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from airbench_core import SCALES, Dataset, Runtime
-from airbench_core.speed import estimate_seconds, measure_speed
 from airbench_lab.panel.settings import Settings
+from airbench_lab.speed import estimate_seconds, measure_speed
 from airbench_lab.study.sweep import Costs
 
 MEASURE_SECONDS = 0.3  # for each of three counts

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from airbench_core import AirbenchError, DataError, Parts, Recipe, RunResult, Runtime, UsageError, runlog
+from airbench_core import AirbenchError, DataError, Parts, Recipe, RunResult, Runtime, UsageError
+from airbench_lab import runlog
 from airbench_lab.panel.costs import RUN_COSTS
 from airbench_lab.panel.recorded import RecordedRuns, reference_curve
 from airbench_lab.panel.runner import Runner, TrainerCache

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from airbench_core import AirbenchWarning, Dataset, EpochRecord, Parts, RunResult, Runtime, Trainer
-from airbench_core.flops import training_flops
+from airbench_lab.flops import training_flops
 from airbench_lab.panel.settings import Settings
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from airbench_core import EpochRecord, Parts, Recipe, RunResult, runlog
+from airbench_core import EpochRecord, Parts, Recipe, RunResult
+from airbench_lab import runlog
 from airbench_lab.figures import Line
 from airbench_lab.panel.settings import Settings
 from airbench_lab.study import report

@@ -134,4 +134,4 @@ class DataSets:
 
 @lru_cache(maxsize=1)  # shared by all panels of a notebook
 def _loaded(name: str) -> Dataset:
-    return load_dataset(name, download=False)
+    return load_dataset(name)

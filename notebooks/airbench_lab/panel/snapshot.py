@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from airbench_core.speed import duration
 from airbench_lab.figures import Line
 from airbench_lab.panel.costs import RUN_COSTS
 from airbench_lab.panel.experiment import STUCK, Experiment, Message
 from airbench_lab.panel.runner import Runner
 from airbench_lab.panel.runs import LatestRun, run_curve, run_name
 from airbench_lab.panel.settings import Settings
+from airbench_lab.speed import duration
 
 
 @dataclass(frozen=True, kw_only=True)

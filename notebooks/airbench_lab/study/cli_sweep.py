@@ -11,14 +11,16 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError, lines, runlog
-from airbench_core.cli.options import add_data, add_runtime, add_scale, data_from, seeds_from
-from airbench_core.cli.train import say
+from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError
 from airbench_core.devices import available_cores, available_memory
 from airbench_core.errors import tell
-from airbench_core.interrupt import ctrl_c
 from airbench_core.scales import scale_named
-from airbench_core.speed import duration, estimate_seconds, measure_speed
+from airbench_lab import runlog
+from airbench_lab.cli.interrupt import ctrl_c
+from airbench_lab.cli.options import add_data, add_runtime, add_scale, data_from, seeds_from
+from airbench_lab.cli.train import say
+from airbench_lab.runlog import lines
+from airbench_lab.speed import duration, estimate_seconds, measure_speed
 from airbench_lab.study.engines import Engine, Here, Outcome, Setting
 from airbench_lab.study.layout import number
 from airbench_lab.study.studies import STUDIES, Variant, axes_from, check_runs, grid, study_named

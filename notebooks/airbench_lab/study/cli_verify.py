@@ -2,9 +2,9 @@
 
 import argparse
 
-from airbench_core.cli.train import add_runs, make_runs, say
 from airbench_core.errors import UsageError
 from airbench_core.published import TARGETS, recipe_named
+from airbench_lab.cli.train import add_runs, make_runs, say
 from airbench_lab.study.statistics import FEWEST, against_target, legal_target, mean_interval
 
 

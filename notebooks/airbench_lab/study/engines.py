@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from airbench_core import Dataset, Recipe, Runtime, Stopped, Trainer, runlog
+from airbench_core import Dataset, Recipe, Runtime, Stopped, Trainer
 from airbench_core.errors import AirbenchError, Diverged
 from airbench_core.scales import scale_named
+from airbench_lab import runlog
 
 
 class Task(NamedTuple):

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core import Recipe, UsageError, runlog
+from airbench_core import Recipe, UsageError
 from airbench_core.recipes import TTA_WEIGHTS
+from airbench_lab import runlog
 from airbench_lab.study.keys import key, recipe_of
 
 Log = str | PathLike | Iterable[Mapping[str, Any]]  # a log's path, or its records

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airbench_core import Recipe, Scale
-from airbench_core.records import recipe_of
+from airbench_lab.runlog.records import recipe_of
 
 RUNTIME = ("device", "name", "dtype", "compile", "threads")
 

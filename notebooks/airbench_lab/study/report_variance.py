@@ -18,10 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from airbench_core import UsageError, load_dataset, runlog
+from airbench_core import UsageError, load_dataset
 from airbench_core.data.datasets import DATASETS
 from airbench_core.recipes import TTA_WEIGHTS
 from airbench_core.scales import scale_named
+from airbench_lab import runlog
 from airbench_lab.study import layout
 from airbench_lab.study.frames import one_setting
 from airbench_lab.study.layout import FEW, Column, number, percent, percents
@@ -133,7 +134,7 @@ def labels_of(records: Sequence[Mapping[str, Any]], root: str | Path | None = No
         raise UsageError(
             f"these runs are of the data set {name}, which cannot be loaded by name: in Python give `rows` its labels"
         )
-    data = scale_named(scale).data(load_dataset(name, root, download=False))
+    data = scale_named(scale).data(load_dataset(name, root))
     if data.digest != digest:
         raise UsageError(
             f"the data set {name} at scale {scale} has the digest {data.digest} here, and in the log it is {digest}: "

@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from airbench_core import Dataset, Recipe, Scale, runlog
+from airbench_core import Dataset, Recipe, Scale
 from airbench_core.errors import UsageError
-from airbench_core.flops import training_flops
+from airbench_lab import runlog
+from airbench_lab.flops import training_flops
 from airbench_lab.study.engines import Engine, Outcome, Task
 from airbench_lab.study.keys import key, planned_key
 from airbench_lab.study.studies import Variant

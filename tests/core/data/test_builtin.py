@@ -12,7 +12,7 @@ from airbench_core.data.datasets import load_dataset
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airbench_core.data.downloads.cache_folder", lambda: folder)
+        patch.setattr("airbench_core.data.datasets.cache_folder", lambda: folder)
         return load_dataset("builtin")
 
 

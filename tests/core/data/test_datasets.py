@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from airbench_core.data import downloads
 from airbench_core.data.datasets import Dataset, load_dataset, pixel_statistics
 from airbench_core.errors import AirbenchWarning, UsageError
 
@@ -103,7 +102,8 @@ def test_values_on_another_device_are_not_waited_for():
 
 def test_auto_takes_the_built_in_pictures_where_there_is_no_cifar10(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("AIRBENCH_DATA", raising=False)
-    monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
+    for module in ("sources", "datasets"):
+        monkeypatch.setattr(f"airbench_core.data.{module}.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr("airbench_core.data.builtin.TRAIN", 20)
     monkeypatch.setattr("airbench_core.data.builtin.TEST", 10)
     assert load_dataset("auto").name == "builtin"

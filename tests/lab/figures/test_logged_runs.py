@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from airbench_lab import published
 from airbench_lab.figures import Drawing, add_remove, flops_against_error, ladder
+from airbench_lab.flops import training_flops
 from airbench_lab.replay import FOLDER
 from airbench_lab.study import report_epochs
 from airbench_lab.study.frames import frame
@@ -16,7 +17,6 @@ from airbench_lab.study.studies import STUDIES, WHITENED, ablation
 from matplotlib.axes import Axes
 
 from airbench_core import AIRBENCH94, SCALES, UsageError
-from airbench_core.flops import training_flops
 from airbench_core.published import BASELINE, LADDER, RECIPES
 
 RUNGS = {rung.label: rung for rung in LADDER}

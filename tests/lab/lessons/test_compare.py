@@ -4,10 +4,10 @@ import pytest
 from airbench_lab.figures.differences import differences
 from airbench_lab.lessons import compare as module
 from airbench_lab.lessons.compare import TRICKS, company, compare
+from airbench_lab.speed import random_dataset
 from airbench_lab.study.studies import SWITCHES
 
 from airbench_core import AIRBENCH94, Parts, train
-from airbench_core.speed import random_dataset
 
 OFF = replace(AIRBENCH94, whiten=False)
 

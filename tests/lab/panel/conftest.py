@@ -15,9 +15,10 @@ from airbench_lab.panel import experiment as experiments
 from airbench_lab.panel.costs import RunCosts
 from airbench_lab.panel.experiment import Experiment
 from airbench_lab.panel.settings import DataSets, Settings
+from airbench_lab.runlog import lines
+from airbench_lab.speed import Speed, random_dataset
 
-from airbench_core import AIRBENCH94, SCALES, Dataset, EpochRecord, Parts, Recipe, RunResult, Runtime, Stopped, lines
-from airbench_core.speed import Speed, random_dataset
+from airbench_core import AIRBENCH94, SCALES, Dataset, EpochRecord, Parts, Recipe, RunResult, Runtime, Stopped
 from airbench_core.tricks.flip import flip_mask
 
 SOON = 20  # seconds in which what is to happen does, also on a busy machine

@@ -1,11 +1,10 @@
 from dataclasses import replace
 
 import pytest
+from airbench_lab.flops import training_flops
 from airbench_lab.panel import costs
 from airbench_lab.panel.costs import RunCosts
-
-from airbench_core.flops import training_flops
-from airbench_core.speed import Speed
+from airbench_lab.speed import Speed
 
 
 @pytest.fixture

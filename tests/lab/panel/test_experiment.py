@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from airbench_lab import runlog
 from airbench_lab.panel import runner as runners
 from airbench_lab.panel.experiment import Experiment
 from airbench_lab.panel.runs import InterruptedRun, rows_frame
 from airbench_lab.panel.snapshot import Snapshot, take_snapshot
 from airbench_lab.worker import Foreground, Job
 
-from airbench_core import AIRBENCH94, AIRBENCH96, AirbenchError, DataError, Parts, Stopped, UsageError, runlog
+from airbench_core import AIRBENCH94, AIRBENCH96, AirbenchError, DataError, Parts, Stopped, UsageError
 from airbench_core.tricks.flip import flip_mask
 
 AGAIN = "these seeds were run before: the same comes out again. For new runs raise `first seed`"

@@ -4,9 +4,9 @@ import pytest
 from airbench_lab.panel.recorded import RecordedRuns, reference_curve
 from airbench_lab.panel.settings import DataSets, Settings
 from airbench_lab.panel.snapshot import take_snapshot
+from airbench_lab.speed import random_dataset
 
 from airbench_core import AIRBENCH94, Parts
-from airbench_core.speed import random_dataset
 
 PLAIN = replace(AIRBENCH94, whiten=False)
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 from airbench_lab.panel.settings import DataSets, Settings, trick_names
+from airbench_lab.speed import random_dataset
 
 from airbench_core import AIRBENCH94, RECIPES, SCALES, UsageError
-from airbench_core.speed import random_dataset
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import zlib
 from dataclasses import replace
 
 import pytest
+from airbench_lab.cli import main
 
 from airbench_core import AIRBENCH94, BASELINE, SCALES, load_dataset
-from airbench_core.cli import main
 
 FLIP = replace(AIRBENCH94, flip="random")
 DIVERGED = {"failed": {"kind": "diverged", "message": "the training loss is nan after epoch 1: lower lr"}}
@@ -202,7 +202,7 @@ def test_what_is_asked_wrongly(options, status, told, runs, write, capsys):
 
 
 def test_reading_a_log_needs_no_torch(write, runs):
-    code = f"import sys\nfrom airbench_core.cli import main\nmain(['report', {write(*runs)!r}])\n"
+    code = f"import sys\nfrom airbench_lab.cli import main\nmain(['report', {write(*runs)!r}])\n"
     code += "print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"

@@ -13,10 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from airbench_lab import runlog
+from airbench_lab.cli import main
+from airbench_lab.runlog import lines
 from airbench_lab.study import cli_sweep
 
-from airbench_core import UsageError, devices, lines, runlog
-from airbench_core.cli import main
+from airbench_core import UsageError, devices
 
 VALUES = [str(value) for value in range(100)]
 SMOKE = ["--scale", "smoke", "--data", "builtin", "--workers", "1"]

@@ -1,7 +1,6 @@
 import pytest
+from airbench_lab.cli import main
 from airbench_lab.study import cli_verify
-
-from airbench_core.cli import main
 
 
 @pytest.mark.parametrize(

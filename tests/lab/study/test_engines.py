@@ -4,10 +4,11 @@ import threading
 from dataclasses import replace
 
 import pytest
+from airbench_lab import runlog
 from airbench_lab.study.engines import Here, Setting, Task, following
 from airbench_lab.study.keys import key
 
-from airbench_core import AIRBENCH94, AirbenchError, Runtime, Trainer, runlog, train
+from airbench_core import AIRBENCH94, AirbenchError, Runtime, Trainer, train
 
 SHORT = Task("short", replace(AIRBENCH94, epochs=1), 0)
 FLIP = SHORT._replace(label="flip", recipe=replace(SHORT.recipe, flip="random"))

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pandas
 import pytest
+from airbench_lab import runlog
 from airbench_lab.study import frames
 from airbench_lab.study.frames import frame, of_recipe, one_setting
 from airbench_lab.study.keys import key
 
-from airbench_core import AIRBENCH94, SCALES, AirbenchError, Recipe, UsageError, runlog, train
+from airbench_core import AIRBENCH94, SCALES, AirbenchError, Recipe, UsageError, train
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 LOGS = [path for name in ("laptop", "full") for path in sorted(RESULTS.glob(f"{name}-*.jsonl"))]

@@ -3,10 +3,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from airbench_lab import runlog
 from airbench_lab.replay import FOLDER
 from airbench_lab.study.keys import key, planned_key, recipe_of
 
-from airbench_core import AIRBENCH94, AIRBENCH94_MUON, SCALES, Parts, Runtime, runlog, train
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, SCALES, Parts, Runtime, train
 from airbench_core.tricks.whitening import whitening_filters
 
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=2)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from airbench_lab import runlog
 from airbench_lab.study import report_variance
 from airbench_lab.study.frames import frame
 from airbench_lab.study.names import named
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from airbench_core import AIRBENCH94, DataError, UsageError, runlog
+from airbench_core import AIRBENCH94, DataError, UsageError
 
 BUILTIN = Path(__file__).parents[3] / "benchmarks" / "results" / "laptop-builtin.jsonl"
 LABELS = np.arange(8) % 2

@@ -4,13 +4,14 @@ import threading
 from dataclasses import replace
 
 import pytest
+from airbench_lab import runlog
+from airbench_lab.flops import training_flops
 from airbench_lab.study.engines import Outcome, Task
 from airbench_lab.study.keys import key
 from airbench_lab.study.studies import Variant
 from airbench_lab.study.sweep import Costs, make, plan
 
-from airbench_core import AIRBENCH94, AirbenchError, UsageError, runlog
-from airbench_core.flops import training_flops
+from airbench_core import AIRBENCH94, AirbenchError, UsageError
 from airbench_core.scales import SCALES
 
 SHORT = replace(AIRBENCH94, epochs=2)

@@ -10,11 +10,11 @@ import torch
 from airbench_core.data.datasets import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.evaluation import exhaust
-from airbench_core.flops import CIFAR10_TEST, CIFAR10_TRAIN
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale
 from airbench_core.training import Trainer
 from airbench_core.tricks.tta import TTA_WEIGHTS
+from airbench_lab.flops import CIFAR10_TEST, CIFAR10_TRAIN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
-"""`airbench` and `python -m airbench_core`."""
+"""`airbench` and `python -m airbench_lab.cli`."""
 
 import os
 import signal
 import sys
 
-from airbench_core.interrupt import end_at_once
+from airbench_lab.cli.interrupt import end_at_once
 
 
 def main() -> int:
@@ -12,7 +12,7 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else Ctrl-C is ignored on purpose
         signal.signal(signal.SIGINT, end_at_once)
     open_closed_streams()
-    from airbench_core import cli  # here: with the streams that it prints to
+    from airbench_lab import cli  # here: with the streams that it prints to
 
     return cli.main()
 

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
-from airbench_core import AIRBENCH94, AIRBENCH96, describe, diff
+from airbench_lab.tables import describe, diff
+
+from airbench_core import AIRBENCH94, AIRBENCH96
 
 
 def test_describe_lists_every_field_once_in_columns():

@@ -8,12 +8,10 @@
 import hashlib
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,6 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from airbench_core.data.sources import disk_errors
 from airbench_core.errors import DataError
 
 TIMEOUT = 20.0  # seconds without an answer, or without a byte of it, before a mirror is left
@@ -32,39 +31,10 @@ PROGRESS = 1 << 16  # bytes that a mirror must add to be asked again
 PAUSE = 1.0  # seconds before a mirror is asked again
 
 
-def cache_folder() -> Path:
-    """The user's cache folder for this project, by the custom of the operating system; it need not exist yet.
-
-    Of a user without a home, as in some containers, it is one in the folder for temporary files.
-    """
-    home = os.path.expanduser("~")
-    if home == "~":
-        home = os.path.join(tempfile.gettempdir(), f"airbench-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path(home, "AppData", "Local")
-    elif sys.platform == "darwin":
-        base = Path(home, "Library", "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache")
-    return Path(base) / "airbench"
-
-
 def md5_of(path: Path) -> str:
     """The md5 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turns an OSError of the disk into a DataError with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(
-            f"cannot write to {folder} ({reason}): free some space or name another folder in AIRBENCH_DATA"
-        ) from error
 
 
 def download(urls: Sequence[str], path: Path, md5: str, size: int) -> None:

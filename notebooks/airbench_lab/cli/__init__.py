@@ -11,24 +11,26 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import NoReturn
 
 from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError, tell
-from airbench_core.interrupt import end_at_once
+from airbench_lab.cli.interrupt import end_at_once
 
 VERBS = {  # the module of each, and what it is for
-    "train": ("train", "train a recipe and print its accuracy and seconds"),
-    "recipes": ("show", "list the recipes, or the fields of one"),
-    "diff": ("show", "show the fields in which two recipes differ"),
-    "data": ("show", "find, download and verify a data set"),
-    "classify": ("show", "say what a trained network sees in pictures"),
-    "doctor": ("machine", "check this machine and say what each scale costs on it"),
-    "bench": ("machine", "measure images per second on this machine"),
+    "train": ("cli.train", "train a recipe and print its accuracy and seconds"),
+    "recipes": ("cli.show", "list the recipes, or the fields of one"),
+    "diff": ("cli.show", "show the fields in which two recipes differ"),
+    "data": ("cli.show", "find, download and verify a data set"),
+    "classify": ("cli.show", "say what a trained network sees in pictures"),
+    "doctor": ("cli.machine", "check this machine and say what each scale costs on it"),
+    "bench": ("cli.machine", "measure images per second on this machine"),
+    "sweep": ("study.cli_sweep", "make the many runs of a study; started again it goes on"),
+    "report": ("study.cli_report", "what run logs say: accuracies, differences, epochs to a target, with intervals"),
+    "verify": ("study.cli_verify", "train a recipe many times and test its mean accuracy against a target"),
+    "grade": ("grading.cli", "grade a folder of submissions"),
+    "leaderboard": ("grading.cli", "run the speedrun entries in a folder of submissions, and rank them"),
+    "site": ("site.cli", "build the lessons and the explorer of the recorded runs as a web site"),
 }
-# Entry points of this group bring more: a verb's name, and the function that adds it. What each is for stands in the
-# dict VERBS of their package, which imports nothing.
-OTHERS = "airbench.verbs"
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,19 +84,13 @@ def _parser(words: Sequence[str]) -> Parser:
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     verb = words[0] if words else ""
     if verb in VERBS:
-        import_module(f"airbench_core.cli.{VERBS[verb][0]}").add(verbs)
-        return parser
-    others = {entry.name: entry for entry in entry_points(group=OTHERS)}
-    if verb in others:
         try:
-            others[verb].load()(verbs)
+            import_module(f"airbench_lab.{VERBS[verb][0]}").add(verbs)
         except ModuleNotFoundError as error:
             raise UsageError(f"{verb} needs {error.name}, which is not installed: `pip install -e '.[lab]'`") from error
         return parser
     for name, (_, about) in VERBS.items():
         verbs.add_parser(name, help=about)
-    for name, entry in others.items():
-        verbs.add_parser(name, help=import_module(entry.module.partition(".")[0]).VERBS[name])
     return parser
 
 

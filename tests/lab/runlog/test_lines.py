@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from airbench_lab.runlog import lines
 
-from airbench_core import AirbenchError, lines
+from airbench_core import AirbenchError
 
 RECORDS = [{"seed": seed, "data": {"name": "a \n ü }"}, "epochs": [{"loss": -0.5}], "cuda": None} for seed in range(4)]
 
@@ -164,7 +165,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
 @pytest.mark.parametrize("file", ["log", "/dev/stdout"])
 def test_a_log_does_not_lie_where_the_output_goes(file, tmp_path):
     """Else what is printed would be written over what is logged."""
-    code = "import sys, pathlib, airbench_core.lines as it; it.check_writable(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib, airbench_lab.runlog.lines as it; it.check_writable(pathlib.Path(sys.argv[1]))"
     with (tmp_path / "log").open("wb") as out:
         done = subprocess.run(
             [sys.executable, "-c", code, file], stdout=out, stderr=subprocess.PIPE, text=True, cwd=tmp_path
@@ -185,7 +186,8 @@ def test_a_file_of_garbage_is_one_line_with_a_count(content, tmp_path, capsys):
 CLAIM = """
 import os, sys
 from pathlib import Path
-from airbench_core import AirbenchError, lines
+from airbench_core import AirbenchError
+from airbench_lab.runlog import lines
 os.umask(0o077)
 try:
     with lines.claimed(Path(sys.argv[1])):
@@ -241,7 +243,7 @@ def test_a_disk_that_fills_up_in_a_line_leaves_the_log_as_it_was(tmp_path):
 WRITERS = """
 import os, sys
 from pathlib import Path
-from airbench_core import lines
+from airbench_lab.runlog import lines
 log = Path(sys.argv[1])
 for writer in range(4):
     if os.fork() == 0:
@@ -269,7 +271,7 @@ def test_processes_that_append_at_once_do_not_mix_their_lines(tmp_path, capfd):
 KILLED = """
 import itertools, os, signal, sys, time
 from pathlib import Path
-from airbench_core import lines
+from airbench_lab.runlog import lines
 os.fsync = lambda file: None
 log, acknowledged = Path(sys.argv[1]), os.open(sys.argv[2], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 for turn in range(30):

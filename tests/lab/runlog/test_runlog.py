@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from airbench_lab import runlog
+from airbench_lab.runlog import lines, records
 
 import airbench_core
-from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, lines, records, runlog, train
+from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, train
 from airbench_core.tricks.whitening import whitening_filters
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"

@@ -1,9 +1,10 @@
 from dataclasses import replace
 
 import pytest
+from airbench_lab import speed
+from airbench_lab.speed import Speed, estimate_seconds, measure_speed
 
-from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, SCALES, speed
-from airbench_core.speed import Speed, estimate_seconds, measure_speed
+from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, SCALES
 
 
 def test_estimate_counts_steps_and_views():

@@ -4,11 +4,13 @@ import json
 import zlib
 
 import pytest
+from airbench_lab import runlog
+from airbench_lab.runlog import lines
+from airbench_lab.runlog.records import FIELDS, checked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airbench_core import AirbenchError, UsageError, lines, runlog
-from airbench_core.records import FIELDS, checked
+from airbench_core import AirbenchError, UsageError
 
 PACKED = base64.b64encode(zlib.compress(bytes(20))).decode()
 EPOCH = {"epoch": 1, "epochs": 1.0, "train_loss": 2.3, "accuracy": None, "seconds": None}

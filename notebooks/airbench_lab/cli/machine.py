@@ -9,8 +9,6 @@ from dataclasses import asdict, replace
 import torch
 
 import airbench_core
-from airbench_core.cli import gradients
-from airbench_core.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
 from airbench_core.data.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores, available_memory
 from airbench_core.errors import DataError, UsageError
@@ -18,8 +16,10 @@ from airbench_core.fast.cpu import plain_
 from airbench_core.fast.kernels import kernels
 from airbench_core.published import AIRBENCH94
 from airbench_core.scales import SCALES
-from airbench_core.speed import duration, estimate_seconds, measure_speed, random_dataset
 from airbench_core.training import Trainer
+from airbench_lab.cli import gradients
+from airbench_lab.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_lab.speed import duration, estimate_seconds, measure_speed, random_dataset
 
 PROBE_BATCH = 64  # on a CPU, whose speed depends little on it: a step of the published 1,024 takes many seconds
 
@@ -54,7 +54,7 @@ def doctor(args: argparse.Namespace) -> int:
     versions = f"airbench {airbench_core.__version__}, torch {torch.__version__}{f', CUDA {torch.version.cuda}' * gpu}"
     tell("versions", f"{versions}, Python {platform.python_version()}, {sys.platform}")
     try:
-        data = load_dataset("cifar10", args.root, download=False)
+        data = load_dataset("cifar10", args.root)
         tell("data", f"cifar10, {len(data.train_images):,} + {len(data.test_images):,} images, verified")
     except DataError as error:
         tell("data", str(error))

@@ -4,8 +4,6 @@ import hashlib
 import os
 import socket
 import ssl
-import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +13,9 @@ from types import SimpleNamespace
 from urllib.error import URLError
 
 import pytest
+from airbench_lab import downloads
+from airbench_lab.downloads import download
 
-from airbench_core.data import downloads
-from airbench_core.data.downloads import cache_folder, download
-from airbench_core.data.sources import places
 from airbench_core.errors import DataError
 
 DATA = os.urandom(1_000_000)
@@ -367,38 +364,3 @@ def test_downloads_at_once_share_one(serve, target):
         for done in [pool.submit(fetch, target, url) for _ in range(3)]:
             done.result()
     assert serve.ranges[url] == [None]
-
-
-@pytest.mark.parametrize(
-    ("platform", "environ", "expected"),
-    [
-        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/airbench"),
-        ("linux", {}, "/home/me/.cache/airbench"),
-        ("darwin", {"XDG_CACHE_HOME": "/x"}, "/home/me/Library/Caches/airbench"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/airbench"),
-    ],
-)
-@pytest.mark.skipif(sys.platform == "win32", reason="paths are written as POSIX has them")
-def test_cache_folder(monkeypatch, platform, environ, expected):
-    monkeypatch.setattr(sys, "platform", platform)
-    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {"HOME": "/home/me", **environ}.items():
-        monkeypatch.setenv(name, value)
-    assert str(cache_folder()) == expected
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="paths are written as POSIX has them")
-def test_cache_folder_of_a_user_without_a_home(monkeypatch):
-    """As in a container that runs under a number which no passwd entry names."""
-    pwd = pytest.importorskip("pwd")
-
-    def nobody(uid):
-        raise KeyError(f"getpwuid(): uid not found: {uid}")
-
-    for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", nobody)
-    assert str(cache_folder()).startswith(f"{tempfile.gettempdir()}/airbench-{os.getuid()}/")
-    monkeypatch.setenv("AIRBENCH_DATA", "~/data")
-    assert len(places(None)) == 2

@@ -2,12 +2,12 @@
 
 import argparse
 
-from airbench_core.cli.options import add_root
 from airbench_core.data import DATASETS
-from airbench_core.flops import CIFAR10_TRAIN, parameters, training_flops
 from airbench_core.published import LADDER, RECIPES, recipe_named
 from airbench_core.recipes import Recipe
-from airbench_core.tables import describe, diff
+from airbench_lab.cli.options import add_root
+from airbench_lab.flops import CIFAR10_TRAIN, parameters, training_flops
+from airbench_lab.tables import describe, diff
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -55,8 +55,9 @@ def run_diff(args: argparse.Namespace) -> int:
 
 def run_data(args: argparse.Namespace) -> int:
     from airbench_core.data.datasets import load_dataset  # here: it imports torch
+    from airbench_lab.downloads import download
 
-    data = load_dataset(args.data, args.root)
+    data = load_dataset(args.data, args.root, download)
     names = ", ".join(data.classes[:10]) + ", ..." * (len(data.classes) > 10)
     print(
         f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "

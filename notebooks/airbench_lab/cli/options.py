@@ -63,8 +63,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def data_from(args: argparse.Namespace) -> "Dataset":
     from airbench_core.data.datasets import load_dataset  # here: it imports torch
+    from airbench_lab.downloads import download
 
-    data = load_dataset(args.data, args.root)
+    data = load_dataset(args.data, args.root, download)
     return data if args.holdout is None else data.holdout(args.holdout)
 
 

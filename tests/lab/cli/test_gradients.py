@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from airbench_lab.cli import gradients
 
 from airbench_core import AIRBENCH94, RESNET18, network
-from airbench_core.cli import gradients
 from airbench_core.fast import cpu
 
 FEW = replace(AIRBENCH94, widths=(8, 16, 16))

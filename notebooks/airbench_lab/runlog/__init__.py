@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import airbench_core
-from airbench_core import lines
 from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
-from airbench_core.records import SCHEMA, checked, unpacked
 from airbench_core.results import RunResult
+from airbench_lab.runlog import lines
+from airbench_lab.runlog.records import SCHEMA, checked, unpacked
 
 if TYPE_CHECKING:
     from torch import Tensor

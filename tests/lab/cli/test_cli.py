@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from airbench_lab import runlog
+from airbench_lab.cli import main
 from PIL import Image
 
-from airbench_core import AIRBENCH94, RECIPES, load, load_dataset, runlog
-from airbench_core.cli import main
+from airbench_core import AIRBENCH94, RECIPES, load, load_dataset
 
 QUICK = ["--scale", "smoke", "--data", "builtin"]
 SMOKE = [*QUICK, "--set", "epochs=7"]  # 2.1 epochs at this scale
@@ -21,7 +22,7 @@ SMOKE = [*QUICK, "--set", "epochs=7"]  # 2.1 epochs at this scale
 
 def airbench(*arguments, **options):
     return subprocess.run(
-        [sys.executable, "-m", "airbench_core", *arguments], capture_output=True, text=True, **options
+        [sys.executable, "-m", "airbench_lab.cli", *arguments], capture_output=True, text=True, **options
     )
 
 
@@ -121,7 +122,18 @@ def test_running_out_of_memory_is_one_line(error, monkeypatch, capsys):
 @pytest.mark.parametrize("printed", ["2>&1 | head -2", "> /dev/full", ">&- 2>&-"])
 def test_runs_are_in_the_log_whatever_becomes_of_what_is_printed(printed, tmp_path):
     log = tmp_path / "runs.jsonl"
-    command = [sys.executable, "-m", "airbench_core", "train", "airbench94", *SMOKE, "--runs", "2", "--out", str(log)]
+    command = [
+        sys.executable,
+        "-m",
+        "airbench_lab.cli",
+        "train",
+        "airbench94",
+        *SMOKE,
+        "--runs",
+        "2",
+        "--out",
+        str(log),
+    ]
     done = subprocess.run(f"{shlex.join(command)} {printed}", shell=True, capture_output=True, text=True)
     assert [record["seed"] for record in runlog.load(log)] == [0, 1]
     assert "Traceback" not in done.stderr + done.stdout
@@ -129,7 +141,7 @@ def test_runs_are_in_the_log_whatever_becomes_of_what_is_printed(printed, tmp_pa
 
 
 def test_a_run_is_in_the_log_before_it_is_printed(tmp_path, monkeypatch):
-    from airbench_core.cli import train as command
+    from airbench_lab.cli import train as command
 
     log, say = tmp_path / "runs.jsonl", command.say
 
@@ -165,20 +177,20 @@ def test_recipes_lists_all_with_what_they_cost(capsys):
     ids=str,
 )
 def test_what_reads_no_images_starts_without_what_takes_seconds_to_import(words):
-    code = f"import sys\nfrom airbench_core.cli import main\ntry: main({words})\nexcept SystemExit: pass\n"
+    code = f"import sys\nfrom airbench_lab.cli import main\ntry: main({words})\nexcept SystemExit: pass\n"
     code += "print({'torch', 'numpy', 'pandas', 'scipy', 'ray'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_every_command_says_what_it_is_for(capsys):
-    from airbench_core import cli
+    from airbench_lab import cli
 
     with pytest.raises(SystemExit):
         main(["--help"])
     out = " ".join(capsys.readouterr().out.split())
     for verb, (_, about) in cli.VERBS.items():
-        assert f" {verb} {about} " in out
+        assert f" {verb} {about} " in f"{out} "
         with pytest.raises(SystemExit):
             main([verb, "--help"])
         assert capsys.readouterr().out.startswith(f"usage: airbench {verb} ")
@@ -197,7 +209,7 @@ except BaseException as error:  # as compiled modules do
 def test_ctrl_c_while_it_imports_is_one_line(tmp_path):
     (tmp_path / "torch.py").write_text(SWALLOWS)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-c", "from airbench_core.__main__ import main; main()", "train", "airbench94"]
+    command = [sys.executable, "-c", "from airbench_lab.cli.__main__ import main; main()", "train", "airbench94"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout.readline() == "importing\n"
     process.send_signal(signal.SIGINT)
@@ -208,7 +220,7 @@ def test_ctrl_c_while_it_imports_is_one_line(tmp_path):
 def test_a_second_ctrl_c_ends_at_once_also_what_hears_none():
     """Such as a cluster whose processes do not answer, while it is put away."""
     code = (
-        "import os, signal, time\nfrom airbench_core.interrupt import ctrl_c\n"
+        "import os, signal, time\nfrom airbench_lab.cli.interrupt import ctrl_c\n"
         "with ctrl_c() as stop:\n    os.kill(os.getpid(), signal.SIGINT)\n    assert stop.wait(5)\n"
         "while True:\n    try:\n        os.kill(os.getpid(), signal.SIGINT)\n        time.sleep(60)\n"
         "    except KeyboardInterrupt:\n        pass\n"
@@ -222,7 +234,7 @@ def test_a_second_ctrl_c_ends_at_once_also_what_hears_none():
 
 
 def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
-    from airbench_core.cli import train as command
+    from airbench_lab.cli import train as command
 
     digits = replace(load_dataset("builtin"), name="digits", mirror_changes_class=True)
     monkeypatch.setattr(command, "data_from", lambda _: digits)
@@ -237,8 +249,8 @@ def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
 
 
 def test_doctor_says_what_is_here_and_what_a_run_costs(monkeypatch, capsys, tmp_path):
-    from airbench_core.cli import machine
-    from airbench_core.speed import Speed
+    from airbench_lab.cli import machine
+    from airbench_lab.speed import Speed
 
     speed = Speed(train=1000, augment=1, evaluate=10_000)
     monkeypatch.setattr(machine, "measure_speed", lambda *_, **__: speed)
@@ -257,8 +269,7 @@ def test_doctor_says_what_is_here_and_what_a_run_costs(monkeypatch, capsys, tmp_
 def test_doctor_compares_eager_with_compiled_steps(monkeypatch, float32):
     """With a compiler that changes nothing they agree; with one that computes something else they do not."""
     import torch
-
-    from airbench_core.cli import machine
+    from airbench_lab.cli import machine
 
     monkeypatch.setattr(machine, "AIRBENCH94", replace(AIRBENCH94, widths=(4, 8, 8), batch_size=64))
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
@@ -341,7 +352,18 @@ def test_a_run_that_diverges_keeps_the_runs_before_it(tmp_path, monkeypatch, cap
 
 def test_ctrl_c_ends_at_the_next_step_and_keeps_what_is_complete(tmp_path):
     log = tmp_path / "runs.jsonl"
-    command = [sys.executable, "-m", "airbench_core", "train", "airbench94", *SMOKE, "--runs", "50", "--out", str(log)]
+    command = [
+        sys.executable,
+        "-m",
+        "airbench_lab.cli",
+        "train",
+        "airbench94",
+        *SMOKE,
+        "--runs",
+        "50",
+        "--out",
+        str(log),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (log.exists() and log.read_text()):
         assert process.poll() is None, process.stderr.read()
@@ -361,7 +383,7 @@ def test_a_progress_bar_on_a_terminal_only():
     termios = pytest.importorskip("termios")
     leader, follower = os.openpty()
     termios.tcsetwinsize(follower, (24, 100))
-    command = [sys.executable, "-m", "airbench_core", "train", "airbench94", *SMOKE]
+    command = [sys.executable, "-m", "airbench_lab.cli", "train", "airbench94", *SMOKE]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
     os.close(follower)
     shown = b""
@@ -405,7 +427,11 @@ def test_bench_as_json(capsys):
 
 def test_a_reader_that_leaves_is_no_error():
     done = subprocess.run(
-        f"{sys.executable} -m airbench_core recipes | head -1", shell=True, capture_output=True, text=True, check=True
+        f"{sys.executable} -m airbench_lab.cli recipes | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == ""
 

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from airbench_core import runlog
-from airbench_core.cli.options import (
+from airbench_core.errors import Diverged, tell
+from airbench_core.models import check_savable
+from airbench_core.results import EpochRecord, RunResult, Stopped
+from airbench_core.training import Trainer
+from airbench_lab import runlog
+from airbench_lab.cli.interrupt import ctrl_c
+from airbench_lab.cli.options import (
     add_data,
     add_recipe,
     add_runtime,
@@ -19,11 +24,6 @@ from airbench_core.cli.options import (
     runtime_from,
     seeds_from,
 )
-from airbench_core.errors import Diverged, tell
-from airbench_core.interrupt import ctrl_c
-from airbench_core.models import check_savable
-from airbench_core.results import EpochRecord, RunResult, Stopped
-from airbench_core.training import Trainer
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
