@@ -5,7 +5,7 @@ Who wants other batches rewrites `plan`, and the training loop stays.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,9 @@ from airbench_core.tricks.flip import coin, flip_mask
 
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype) -> Tensor:
     """uint8 images (N, C, H, W) -> `dtype`, channels-last, each channel minus `mean` over `std` (of pixels in 0..1)."""
-    mean_, std_ = (torch.tensor(values, device=images.device)[:, None, None] for values in (mean, std))
+    mean_, std_ = (
+        torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None] for values in (mean, std)
+    )
     normalized = torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
     for some, out in zip(images.split(4096), normalized.split(4096), strict=True):  # in parts: float32 is large
         out.copy_((some.float() / 255 - mean_) / std_)
@@ -51,11 +53,21 @@ class Augmentation:
     """The training images of one run as the network sees them.
 
     images: normalized (N, 3, H, W) in channels-last memory. generator: on the images' device; all that is random
-    comes from it. flip: a function like `flip_mask`. Raises UsageError for shifts or squares larger than the images.
+    comes from it, but for the order where that has one of its own. flip: a function like `flip_mask`. own: see `Parts`
+    (augment). Raises UsageError for shifts or squares larger than the images.
     """
 
-    def __init__(self, images: Tensor, recipe: Recipe, generator: torch.Generator, flip=flip_mask):
-        self.recipe, self.generator, self.flip = recipe, generator, flip
+    def __init__(
+        self,
+        images: Tensor,
+        recipe: Recipe,
+        generator: torch.Generator,
+        flip: Callable = flip_mask,
+        own: Callable | None = None,
+        of_order: torch.Generator | None = None,
+    ):
+        self.recipe, self.generator, self.flip, self.own = recipe, generator, flip, own
+        self.of_order = of_order or generator
         self.size = images.shape[-1]
         for name, largest in ("cutout", self.size), ("translate", self.size - 1):  # a reflection has no more to show
             if getattr(recipe, name) > largest:
@@ -86,7 +98,7 @@ class Augmentation:
         """
         recipe, n = self.recipe, self.n
         if self.order is None or recipe.reshuffle:
-            self.order = torch.randperm(n, generator=self.generator, device=self.generator.device)
+            self.order = torch.randperm(n, generator=self.of_order, device=self.of_order.device)
         mirrored = self.flip(recipe.flip, epoch, self.first_flip, self.generator).long()
         corners = self._integers(2 * recipe.translate + 1)
         squares = self._integers(self.size - recipe.cutout + 1) if recipe.cutout else torch.zeros_like(corners)
@@ -102,7 +114,7 @@ class Augmentation:
         images = crop(self.padded, which, top, left, self.size)
         if self.recipe.cutout:
             images = cutout(images, square_top, square_left, self.recipe.cutout)
-        return images
+        return images if self.own is None else self.own(images, self.generator)
 
     def _integers(self, below: int) -> Tensor:
         return torch.randint(below, (2, self.n), generator=self.generator, device=self.generator.device)

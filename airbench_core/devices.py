@@ -1,5 +1,6 @@
 """How a training is computed: device, precision, threads, compilation. Never what is computed (`recipes.Recipe`)."""
 
+import copy
 import gc
 import os
 import platform
@@ -8,15 +9,17 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from airbench_core.allocator import freed_memory_kept
 from airbench_core.errors import AirbenchWarning, UsageError
+from airbench_core.fields import whole
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -38,8 +41,10 @@ class Runtime:
         """The runtime for `device`: auto, cpu, cuda, cuda:N or mps. Raises UsageError where there is no such device.
 
         Precision: float16 on CUDA as published; bfloat16 on CPUs that multiply it in hardware; else float32.
-        Threads: all cores but one, because one busy neighbour stalls a training that uses them all; more than there are
-        are never used, with a warning.
+        Threads: all cores but one, because one busy neighbour stalls a training that uses them all, and no more than
+        OMP_NUM_THREADS; more than there are cores are never used, with a warning.
+        A GPU for which this PyTorch has no kernels, or an Apple GPU that computes other gradients than the CPU, is
+        passed over by auto, with a warning.
         """
         chosen = _device(device)
         if dtype == "auto":
@@ -49,11 +54,12 @@ class Runtime:
             raise UsageError(f"dtype={dtype} is not legal: auto, {', '.join(DTYPES)}")
         elif dtype == "float16" and chosen.type != "cuda":
             raise UsageError(f"dtype=float16 needs a CUDA device, not {chosen}: use bfloat16 or float32")
+        elif dtype == "bfloat16" and chosen.type == "cpu" and not cpu_has_fast_bfloat16():
+            slow = "dtype=bfloat16 is many times slower than float32 on this processor, which has no unit for it"
+            warnings.warn(f"{slow}: use --dtype auto", AirbenchWarning, stacklevel=2)
         if threads is None:
-            threads = max(1, available_cores() - 1)
-        elif not 1 <= threads <= 1024:
-            raise UsageError(f"threads={threads} is not legal: 1 to 1024")
-        elif threads > (cores := available_cores()):
+            threads = min(max(1, available_cores() - 1), omp_threads())
+        elif (threads := whole("threads", threads, 1, 1024)) > (cores := available_cores()):
             more = f"threads={threads} is more than the {cores} core(s) here, and slower than as many: {cores} it is"
             warnings.warn(more, AirbenchWarning, stacklevel=2)
             threads = cores
@@ -86,20 +92,32 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Apply the process-wide settings (threads, the search for fast kernels, the GPU) and put them back after.
+        """Apply this runtime to the process, and PyTorch's own defaults whatever its settings are; put them back after.
 
-        On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`).
+        Threads, the search for fast kernels, the GPU; gradients on, no autocast, new tensors on the CPU, no
+        deterministic algorithms. On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`). (The default
+        dtype is other threads' too, and stays: what is made here states its own.)
         """
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
-        torch.set_num_threads(self.threads)
-        torch.backends.cudnn.benchmark = True
+        deterministic = torch.get_deterministic_debug_mode()
         special = {"cpu": freed_memory_kept, "cuda": lambda: torch.cuda.device(self.device)}
         try:
-            with special.get(self.device.type, nullcontext)():
+            torch.set_num_threads(self.threads)
+            torch.backends.cudnn.benchmark = True
+            torch.set_deterministic_debug_mode(0)
+            with ExitStack() as stack:
+                stack.enter_context(special.get(self.device.type, nullcontext)())
+                stack.enter_context(torch.inference_mode(False))
+                stack.enter_context(torch.enable_grad())
+                if torch.is_autocast_enabled(self.device.type):
+                    stack.enter_context(torch.autocast(self.device.type, enabled=False))
+                if torch.get_default_device().type != "cpu":  # a mode that each call of PyTorch goes through
+                    stack.enter_context(torch.device("cpu"))
                 yield
         finally:
             torch.set_num_threads(threads)
             torch.backends.cudnn.benchmark = benchmark
+            torch.set_deterministic_debug_mode(deterministic)
 
     def clock(self) -> "Clock":
         """A clock for this device, at 0. On a GPU by events in its stream of work: nothing waits until it is read."""
@@ -166,7 +184,16 @@ def _between_events(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
 def _device(name: str) -> torch.device:
     has = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
     if name == "auto":
-        return torch.device(next(kind for kind in has if has[kind]()))
+        for kind in has:
+            if not has[kind]():
+                continue
+            if fault := _fault(torch.device(kind)):
+                warnings.warn(f"{fault}: another device is used", AirbenchWarning, stacklevel=3)
+                continue
+            if kind == "mps":
+                tried = "nobody has measured a training on an Apple GPU (mps) yet; its gradients of one step are right"
+                warnings.warn(f"{tried}: compare with --device cpu", AirbenchWarning, stacklevel=3)
+            return torch.device(kind)
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -177,17 +204,58 @@ def _device(name: str) -> torch.device:
         raise UsageError(f"device={name} is not to be had on this machine; `airbench doctor` shows what is")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device={name} is not to be had: this machine has {torch.cuda.device_count()} CUDA device(s)")
+    if device.type == "cuda" and (fault := _fault(device)):
+        raise UsageError(f"device={name}: {fault}: use --device cpu, or a PyTorch that was built for it")
     return device
+
+
+def _fault(device: torch.device) -> str | None:
+    """Why a device that is there is of no use, if it is of none."""
+    if device.type == "cuda" and not torch.version.hip:
+        own, built = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
+        known = [(kind, divmod(int(number.rstrip("af")), 10)) for kind, number in (one.split("_") for one in built)]
+        runs = {"sm": lambda of: of[0] == own[0] and of[1] <= own[1], "compute": lambda of: of <= own}
+        if not any(kind in runs and runs[kind](of) for kind, of in known):
+            name = torch.cuda.get_device_name(device)
+            return f"this PyTorch has no kernels for the {name}, of architecture {own[0]}.{own[1]} ({' '.join(built)})"
+    if device.type == "mps" and (error := gradient_error(device)) > 0.01:
+        return f"gradients on the Apple GPU (mps) are off by {error:.2g} of their norm with torch {torch.__version__}"
+    return None
+
+
+def gradient_error(device: torch.device) -> float:
+    """How far one step's gradients on `device` are from the CPU's, as a share of their norm: a small network's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(8), nn.GELU()]
+        network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2048, 10)).float()
+        images, gradients = torch.randn(16, 3, 32, 32, dtype=torch.float32), []
+    for where in ("cpu", device):
+        own = copy.deepcopy(network).to(where)
+        own(images.to(where)).logsumexp(1).sum().backward()
+        gradients.append(torch.cat([p.grad.flatten().cpu() for p in own.parameters()]))
+    exact, ours = gradients
+    return ((ours - exact).norm() / exact.norm()).nan_to_num(torch.inf).item()
+
+
+CGROUPS = Path("/sys/fs/cgroup")  # of this process's container, as it sees them: version 2, or 1
 
 
 def available_cores() -> int:
     """Cores that this process may use: its affinity, and the quota of its container where there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such file, or no limit ("max")
-        return cores
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        with suppress(OSError, ValueError):  # no such file, or no limit ("max")
+            quota, period = map(int, " ".join((CGROUPS / file).read_text() for file in files).split())
+            if quota > 0:  # version 1 writes -1 where there is no limit
+                cores = max(1, min(cores, quota // period))
+    return cores
+
+
+def omp_threads() -> float:
+    """The most threads that OMP_NUM_THREADS allows; infinite where it says nothing."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, int(said)) if said.isdecimal() else float("inf")
 
 
 def available_memory() -> float:
@@ -198,8 +266,9 @@ def available_memory() -> float:
     known = [float("inf")]
     with suppress(AttributeError, ValueError, OSError):
         known.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
-    with suppress(OSError, ValueError):  # no such file, or no limit ("max")
-        known.append(float(Path("/sys/fs/cgroup/memory.max").read_text()))
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such file, or no limit ("max")
+            known.append(float((CGROUPS / file).read_text()))
     return min(known)
 
 

@@ -60,6 +60,16 @@ def checked(f: Field, value: Any) -> Any:
     return kind(value)
 
 
+SEEDS = 2**31  # more would not be told apart: PyTorch's generator for the CPU looks at 32 bits, one is for the proxy
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number of any kind (Python's, numpy's) as an int. Raises UsageError for others, and beyond the limits."""
+    if not _is(Integral, value) or not low <= value <= high:
+        raise UsageError(f"{name}={value!r} is not legal: a whole number, {low:,} to {high:,}")
+    return int(value)
+
+
 def shown(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, bool) or value is None:

@@ -10,7 +10,7 @@ from airbench_core.devices import Runtime
 from airbench_core.errors import UsageError
 from airbench_core.fast.cpu import speed_up_
 from airbench_core.fast.whole_step import Rates, Record, WholeStep, Work
-from airbench_core.network import IMAGE_SIZES, Conv, Linear, Network
+from airbench_core.network import IMAGE_SIZES, Conv, Linear, Network, OwnNetwork
 from airbench_core.optimizers import make_optimizers
 from airbench_core.recipes import Recipe
 from airbench_core.tricks import Parts
@@ -42,16 +42,22 @@ class Learner:
     """
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, parts: Parts, record: Record | None = None):
-        self.recipe, self.data, self.runtime, self.seed_offset = recipe, data, runtime, 0
+        self.recipe, self.data, self.runtime, self.parts, self.seed_offset = recipe, data, runtime, parts, 0
         images = len(data.train_images)
         self.steps, self.freeze_step = recipe.steps(images), recipe.freeze_step(images)
-        network = make_network(recipe, len(data.classes), data.train_images.shape[-1])
-        self.network = network.to(device=runtime.device, memory_format=torch.channels_last)
+        classes = len(data.classes)
+        with torch.random.fork_rng(devices=[]):  # layers of PyTorch's own draw weights, which `reset` draws anew
+            if parts.network is None:
+                network = make_network(recipe, classes, data.train_images.shape[-1])
+            else:
+                network = OwnNetwork(lambda: parts.network(recipe, classes))
+        self.network = network.float().to(device=runtime.device, memory_format=torch.channels_last)
         for module in self.network.modules():
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32
                 module.to(runtime.weights_dtype)
-        self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
-        self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors)
+        self._optimize()
+        if parts.optimizer or parts.augment:  # made anew, or random in its own way: nothing to be repeated as it was
+            record = None
         self.graphs = record and WholeStep(self.learning_rates, runtime.device, record)
         if runtime.device.type == "cpu" and not runtime.compile:
             speed_up_(self.network, runtime.dtype)
@@ -63,11 +69,22 @@ class Learner:
         # PyTorch's generator for the CPU looks at the low 32 bits only.
         self.network.reset(torch.Generator().manual_seed((seed + self.seed_offset) % 2**63))
         self.network.zero_grad()
+        if self.parts.optimizer:
+            self._optimize()
         for optimizer in self.optimizers:
             for state in optimizer.state.values():
                 # None after a first step that failed.
                 if (momentum := state.get("momentum_buffer")) is not None:
                     momentum.zero_()
+
+    def _optimize(self) -> None:
+        recipe, parts = self.recipe, self.parts
+        if parts.optimizer:
+            own = parts.optimizer(self.network, recipe)
+            self.optimizers = list(own) if isinstance(own, list | tuple) else [own]
+        else:
+            self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
+        self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors)
 
     def recorded(self, step: Work, augmentation: Augmentation) -> tuple[Rates, Work]:
         """The learning rates and `step`, or what replays it on the images of `augmentation` (fast/whole_step.py)."""
@@ -76,8 +93,17 @@ class Learner:
         return self.graphs.learning_rates, self.graphs.start(step, augmentation)
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        if self.parts.loss:
+            return self.losses(images, labels).sum()
         logits = self.network(images)
         return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="sum")
+
+    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Images (B, 3, H, W), labels (B,) -> the loss of each (B,)."""
+        logits = self.network(images)
+        if self.parts.loss:
+            return self.parts.loss(logits, labels)
+        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="none")
 
     def _forward(self, images: Tensor) -> Tensor:
         return self.network(images)

@@ -26,6 +26,7 @@ from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchError, DataError, UsageError
 from airbench_core.evaluation import view_logits
 from airbench_core.learner import make_network
+from airbench_core.network import OwnNetwork
 from airbench_core.recipes import Recipe
 from airbench_core.tricks.tta import combine
 
@@ -69,6 +70,8 @@ class Model:
 
         Raises UsageError where there is a file that is no model: it would be lost.
         """
+        if isinstance(self.network, OwnNetwork):
+            raise UsageError("a network of your own cannot be saved so: keep its weights, model.network.state_dict()")
         check_savable(path)
         values = {
             "format": FORMAT,

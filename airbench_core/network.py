@@ -8,6 +8,8 @@ Source: Jordan, arXiv:2404.00498, section 3; all numbers as in its repository's 
 """
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
@@ -131,7 +133,26 @@ class Network(nn.Module):
         return [convolution for group in self.groups for convolution in group.convolutions]
 
 
+class OwnNetwork(nn.Module):
+    """A network of somebody's own, which `make` gives: drawn anew for each run, and computed in its images' dtype."""
+
+    def __init__(self, make: Callable[[], nn.Module]):
+        super().__init__()
+        self.make, self.network = make, make()
+
+    def forward(self, images: Tensor) -> Tensor:
+        low = images.dtype.itemsize < 4  # its weights stay float32
+        with torch.autocast(images.device.type, images.dtype) if low else nullcontext():
+            return self.network(images).float()
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw all weights anew, as `make` does with PyTorch's generator at this one's seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator.initial_seed())
+            self.network.load_state_dict(self.make().state_dict())
+
+
 @torch.no_grad()
 def draw_uniform_(value: Tensor, bound: float, generator: torch.Generator) -> None:
     """Fill `value`, on any device, with numbers from -bound to bound that `generator`, on the CPU, draws."""
-    value.copy_(torch.empty(value.shape).uniform_(-bound, bound, generator=generator))
+    value.copy_(torch.empty(value.shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator))

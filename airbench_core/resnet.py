@@ -77,7 +77,7 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
             elif isinstance(module, nn.Conv2d):
-                drawn = torch.empty(module.weight.shape)
+                drawn = torch.empty(module.weight.shape, dtype=torch.float32)
                 nn.init.kaiming_normal_(drawn, mode="fan_out", nonlinearity="relu", generator=generator)
                 module.weight.copy_(drawn)
             elif isinstance(module, nn.Linear):

@@ -1,5 +1,6 @@
 """What is known of a run: after each epoch, when it is done, when it was stopped."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ class RunResult:
     parts: tuple[str, ...]  # names of those that were somebody's own: `Parts.replaced`
     scale: str
     seed: int
+    seeds: Mapping[str, int]  # those of its parts that had one of their own: init, order, augment
     runtime: "Runtime"
     data_name: str
     data_digest: str
@@ -62,8 +64,11 @@ class RunResult:
 
 
 class Stopped(AirbenchError):
-    """The run was asked to stop. `epochs` holds the records of the complete epochs: if watched, those evaluated too."""
+    """The run was asked to stop. `epochs` holds the records of the complete epochs: if watched, those evaluated too.
 
-    def __init__(self, epochs: tuple[EpochRecord, ...]):
+    `model` is the network as it was then; None where the run had not begun.
+    """
+
+    def __init__(self, epochs: tuple[EpochRecord, ...], model: "Model | None" = None):
         super().__init__(f"stopped after {len(epochs)} complete epoch(s)")
-        self.epochs = epochs
+        self.epochs, self.model = epochs, model

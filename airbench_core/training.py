@@ -9,7 +9,7 @@ import copy
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -23,6 +23,7 @@ from airbench_core.evaluation import Logits, accuracy, exhaust, infer
 from airbench_core.fast import lookahead as fast
 from airbench_core.fast.cpu import plain_
 from airbench_core.fast.whole_step import CudaGraphs, NotRecorded, Record
+from airbench_core.fields import SEEDS, whole
 from airbench_core.learner import Learner
 from airbench_core.models import Model
 from airbench_core.published import recipe_named
@@ -37,6 +38,7 @@ from airbench_core.tricks.tta import TTA_WEIGHTS, combine, tta_views
 from airbench_core.tricks.whitening import WHITENING_IMAGES
 
 Observer = Callable[[EpochRecord], None]
+NO_SEEDS: Mapping[str, int] = {}
 
 
 def train(
@@ -44,6 +46,7 @@ def train(
     data: Dataset | str,
     *,
     seed: int = 0,
+    seeds: Mapping[str, int] | None = None,
     scale: str | Scale = "full",
     runtime: Runtime | None = None,
     parts: Parts | None = None,
@@ -52,11 +55,14 @@ def train(
 ) -> RunResult:
     """Train `recipe` on `data` once; names stand for what is published and for what `load_dataset` finds.
 
-    runtime: default `Runtime.detect()`. observer: called with an `EpochRecord` after each epoch, off the clock.
-    stop: checked before each step and each batch of inference. Raises `Stopped`, `Diverged` (a loss or the outputs are
-    not finite), UsageError or DataError.
+    seeds: such as {"order": 1}, what has a seed of its own: the weights ("init"), the images' order, their
+    augmentation. runtime: default `Runtime.detect()`. observer: called with an `EpochRecord` after each epoch, off the
+    clock; one that raises StopIteration ends the run. stop: checked before each step and each batch of inference.
+    Raises `Stopped`, `Diverged` (a loss or the outputs are not finite), UsageError or DataError. Nothing depends on
+    PyTorch's global settings or generators, and none is changed.
     """
-    return Trainer(recipe, data, scale=scale, runtime=runtime, parts=parts).run(seed, observer=observer, stop=stop)
+    trainer = Trainer(recipe, data, scale=scale, runtime=runtime, parts=parts)
+    return trainer.run(seed, seeds=seeds, observer=observer, stop=stop)
 
 
 class Trainer:
@@ -79,7 +85,13 @@ class Trainer:
         if not isinstance(parts := parts or Parts(), Parts):
             raise UsageError(f"parts: a {type(parts).__name__} is not legal: Parts(name=function)")
         self.parts = parts.checked()
+        if parts.network and (self.recipe.whiten or self.recipe.identity_init):
+            raise UsageError("whiten and identity_init are made for the airbench network: set both to False for yours")
         self.clock = self.runtime.clock
+        with self.runtime.active():
+            self._set_up(data, record)
+
+    def _set_up(self, data: Dataset | str, record: Record | None) -> None:
         device = self.runtime.device
         self.data = self.scale.data(load_dataset(data)).to(device)
         self.images = len(self.data.train_images)
@@ -110,6 +122,7 @@ class Trainer:
         self,
         seed: int = 0,
         *,
+        seeds: Mapping[str, int] = NO_SEEDS,
         clock: AbstractContextManager | None = None,
         after_epoch: Callable[[Tensor], object] = lambda loss: None,
         epochs: Iterable[Iterable[int]] | None = None,
@@ -123,7 +136,7 @@ class Trainer:
         recipe, parts, data, network = self.recipe, self.parts, self.data, self.network
         clock, learner, lookahead = clock or nullcontext(), self.learner, self.lookahead
         for one in self.learners:  # the network's and, where it has a proxy, that one's
-            one.reset(seed)  # random weights, no momentum
+            one.reset(seeds.get("init", seed))  # random weights, no momentum
             if recipe.identity_init:
                 for convolution in one.network.convolutions():
                     parts.identity_init(convolution.weight.data)  # tricks/identity_init.py
@@ -137,7 +150,7 @@ class Trainer:
             if lookahead is not None:
                 lookahead.init()  # slow weights: those of now, tricks/lookahead.py
             # In each epoch anew: the order, flips (tricks/flip.py) and crops of the images.
-            augmentation, batches = self.batches(seed)
+            augmentation, batches = self.batches(seed, seeds)
             if self.proxy is not None:
                 batches = self.proxy.hardest(batches, augmentation)  # tricks/proxy.py
 
@@ -159,7 +172,7 @@ class Trainer:
         for steps in self.epochs() if epochs is None else epochs:
             with clock:
                 network.train()
-                total, trained = torch.zeros((), device=self.runtime.device), 0
+                total, trained = torch.zeros((), dtype=torch.float32, device=self.runtime.device), 0
                 for step in steps:
                     yield step
                     for group, rates in learning_rates:
@@ -178,11 +191,16 @@ class Trainer:
         for first in range(0, self.steps, self.steps_per_epoch):
             yield range(first, min(first + self.steps_per_epoch, self.steps))
 
-    def batches(self, seed: int) -> tuple[Augmentation, Iterator[Tensor]]:
+    def batches(self, seed: int, seeds: Mapping[str, int] = NO_SEEDS) -> tuple[Augmentation, Iterator[Tensor]]:
         """The training images as the network sees them, and the rows (batch_size, 6) of one batch after the other."""
-        data, generator = self.data, torch.Generator(self.runtime.device).manual_seed(seed)
+        data, parts = self.data, self.parts
+
+        def generator(part: str) -> torch.Generator:
+            return torch.Generator(self.runtime.device).manual_seed(seeds.get(part, seed))
+
+        apart = generator("order") if seeds.keys() & {"order", "augment"} else None  # else all comes from one
         normalized = normalize(data.train_images, data.mean, data.std, self.runtime.dtype)
-        augmentation = Augmentation(normalized, self.recipe, generator, self.parts.flip)
+        augmentation = Augmentation(normalized, self.recipe, generator("augment"), parts.flip, parts.augment, apart)
         return augmentation, plan(augmentation)
 
     def infer(self, tta: str) -> Generator[None, None, Logits]:
@@ -190,9 +208,19 @@ class Trainer:
         self.network.eval()
         return (yield from infer(self.learner.forward, self.data, tta, self.runtime, self.parts.tta_views))
 
-    def run(self, seed: int = 0, *, observer: Observer | None = None, stop: threading.Event | None = None) -> RunResult:
+    def run(
+        self,
+        seed: int = 0,
+        *,
+        seeds: Mapping[str, int] | None = None,
+        observer: Observer | None = None,
+        stop: threading.Event | None = None,
+    ) -> RunResult:
         """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts."""
-        started = time.time()
+        started, seed, seeds = time.time(), whole("seed", seed, 0, SEEDS - 1), seeds or NO_SEEDS
+        if unknown := seeds.keys() - {"init", "order", "augment"}:
+            raise UsageError(f"seeds={dict(seeds)} is not legal: {unknown.pop()!r} is none of init, order, augment")
+        seeds = {name: whole(f"seeds[{name!r}]", of, 0, SEEDS - 1) for name, of in seeds.items()}
         with self.runtime.active():
             self.warm_up()
             self.steps_done, clock = 0, self.clock()
@@ -208,18 +236,21 @@ class Trainer:
                 if observer is not None or not self.race:
                     read()
                 if observer is not None:
-                    observer(records[-1])
+                    try:
+                        observer(records[-1])
+                    except StopIteration:  # inside a generator it would be an error of ours
+                        raise Stopped(()) from None
 
             def read() -> None:
                 while unread:
                     records.append(self._record(len(records) + 1, *unread.pop(0), observer is not None, check))
 
             try:
-                training = self.step_through(seed, clock=clock, after_epoch=after_epoch)
+                training = self.step_through(seed, seeds=seeds, clock=clock, after_epoch=after_epoch)
                 logits, final = exhaust(training, check)
             except Stopped:
                 read()
-                raise Stopped(tuple(records)) from None
+                raise Stopped(tuple(records), self._model()) from None
             read()
             self._check_finite(final, "the network's outputs are not all finite")
             at_levels = {self.recipe.tta: final}
@@ -232,6 +263,7 @@ class Trainer:
                 parts=self.parts.replaced,
                 scale=self.scale.name,
                 seed=seed,
+                seeds=seeds,
                 runtime=self.runtime,
                 data_name=self.data.name,
                 data_digest=self.data.digest,
@@ -242,15 +274,13 @@ class Trainer:
                 epochs=tuple(records),
                 started=started,
                 graphs=self.learner.graphs is not None,
-                model=Model(
-                    recipe=self.recipe,
-                    network=plain_(copy.deepcopy(self.network)),
-                    classes=self.data.classes,
-                    mean=self.data.mean,
-                    std=self.data.std,
-                    size=self.data.train_images.shape[-1],
-                ),
+                model=self._model(),
             )
+
+    def _model(self) -> Model:
+        data, network = self.data, plain_(copy.deepcopy(self.network)).eval()
+        about = {"classes": data.classes, "mean": data.mean, "std": data.std, "size": data.train_images.shape[-1]}
+        return Model(recipe=self.recipe, network=network, **about)
 
     def _record(
         self, number: int, steps: int, loss: Tensor, seconds: Callable[[], float], watched: bool, check: Callable

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from airbench_core.cache import cache_folder
 from airbench_core.data import DATASETS, builtin, pictures
 from airbench_core.data.sources import CIFAR10, SOURCES, Fetch, places
 from airbench_core.errors import AirbenchWarning, UsageError
+from airbench_core.fields import SEEDS, whole
 
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 Channels = tuple[float, float, float]  # one number for red, green, blue
@@ -74,9 +74,7 @@ class Dataset:
 
         Itself, with its digest if that is known, where nothing is left out.
         """
-        for n in (train, test):
-            if n is not None and n < 1:
-                raise UsageError(f"a data set of {n} images: at least 1 is needed")
+        train, test = (n if n is None else whole("images", n, 1, sys.maxsize) for n in (train, test))
         kept = zip(self._tensors(), (train, train, test, test), strict=True)
         return self._with([tensor if n is None or n >= len(tensor) else tensor[:n] for tensor, n in kept])
 
@@ -87,8 +85,7 @@ class Dataset:
         `n` that leaves no image to either part.
         """
         images = len(self.train_images)
-        if not isinstance(n, Integral) or not 0 < n < images:
-            raise UsageError(f"holdout={n} is not legal: 1 to {images - 1:,} of the {images:,} training images")
+        n, seed = whole("holdout", n, 1, images - 1), whole("seed", seed, 0, SEEDS - 1)
         order = torch.randperm(images, generator=torch.Generator().manual_seed(seed)).to(self.train_images.device)
         (held, _), (kept, _) = order[:n].sort(), order[n:].sort()
         tensors = [tensor[rows] for rows in (kept, held) for tensor in (self.train_images, self.train_labels)]

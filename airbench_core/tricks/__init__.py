@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from airbench_core.errors import UsageError
 from airbench_core.recipes import WHITENING_WIDTH
@@ -43,7 +44,10 @@ TRICKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The functions that the lessons teach. Your own in place of one, with the same arguments, is what trains."""
+    """The functions that the lessons teach, and a few more. Your own in place of one is what trains.
+
+    The learning rate of an optimizer's group is that at the peak of the schedule.
+    """
 
     whiten: Callable = whitening_filters
     identity_init: Callable = identity_init_
@@ -53,6 +57,11 @@ class Parts:
     lookahead: Callable = lookahead_update_
     newton_schulz: Callable = newton_schulz
     tta_views: Callable = tta_views
+    # Beyond the tricks; None: the recipe's.
+    optimizer: Callable | None = None  # (network, recipe) -> one of torch's, or several; anew for each run
+    network: Callable | None = None  # (recipe, classes) -> a module: images (B, 3, H, W) -> logits (B, classes)
+    loss: Callable | None = None  # (logits, labels) -> the loss of each image (B,)
+    augment: Callable | None = None  # (images, generator) -> images, after the recipe's flip, crop and cutout
 
     @property
     def replaced(self) -> tuple[str, ...]:
@@ -98,6 +107,11 @@ def _are_views(result: Any, images: torch.Tensor) -> bool:
     return ok and len(views) == len([weight + 0.0 for weight in weights]) > 0
 
 
+def _are_optimizers(result: Any) -> bool:
+    several = result if isinstance(result, list | tuple) else [result]
+    return len(several) > 0 and all(isinstance(one, torch.optim.Optimizer) for one in several)
+
+
 def _are_groups(groups: Any) -> bool:
     # Those in lists: an iterator can be unpacked only once.
     parameters = [p for group in groups if isinstance(group["params"], list) for p in group["params"]]
@@ -118,6 +132,10 @@ GIVES: dict[str, Callable[..., tuple[str, Callable[[Any], bool]]]] = {
         lambda factors: len([float(factor) for factor in factors]) == len(factors) == steps,
     ),
     "newton_schulz": lambda matrices, steps: _tensor(matrices.shape),
+    "optimizer": lambda network, recipe: ("an optimizer of torch, or a list of them", _are_optimizers),
+    "network": lambda recipe, classes: ("a torch.nn.Module", lambda network: isinstance(network, nn.Module)),
+    "loss": lambda logits, labels: _tensor(labels.shape),
+    "augment": lambda images, generator: _tensor(images.shape),
     "tta_views": lambda images, tta: (
         f"views, each a tensor {tuple(images.shape)}, and as many weights",
         lambda result: _are_views(result, images),

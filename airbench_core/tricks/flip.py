@@ -41,7 +41,7 @@ def flip_mask(flip: str, epoch: int, first: Tensor, generator: torch.Generator) 
 
 def coin(n: int, generator: torch.Generator) -> Tensor:
     """n fair tosses: bool (n,) on the generator's device."""
-    return torch.rand(n, generator=generator, device=generator.device) < 0.5
+    return torch.rand(n, generator=generator, device=generator.device, dtype=torch.float32) < 0.5
 
 
 class AlternatingFlip(Dataset):

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from airbench_core.augmentation import Augmentation
@@ -25,7 +24,7 @@ class Proxy:
     def __init__(self, learner: Learner, keep: int, every: int):
         self.learner, self.keep, self.every = learner, keep, every
         learner.seed_offset = 2**31  # from the main network's own seeds its weights would be a slice of that one's
-        self.losses = compiled(self._losses) if learner.runtime.compile else self._losses
+        self.losses = compiled(learner.losses) if learner.runtime.compile else learner.losses
         if learner.recipe.whiten:
             learner.network.first.bias.requires_grad_(False)
 
@@ -53,7 +52,3 @@ class Proxy:
                 optimizer.step()
                 optimizer.zero_grad()
         return kept
-
-    def _losses(self, images: Tensor, labels: Tensor) -> Tensor:
-        smoothing = self.learner.recipe.label_smoothing
-        return F.cross_entropy(self.learner.network(images), labels, label_smoothing=smoothing, reduction="none")

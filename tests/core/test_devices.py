@@ -41,6 +41,7 @@ def test_cpu_precision_follows_the_hardware(monkeypatch, has_bf16, dtype):
 def test_cuda_runs_in_float16_as_published(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(devices, "_fault", lambda device: None)
     runtime = Runtime.detect()
     assert (runtime.device.type, runtime.dtype, runtime.weights_dtype) == ("cuda", torch.float16, torch.float16)
     with pytest.raises(UsageError, match=r"cuda:3 is not to be had: this machine has 1 CUDA"):
@@ -66,6 +67,96 @@ def test_what_cannot_be_is_refused(arguments, message):
 def test_a_missing_device_is_refused():
     with pytest.raises(UsageError, match=r"device=cuda is not to be had on this machine; `airbench doctor`"):
         Runtime.detect("cuda")
+
+
+@pytest.mark.parametrize(
+    ("own", "built", "runs"),
+    [
+        ((8, 0), ["sm_75", "sm_80", "sm_90"], True),
+        ((8, 9), ["sm_75", "sm_80", "sm_90"], True),  # what was built for 8.0 runs on 8.9
+        ((7, 0), ["sm_75", "sm_80", "sm_90"], False),
+        ((9, 0), ["sm_75", "sm_80"], False),
+        ((9, 0), ["sm_75", "sm_80", "compute_80"], True),  # compiled by the driver
+        ((12, 0), ["sm_90a", "sm_100", "sm_120"], True),
+        ((6, 1), ["compute_70"], False),
+    ],
+)
+def test_a_gpu_without_kernels_is_passed_over_and_said(own, built, runs, monkeypatch):
+    for name, value in {
+        "is_available": True, "device_count": 1, "get_device_capability": own, "get_arch_list": built,
+        "get_device_name": "Some GPU",
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    if runs:
+        assert Runtime.detect().device.type == Runtime.detect("cuda").device.type == "cuda"
+        return
+    said = rf"no kernels for the Some GPU, of architecture {own[0]}\.{own[1]} "
+    with pytest.warns(AirbenchWarning, match=f"{said}.*another device is used"):
+        assert Runtime.detect().device.type == "cpu"
+    with pytest.raises(UsageError, match=f"^device=cuda: this PyTorch has {said}.*use --device cpu"):
+        Runtime.detect("cuda")
+
+
+@pytest.mark.parametrize("error", [0.001, 0.3])
+def test_an_apple_gpu_is_taken_where_its_gradients_are_the_cpu_s(error, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "gradient_error", lambda device: error)
+    with pytest.warns(AirbenchWarning, match="nobody has measured" if error < 0.01 else r"off by 0.3 .*another device"):
+        assert Runtime.detect().device.type == ("mps" if error < 0.01 else "cpu")
+
+
+def test_gradients_are_compared_with_the_cpu_s(monkeypatch):
+    state, cpu = torch.get_rng_state(), torch.device("cpu")
+    assert devices.gradient_error(cpu) == 0
+    assert torch.equal(torch.get_rng_state(), state)
+    moved, to = [], torch.nn.Module.to
+
+    def wrong(module, where, *rest):  # on the second device a filter is another one
+        moved.append(module)
+        if len(moved) == 2:
+            module[0].weight.data[0] *= 2
+        return to(module, where, *rest)
+
+    monkeypatch.setattr(torch.nn.Module, "to", wrong)
+    assert devices.gradient_error(cpu) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 16),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 16),
+        ({}, 16),
+    ],
+)
+def test_available_cores_knows_a_container_s_quota(files, cores, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(devices, "CGROUPS", tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert available_cores() == cores
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("1000000\n")
+    assert devices.available_memory() == 1e6
+
+
+@pytest.mark.parametrize(("said", "threads"), [("1", 1), ("4,2", 4), ("99", 15), ("", 15), ("many", 15)])
+def test_omp_num_threads_is_heard(said, threads, monkeypatch):
+    monkeypatch.setattr(devices, "available_cores", lambda: 16)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert Runtime.detect("cpu").threads == threads
+    assert Runtime.detect("cpu", threads=16).threads == 16  # who says so is heard too
+
+
+def test_bfloat16_without_a_unit_for_it_is_warned_of(monkeypatch):
+    monkeypatch.setattr(devices, "cpu_has_fast_bfloat16", lambda: False)
+    with pytest.warns(AirbenchWarning, match=r"bfloat16 is many times slower than float32 .*: use --dtype auto"):
+        assert Runtime.detect("cpu", dtype="bfloat16").dtype == torch.bfloat16
 
 
 def test_active_applies_and_restores_threads():

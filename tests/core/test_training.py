@@ -1,11 +1,15 @@
 import math
 import shutil
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from airbench_core import (
     AIRBENCH94,
@@ -24,6 +28,7 @@ from airbench_core import (
     load_dataset,
     train,
 )
+from airbench_core.augmentation import Augmentation
 from airbench_core.devices import Clock
 from airbench_core.evaluation import accuracy, predict
 from airbench_core.tricks.bias_scale import parameter_groups
@@ -147,6 +152,60 @@ def test_the_process_is_left_as_it_was(noise, tiny, float32):
     assert torch.get_num_threads() == threads
 
 
+@contextmanager
+def set_and_back(set_, value, get):
+    before = get()
+    set_(value)
+    try:
+        yield
+        assert get() == value
+    finally:
+        set_(before)
+
+
+GLOBAL_SETTINGS = {
+    "float64": lambda: set_and_back(torch.set_default_dtype, torch.float64, torch.get_default_dtype),
+    "default device": lambda: torch.device("meta"),
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "deterministic": lambda: set_and_back(torch.set_deterministic_debug_mode, 2, torch.get_deterministic_debug_mode),
+    "generator": lambda: set_and_back(torch.manual_seed, 1, torch.initial_seed),
+}
+
+
+@pytest.mark.parametrize("setting", GLOBAL_SETTINGS)
+@pytest.mark.parametrize("name", ["airbench94", "airbench94_muon", "airbench96_faster", "resnet18"])
+def test_nothing_depends_on_pytorch_s_global_settings_and_none_is_changed(setting, name, noise, tiny, float32):
+    recipe = replace(RECIPES[name], epochs=0.7)
+    expected = train(recipe, noise, scale=tiny, runtime=float32)
+    with GLOBAL_SETTINGS[setting]():
+        drawn = torch.get_rng_state()
+        result = train(recipe, replace(noise), scale=tiny, runtime=float32, observer=lambda record: None)
+        assert torch.equal(torch.get_rng_state(), drawn)
+        grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(Stopped):
+            train(recipe, noise, scale=tiny, runtime=float32, stop=stop)
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == (grad, inference)
+    assert same(result, expected)
+
+
+def test_an_observer_that_has_seen_enough_ends_the_run(noise, tiny, float32):
+    """By StopIteration, as an iterator would; inside a generator Python makes a RuntimeError of it."""
+
+    def two(record):
+        if record.epoch == 2:
+            next(iter(()))
+
+    with pytest.raises(Stopped) as caught:
+        train(SHORT, noise, scale=tiny, runtime=float32, observer=two)
+    assert [one.epoch for one in caught.value.epochs] == [1, 2]
+    logits = predict(caught.value.model.network, noise, "none", float32)
+    assert accuracy(logits, noise.test_labels) == caught.value.epochs[-1].accuracy
+
+
 def test_result_is_what_the_network_predicts(noise, tiny, float32):
     result = train(SHORT, noise, scale=tiny, runtime=float32)
     assert set(result.accuracies) == {"none", "mirror", "mirror+translate"}
@@ -249,13 +308,130 @@ def test_a_student_s_parts_train_the_network(noise, tiny, float32):
     names += ["newton_schulz", "parameter_groups"]
     every = [*stock, newton_schulz, parameter_groups]
     mine = Parts(**{name: recorded(function) for name, function in zip(names, every, strict=True)})
-    assert mine.replaced == tuple(sorted(vars(mine)))
+    assert mine.replaced == tuple(sorted(names))
     for recipe, own in (replace(SHORT_MUON, lookahead=True), newton_schulz), (SHORT, parameter_groups):
         called.clear()
         result = train(recipe, noise, scale=tiny, runtime=float32, parts=mine)
         assert set(called) == {function.__name__ for function in [*stock, own]}
         assert result.parts == tuple(sorted(names))
         assert same(result, train(recipe, noise, scale=tiny, runtime=float32))
+
+
+def drawn(recipe, classes):
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(1800, classes)
+    )
+
+
+PLAIN = {"whiten": False, "identity_init": False}
+
+
+def test_one_s_own_optimizer_is_made_anew_for_each_run_and_follows_the_schedule(noise, tiny, float32):
+    made = []
+
+    def adamw(network, recipe):
+        made.append(torch.optim.AdamW(network.parameters(), lr=1e-3))
+        return made[-1]
+
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32, parts=Parts(optimizer=adamw))
+    first, again = trainer.run(3), trainer.run(3)
+    assert same(first, again)  # though Adam's moments are not those of PyTorch's SGD, which are zeroed
+    assert not same(first, train(SHORT, noise, seed=3, scale=tiny, runtime=float32))
+    assert len({id(one) for one in made}) == 3  # one more to set up
+    last = lr_factors(trainer.recipe, trainer.steps)[-1]
+    assert made[-1].param_groups[0]["lr"] == pytest.approx(1e-3 * last)
+    both = Parts(optimizer=lambda network, recipe: [torch.optim.SGD([p]) for p in network.parameters()])
+    assert train(SHORT, noise, scale=tiny, runtime=float32, parts=both).parts == ("optimizer",)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_one_s_own_network_is_drawn_by_the_seed(dtype, noise, tiny, float32, tmp_path):
+    recipe, runtime = replace(SHORT, **PLAIN), replace(float32, dtype=dtype)
+    before = torch.get_rng_state()
+    trainer = Trainer(recipe, noise, scale=tiny, runtime=runtime, parts=Parts(network=drawn))
+    first, other, again = trainer.run(0), trainer.run(1), trainer.run(0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert same(first, again)
+    assert not same(first, other)
+    assert predict(first.network, noise, recipe.tta, runtime).argmax(1).equal(first.predictions[recipe.tta])
+    with pytest.raises(UsageError, match=r"network of your own cannot be saved so: keep .*state_dict\(\)"):
+        first.save(tmp_path / "model.pt")
+    with pytest.raises(UsageError, match="set both to False"):
+        train(SHORT, noise, scale=tiny, runtime=runtime, parts=Parts(network=drawn))
+
+
+def test_one_s_own_loss_trains_the_network_and_its_proxy(noise, tiny, float32):
+    smoothing = replace(SHORT, label_smoothing=0.0)
+
+    def cross_entropy(logits, labels):
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    for recipe in smoothing, replace(smoothing, proxy_keep=400):
+        own = train(recipe, noise, scale=tiny, runtime=float32, parts=Parts(loss=cross_entropy))
+        theirs = train(recipe, noise, scale=tiny, runtime=float32)
+        assert own.epochs[0].train_loss == pytest.approx(theirs.epochs[0].train_loss, rel=1e-3)
+        twice = train(recipe, noise, scale=tiny, runtime=float32, parts=Parts(loss=lambda *a: 2 * cross_entropy(*a)))
+        assert twice.epochs[0].train_loss > 1.5 * own.epochs[0].train_loss
+
+
+def test_one_s_own_augmentation_is_drawn_by_the_seed(noise, tiny, float32):
+    def noisy(images, generator):
+        return images + torch.randn(images.shape, generator=generator).to(images)
+
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32, parts=Parts(augment=noisy))
+    first = trainer.run(0)
+    assert same(first, trainer.run(0))
+    assert not same(first, train(SHORT, noise, scale=tiny, runtime=float32))
+    none = Parts(augment=lambda images, generator: images)
+    assert same(
+        train(SHORT, noise, scale=tiny, runtime=float32, parts=none), train(SHORT, noise, scale=tiny, runtime=float32)
+    )
+
+
+@pytest.mark.parametrize("part", ["init", "order", "augment"])
+def test_a_part_of_the_randomness_can_have_a_seed_of_its_own(part, noise, tiny, float32):
+    trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
+    seen = []
+    draw, reset = Augmentation.draw, trainer.network.reset
+
+    def watch(augmentation, epoch):
+        rows = draw(augmentation, epoch)
+        by_image = rows[rows[:, 0].argsort()]
+        seen.append({"order": rows[:, 0].tolist(), "augment": by_image[:, 1:].tolist()})
+        return rows
+
+    def run(**seeds):
+        seen.clear()
+        result = trainer.run(5, seeds=seeds)
+        return result, [*seen]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Augmentation, "draw", watch)
+        patch.setattr(trainer.network, "reset", lambda g: (seen.append({"init": g.initial_seed()}), reset(g)))
+        plain = run()
+        one, other = run(**{part: 7}), run(**{part: 8})
+    assert one[0].seeds == {part: 7}
+    assert not same(one[0], other[0])
+    for name in {"init", "order", "augment"}:
+        ones, others = [[of[name] for of in seen if name in of] for seen in (one[1], other[1])]
+        assert (ones == others) is (name != part)
+    assert same(plain[0], train(SHORT, noise, seed=5, scale=tiny, runtime=float32))
+
+
+@pytest.mark.parametrize("seed", [True, 3.0, None, 2**64, 2**31, -1, "1"])
+def test_what_is_no_seed_is_refused(seed, noise, tiny, float32):
+    with pytest.raises(UsageError, match=rf"seed={seed!r} is not legal: a whole number, 0 to 2,147,483,647"):
+        train(SHORT, noise, seed=seed, scale=tiny, runtime=float32)
+    with pytest.raises(UsageError, match=rf"seeds\['order'\]={seed!r} is not legal"):
+        train(SHORT, noise, seeds={"order": seed}, scale=tiny, runtime=float32)
+
+
+def test_a_seed_from_numpy_is_a_seed(noise, tiny, float32):
+    result = train(SHORT, noise, seed=np.int64(3), scale=tiny, runtime=float32)
+    assert type(result.seed) is int
+    assert same(result, train(SHORT, noise, seed=3, scale=tiny, runtime=float32))
+    with pytest.raises(UsageError, match="'weights' is none of init, order, augment"):
+        train(SHORT, noise, seeds={"weights": 1}, scale=tiny, runtime=float32)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def doctor(args: argparse.Namespace) -> int:
         tell("memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free on the device")
     else:
         tell("memory", f"{memory / 2**30:.1f} GiB" if memory < float("inf") else "unknown on this system")
-    versions = f"airbench {airbench_core.__version__}, torch {torch.__version__}{f', CUDA {torch.version.cuda}' * gpu}"
+    built_for = f", ROCm {torch.version.hip}" if torch.version.hip else f", CUDA {torch.version.cuda}"
+    versions = f"airbench {airbench_core.__version__}, torch {torch.__version__}{built_for * gpu}"
     tell("versions", f"{versions}, Python {platform.python_version()}, {sys.platform}")
     try:
         data = load_dataset("cifar10", args.root)

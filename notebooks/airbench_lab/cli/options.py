@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from airbench_core.data import DATASETS
 from airbench_core.errors import UsageError
+from airbench_core.fields import SEEDS
 from airbench_core.published import RECIPES, recipe_named
 from airbench_core.recipes import Recipe, parse_field, split_settings, with_fields
 from airbench_core.scales import SCALES
@@ -30,10 +31,6 @@ def add_recipe(parser: argparse.ArgumentParser, default: str | None = None) -> N
 def recipe_from(args: argparse.Namespace) -> Recipe:
     split_settings(args.settings)  # none twice
     return with_fields(recipe_named(args.recipe), **dict(map(parse_field, args.settings)))
-
-
-# More would not be told apart: PyTorch's generator for the CPU looks at 32 bits, and one is for the proxy network.
-SEEDS = 2**31
 
 
 def seeds_from(first: int, n: int, option: str) -> range:

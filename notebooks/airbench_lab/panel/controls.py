@@ -7,8 +7,8 @@ from typing import Any, get_args
 import ipywidgets as widgets
 
 from airbench_core import RECIPES, SCALES, Recipe
-from airbench_core.fields import brief, legal, read
-from airbench_lab.panel.settings import MOST_SEEDS, SEEDS_END, Settings
+from airbench_core.fields import SEEDS, brief, legal, read
+from airbench_lab.panel.settings import MOST_SEEDS, Settings
 
 FIELDS = {f.name: f for f in fields(Recipe)}
 
@@ -121,7 +121,7 @@ def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[st
         "first_seed": widgets.BoundedIntText(
             settings.first_seed,
             min=0,
-            max=SEEDS_END - MOST_SEEDS,
+            max=SEEDS - MOST_SEEDS,
             **_about("first seed", "the next press makes new runs if it is raised", 130),
         ),
         "scale": widgets.Dropdown(options=list(SCALES), value=settings.scale, **_about("scale", scales, 125)),

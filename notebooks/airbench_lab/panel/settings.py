@@ -8,12 +8,12 @@ from typing import Any
 from airbench_core import SCALES, Dataset, Recipe, UsageError, load_dataset
 from airbench_core.data.datasets import DATASETS
 from airbench_core.data.sources import SOURCES
+from airbench_core.fields import SEEDS, whole
 from airbench_core.published import recipe_named
 from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
 
 MOST_SEEDS = 100  # in a press: each result is kept with its network
-SEEDS_END = 2**31  # as on the command line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +37,8 @@ class Settings:
         for name in "compile", "race":
             if not isinstance(getattr(self, name), bool):
                 raise UsageError(f"{name}={getattr(self, name)!r} is not legal: true or false")
-        for name, low, high in ("seeds", 1, MOST_SEEDS), ("first_seed", 0, SEEDS_END - MOST_SEEDS):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise UsageError(f"{name}={value!r} is not legal: a whole number, {low} to {high:,}")
+        for name, low, high in ("seeds", 1, MOST_SEEDS), ("first_seed", 0, SEEDS - MOST_SEEDS):
+            object.__setattr__(self, name, whole(name, getattr(self, name), low, high))
 
     def changed(self, **values: Any) -> "Settings":
         """These settings with other values: of this class's fields, or of the recipe's."""

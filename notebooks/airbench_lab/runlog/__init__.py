@@ -38,6 +38,7 @@ def record(result: RunResult, *, predictions: bool = False) -> dict[str, Any]:
             started=result.started,
         ),
         **({"parts": list(result.parts)} if result.parts else {}),
+        **({"seeds": dict(result.seeds)} if result.seeds else {}),
         "epochs": [asdict(epoch) for epoch in result.epochs],
         "accuracy": result.accuracy,
         "accuracies": result.accuracies,
@@ -74,7 +75,7 @@ def head(
             "airbench": airbench_core.__version__,
             "commit": commit(),
             "torch": torch.__version__,
-            "cuda": torch.version.cuda if runtime["device"] == "cuda" else None,
+            "cuda": (torch.version.cuda or f"ROCm {torch.version.hip}") if runtime["device"] == "cuda" else None,
         },
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
     }

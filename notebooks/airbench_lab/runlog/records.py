@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airbench_core.errors import UsageError, printable
+from airbench_core.fields import SEEDS
 from airbench_core.recipes import TTA_WEIGHTS, Recipe, with_fields
 
 SCHEMA = 2
@@ -103,11 +104,15 @@ HEAD: dict[str, tuple[Check, str]] = {
         'commit of its checkout, with "+" where its files were changed since; null: an installed copy',
     ),
     "versions.torch": (_text, "version of PyTorch"),
-    "versions.cuda": (_text_or_null, "version of CUDA that PyTorch was built for; null: not on a GPU"),
+    "versions.cuda": (
+        _text_or_null,
+        "that PyTorch was built for, or ROCm and its version; null: not on a GPU",
+    ),
     "started": (_time, "start of the run, ISO 8601, UTC"),
 }
 FINISHED: dict[str, tuple[Check, str]] = {
     "parts[]": (_text, "names of the parts that were somebody's own (`tricks.Parts`); lacking where none was"),
+    "seeds.*": (_whole(0, SEEDS - 1), "of init, order or augment where it had its own; lacking where none had"),
     "epochs[].epoch": (_whole(1, 1_000_000), "number of the epoch, counted from 1"),
     "epochs[].epochs": (_number(0, 1_000_000), "epochs done by then; the last may be a fraction"),
     "epochs[].train_loss": (_number(-1e38, 1e38), "mean over the epoch's images"),
@@ -130,7 +135,7 @@ FAILED: dict[str, tuple[Check, str]] = {
     "failed.message": (_text, "what went wrong"),
 }
 FIELDS = HEAD | FINISHED | FAILED
-MAY_LACK = {"runtime.graphs", "parts", "predictions"}
+MAY_LACK = {"runtime.graphs", "parts", "seeds", "predictions"}
 
 
 def recipe_of(values: Mapping[str, Any]) -> Recipe:
@@ -168,8 +173,9 @@ def _read(tree: dict[str, Any] | Check, value: Any, name: str) -> Any:
         return tree(name, value)
     found, dot = {}, f"{name}." * bool(name)
     for key, branch in tree.items():
-        if key == "*":  # levels of TTA
-            found |= {one: branch(f"{dot}{one}", of) for one, of in _object(name, value).items() if one in TTA_WEIGHTS}
+        if key == "*":  # levels of TTA, or what has a seed
+            known = {*TTA_WEIGHTS, "init", "order", "augment"}
+            found |= {one: branch(f"{dot}{one}", of) for one, of in _object(name, value).items() if one in known}
             continue
         field = key.removesuffix("[]")
         full = f"{dot}{field}"

@@ -13,7 +13,7 @@ import pandas as pd
 from airbench_core import Recipe, UsageError
 from airbench_core.recipes import TTA_WEIGHTS
 from airbench_lab import runlog
-from airbench_lab.study.keys import key, recipe_of
+from airbench_lab.study.keys import apart, key, recipe_of
 
 Log = str | PathLike | Iterable[Mapping[str, Any]]  # a log's path, or its records
 
@@ -55,7 +55,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "hardware": hardware(runtime | {"compile": False}),
         **{name: runtime.get(name) for name in ("device", "dtype", "threads", "compile", "graphs")},
         "seed": record["seed"],
-        "parts": tuple(record.get("parts", ())),
+        "parts": apart(record),
         "asked": recipe_of(record["asked"]),
         "trained": trained,
         **record.get("versions", {}),

@@ -312,7 +312,11 @@ def test_a_network_that_was_saved_classifies_pictures(tmp_path, capsys):
         (["classify", str(model), str(log)], 1, "cannot be read as a picture"),
         (["train", "airbench94", *SMOKE, "--save", str(log)], 2, "is there already, and no model"),
         (["train", "airbench94", *SMOKE, "--save", str(tmp_path / "no" / "m")], 1, "cannot write the model"),
-        (["train", "airbench94", *SMOKE, "--holdout", "20000"], 2, "holdout=20000 is not legal: 1 to 19,999"),
+        (
+            ["train", "airbench94", *SMOKE, "--holdout", "20000"],
+            2,
+            "holdout=20000 is not legal: a whole number, 1 to 19,999",
+        ),
     ):
         assert main(words) == status
         err = capsys.readouterr().err

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from airbench_lab.panel.settings import DataSets, Settings, trick_names
 from airbench_lab.speed import random_dataset
@@ -41,6 +42,7 @@ def test_values_of_the_panel_and_of_the_recipe_are_set_by_one_call(chosen):
     assert list(now.all_seeds) == [4, 5, 6]
     assert [now.value(name) for name in ("whiten", "seeds", "epochs", "scale")] == [False, 3, 5, "smoke"]
     assert (chosen.recipe, chosen.seeds) == (AIRBENCH94, 1)
+    assert chosen.changed(seeds=np.int64(2)).all_seeds == range(2)
     assert chosen.changed(first_seed=2**31 - 100, seeds=100).all_seeds[-1] == 2**31 - 1  # as on the command line
     full = chosen.changed(scale="full")  # the recipe is kept as asked for, and scaled when it trains
     assert full.changed(scale="smoke").changed(scale="full") == full

@@ -46,6 +46,7 @@ def test_whatever_decides_the_outcome_changes_the_key(record):
         planned(device="mps"),
         key(record(**CPU.describe()) | {"parts": ["whiten"]}),
         key(record(**CPU.describe()) | {"parts": ["flip", "whiten"]}),
+        *(key(record(**CPU.describe()) | {"seeds": {name: 1}}) for name in ("init", "order", "augment")),
     ]
     assert planned() == key(record(**CPU.describe()))
     assert len({planned(), *others}) == 1 + len(others)
