@@ -5,17 +5,21 @@ import re
 import statistics
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
 import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
 from airbench_lab import runlog
 from airbench_lab.flops import parameters, training_flops
 from airbench_lab.lessons import regimes
 from airbench_lab.runlog import lines
 
-from airbench_core import BASELINE, RECIPES, SCALES, Recipe, load_dataset
+from airbench_core import AIRBENCH94, BASELINE, RECIPES, SCALES, Parts, Recipe, load_dataset, train
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,6 +33,15 @@ def script(name: str) -> ModuleType:
     with mock.patch.object(sys, "path", [str(ROOT / "benchmarks"), *sys.path]):  # they import each other
         spec.loader.exec_module(module)
     return module
+
+
+def test_the_parts_of_one_s_own_train(noise, tiny, float32):
+    """The code as it stands there, on less data."""
+    code = README[README.index("def adamw(") :].partition("```")[0]
+    names = {"torch": torch, "torchvision": torchvision, "F": F, "replace": replace, "Parts": Parts, "data": noise}
+    names |= {"train": partial(train, runtime=float32), "AIRBENCH94": replace(AIRBENCH94, epochs=2), "tiny": tiny}
+    exec(code.replace("\ntrain(", "\nresult = train(").replace('"laptop"', "tiny"), names)
+    assert names["result"].parts == ("augment", "loss", "network", "optimizer")
 
 
 def table_after(mark: str, page: str) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from airbench_core.cache import cache_folder
 from airbench_core.data import DATASETS, builtin, pictures
 from airbench_core.data.sources import CIFAR10, SOURCES, Fetch, places
-from airbench_core.errors import AirbenchWarning, UsageError
+from airbench_core.errors import AirbenchWarning, UsageError, printable
 from airbench_core.fields import SEEDS, whole
 
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -55,14 +55,14 @@ class Dataset:
         """
         named = type(train).__name__
         if isinstance(train, str | os.PathLike):
-            named = pictures.printable(Path(train).absolute().name)
+            named = printable(Path(train).absolute().name)
             if test is None:
                 train, test = pictures.parts_of(train)
         images, labels, classes = pictures.labelled(train, size)
         if not len(images):
             raise UsageError(f"data set {named}: there are no pictures")
         both = (images, labels, *(pictures.labelled(test, size, classes)[:2] if test is not None else (images, labels)))
-        data = cls(name or named, *both, tuple(map(pictures.printable, classes)), *pixel_statistics(images))
+        data = cls(name or named, *both, tuple(map(printable, classes)), *pixel_statistics(images))
         return data if test is not None else replace(data.holdout(max(1, len(images) // 5)), name=data.name)
 
     def to(self, device: torch.device | str) -> "Dataset":

@@ -109,12 +109,12 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
     folder = Path(data)
     names = _folders(folder) if classes is None else list(classes)
     if strangers := sorted(set(_folders(folder)) - set(names)):
-        raise DataError(f"{folder}: there are no training pictures of {', '.join(map(printable, strangers))}")
+        raise DataError(f"{folder}: there are no training pictures of {', '.join(strangers)}")
     files = [_files(folder / name) for name in names]
     if not names:
         raise DataError(f"{folder} has no folders: one with pictures for each class is needed")
     if classes is None and (empty := [name for name, some in zip(names, files, strict=True) if not some]):
-        raise DataError(f"{folder}: no pictures ({', '.join(sorted(SUFFIXES))}) of {', '.join(map(printable, empty))}")
+        raise DataError(f"{folder}: no pictures ({', '.join(sorted(SUFFIXES))}) of {', '.join(empty)}")
     labels = [label for label, some in enumerate(files) for _ in some]
     return squares(chain(*files), len(labels), size), torch.tensor(labels, dtype=torch.int64), tuple(names)
 
@@ -125,11 +125,6 @@ def parts_of(folder: str | os.PathLike) -> tuple[Path, Path | None]:
     if not (whole / "train").is_dir():
         return whole, None
     return whole / "train", next((whole / name for name in TESTS if (whole / name).is_dir()), None)
-
-
-def printable(text: str) -> str:
-    """With a question mark for what would move a terminal's cursor, or could not be written at all."""
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _folders(folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 
 from airbench_core.data import DATASETS
+from airbench_core.errors import printable
 from airbench_core.published import LADDER, RECIPES, recipe_named
 from airbench_core.recipes import Recipe
 from airbench_lab.cli.options import add_root
@@ -67,8 +68,7 @@ def run_data(args: argparse.Namespace) -> int:
 
 
 def run_classify(args: argparse.Namespace) -> int:
-    from airbench_core.data.pictures import printable  # here: they import torch
-    from airbench_core.models import load
+    from airbench_core.models import load  # here: it imports torch
 
     model = load(args.model)
     for path in args.pictures:

@@ -137,4 +137,4 @@ def test_odd_names_never_reach_a_terminal(folder):
     odd = folder.parent / "x\x1b]0;y"
     folder.rename(odd)
     data = Dataset.of(odd)
-    assert (data.name, data.classes) == ("x?]0;y", ("a?[2J?cat", "dog"))
+    assert (data.name, data.classes) == (r"x\x1b]0;y", (r"a\x1b[2J\ncat", "dog"))

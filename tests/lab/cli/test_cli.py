@@ -305,7 +305,7 @@ def test_a_network_that_was_saved_classifies_pictures(tmp_path, capsys):
     shares = load(model).shares(data.test_images[:2])
     for line, path, row in zip(lines, paths, shares, strict=True):
         best = row.argmax()
-        assert line.startswith(f"{path.replace(chr(27), '?')}: {data.classes[best]} {row[best]:.0%}, ")
+        assert line.startswith(f"{path.replace(chr(27), chr(92) + 'x1b')}: {data.classes[best]} {row[best]:.0%}, ")
         assert line.count("%") == 3
     for words, status, told in (
         (["classify", str(log), paths[0]], 1, "is no model that airbench wrote"),

@@ -69,6 +69,16 @@ def test_parts_of_somebody_s_own_are_in_the_record(result, noise, tiny, float32,
     assert own["schema"] == plain["schema"] == 2
 
 
+@pytest.mark.parametrize(("cuda", "hip", "said"), [("13.0", None, "13.0"), (None, "6.4.1", "ROCm 6.4.1")])
+def test_a_gpu_is_one_whoever_made_it(cuda, hip, said, result, monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    for device, expected in ("cuda", said), ("cpu", None):
+        about = {"scale": "full", "data": ("x", "y"), "runtime": {"device": device}, "seed": 0, "started": 0.0}
+        head = runlog.head(result.asked, result.recipe, **about)
+        assert head["versions"]["cuda"] == expected
+
+
 def failure(result, **failed) -> dict:
     head = runlog.head(
         result.asked,
