@@ -8,28 +8,17 @@ result = train(replace(AIRBENCH94, flip="random"), data, seed=0, scale="laptop")
 print(result.accuracy, result.seconds)
 """
 
+import re
 from importlib import import_module
+from pathlib import Path
 
 __version__ = "0.1.0"
 
-# Each name is imported when it is first asked for: torch takes seconds, which `airbench --help` has not.
+# Each name is imported when it is first asked for: torch takes seconds, which `airbench --help` has not. The names and
+# their modules stand in __init__.pyi, where what checks types finds them too.
 _WHERE = {
-    name: f"airbench_core.{module}"
-    for module, names in {
-        "data.datasets": "Dataset load_dataset",
-        "devices": "Runtime",
-        "errors": "AirbenchError AirbenchWarning DataError Diverged UsageError",
-        "models": "Model load",
-        "published": "AIRBENCH94 AIRBENCH94_MUON AIRBENCH95 AIRBENCH96 AIRBENCH96_FASTER BASELINE RESNET18 "
-        "LADDER RECIPES Rung",
-        "recipes": "Recipe",
-        "results": "EpochRecord RunResult Stopped",
-        "scales": "SCALES Scale",
-        "training": "Trainer train",
-        "tricks": "TRICKS Parts",
-        "tricks.flip": "AlternatingFlip",
-    }.items()
-    for name in names.split()
+    name: module
+    for module, name in re.findall(r"^from (\S+) import (\w+)", Path(__file__).with_suffix(".pyi").read_text(), re.M)
 }
 __all__ = [*_WHERE]
 
@@ -43,29 +32,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return [*globals(), *_WHERE]
-
-
-TYPE_CHECKING = False  # without an import of typing
-if TYPE_CHECKING:  # the same again, for what checks types
-    from airbench_core.data.datasets import Dataset, load_dataset
-    from airbench_core.devices import Runtime
-    from airbench_core.errors import AirbenchError, AirbenchWarning, DataError, Diverged, UsageError
-    from airbench_core.models import Model, load
-    from airbench_core.published import (
-        AIRBENCH94,
-        AIRBENCH94_MUON,
-        AIRBENCH95,
-        AIRBENCH96,
-        AIRBENCH96_FASTER,
-        BASELINE,
-        LADDER,
-        RECIPES,
-        RESNET18,
-        Rung,
-    )
-    from airbench_core.recipes import Recipe
-    from airbench_core.results import EpochRecord, RunResult, Stopped
-    from airbench_core.scales import SCALES, Scale
-    from airbench_core.training import Trainer, train
-    from airbench_core.tricks import TRICKS, Parts
-    from airbench_core.tricks.flip import AlternatingFlip

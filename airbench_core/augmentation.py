@@ -5,7 +5,7 @@ Who wants other batches rewrites `plan`, and the training loop stays.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,7 @@ from airbench_core.tricks.flip import coin, flip_mask
 
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype) -> Tensor:
     """uint8 images (N, C, H, W) -> `dtype`, channels-last, each channel minus `mean` over `std` (of pixels in 0..1)."""
-    mean_, std_ = (
-        torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None] for values in (mean, std)
-    )
+    mean_, std_ = torch.tensor([mean, std], dtype=torch.float32, device=images.device)[..., None, None]
     normalized = torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
     for some, out in zip(images.split(4096), normalized.split(4096), strict=True):  # in parts: float32 is large
         out.copy_((some.float() / 255 - mean_) / std_)
@@ -53,21 +51,20 @@ class Augmentation:
     """The training images of one run as the network sees them.
 
     images: normalized (N, 3, H, W) in channels-last memory. generator: on the images' device; all that is random
-    comes from it, but for the order where that has one of its own. flip: a function like `flip_mask`. own: see `Parts`
-    (augment). Raises UsageError for shifts or squares larger than the images.
+    comes from it, but for the order where that has a generator of its own, `order`. flip: a function like `flip_mask`.
+    own: `Parts.augment`. Raises UsageError for shifts or squares larger than the images.
     """
 
     def __init__(
-        self,
-        images: Tensor,
-        recipe: Recipe,
-        generator: torch.Generator,
-        flip: Callable = flip_mask,
-        own: Callable | None = None,
-        of_order: torch.Generator | None = None,
+        self, images: Tensor, recipe: Recipe, generator: torch.Generator, flip=flip_mask, own=None, order=None
     ):
-        self.recipe, self.generator, self.flip, self.own = recipe, generator, flip, own
-        self.of_order = of_order or generator
+        self.recipe, self.generator, self.of_order, self.flip, self.own = (
+            recipe,
+            generator,
+            order or generator,
+            flip,
+            own,
+        )
         self.size = images.shape[-1]
         for name, largest in ("cutout", self.size), ("translate", self.size - 1):  # a reflection has no more to show
             if getattr(recipe, name) > largest:

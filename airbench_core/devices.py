@@ -92,11 +92,10 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Apply this runtime to the process, and PyTorch's own defaults whatever its settings are; put them back after.
+        """Apply this runtime, and PyTorch's defaults in place of its global settings; put all back after.
 
-        Threads, the search for fast kernels, the GPU; gradients on, no autocast, new tensors on the CPU, no
-        deterministic algorithms. On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`). (The default
-        dtype is other threads' too, and stays: what is made here states its own.)
+        On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`). The default dtype is other threads'
+        too, and stays: what is made here states its own.
         """
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
         deterministic = torch.get_deterministic_debug_mode()
@@ -184,16 +183,14 @@ def _between_events(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
 def _device(name: str) -> torch.device:
     has = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
     if name == "auto":
-        for kind in has:
-            if not has[kind]():
-                continue
-            if fault := _fault(torch.device(kind)):
+        for device in (torch.device(kind) for kind in has if has[kind]()):
+            if fault := _fault(device):
                 warnings.warn(f"{fault}: another device is used", AirbenchWarning, stacklevel=3)
                 continue
-            if kind == "mps":
+            if device.type == "mps":
                 tried = "nobody has measured a training on an Apple GPU (mps) yet; its gradients of one step are right"
                 warnings.warn(f"{tried}: compare with --device cpu", AirbenchWarning, stacklevel=3)
-            return torch.device(kind)
+            return device
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -256,20 +253,6 @@ def omp_threads() -> float:
     """The most threads that OMP_NUM_THREADS allows; infinite where it says nothing."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return max(1, int(said)) if said.isdecimal() else float("inf")
-
-
-def available_memory() -> float:
-    """Bytes of memory that this process may use: the machine's, and its container's limit where there is one.
-
-    Infinite where the system tells neither.
-    """
-    known = [float("inf")]
-    with suppress(AttributeError, ValueError, OSError):
-        known.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # no such file, or no limit ("max")
-            known.append(float((CGROUPS / file).read_text()))
-    return min(known)
 
 
 def cpu_has_fast_bfloat16() -> bool:

@@ -42,11 +42,9 @@ def exhaust(work: Generator, between: Callable[[], object] = lambda: None) -> An
             between()
 
 
-def view_logits(
-    forward: Callable[[Tensor], Tensor], data: Dataset, tta: str, runtime: Runtime, views: Callable = tta_views
-) -> Logits:
+def view_logits(*arguments: Any, **views: Callable) -> Logits:
     """As `infer`, in one go."""
-    return exhaust(infer(forward, data, tta, runtime, views))
+    return exhaust(infer(*arguments, **views))
 
 
 def predict(network: nn.Module, data: Dataset, tta: str, runtime: Runtime) -> Tensor:

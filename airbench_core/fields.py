@@ -1,4 +1,4 @@
-"""Fields of a frozen dataclass that check their values, print them and read them from text.
+"""Fields of a frozen dataclass that check their values and print them.
 
 A field is declared by `number`, `choice`, `switch` or `channels`; its metadata say what is legal (`legal`) and what it
 means (`doc`). `None` is legal where the field's type says so.
@@ -9,8 +9,6 @@ from numbers import Integral, Real
 from typing import Any, get_args
 
 from airbench_core.errors import UsageError
-
-WORDS = {"true": True, "false": False, "none": None}
 
 
 def number(default: float | None, low: float, high: float, doc: str) -> Any:
@@ -75,29 +73,6 @@ def shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def brief(value: Any) -> str:
-    """A value as `shown`, a number with nine digits at most: for the names of runs, 3.96 for 3.9600000000000004."""
-    return f"{value:.9g}" if isinstance(value, float) else shown(value)
-
-
-def read(f: Field, text: str) -> Any:
-    """The value that `text` writes, not yet checked; the text itself where the field is one or it writes none."""
-    if "choices" in f.metadata:
-        return text
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    for kind in int, float, _widths:
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split("x")))
 
 
 def _is(kind: type, value: Any) -> bool:

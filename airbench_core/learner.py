@@ -21,7 +21,7 @@ from airbench_core.tricks.schedule import learning_rates
 def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module:
     """The network that `recipe` names, for images of `size` x `size`. Raises UsageError for sizes it cannot take."""
     if recipe.network == "resnet18":
-        from airbench_core.resnet import SMALLEST, ResNet18  # here, since it is slow to import and seldom needed
+        from airbench_core.resnet import SMALLEST, ResNet18  # here, since torchvision is slow to import
 
         if size < SMALLEST:
             raise UsageError(f"images of {size} x {size} pixels do not fit resnet18: scale them to {SMALLEST} or more")

@@ -1,11 +1,10 @@
-"""The published recipes, each a few fields changed from another, and the ladder from the baseline to airbench94.
+"""The published recipes, each a few fields changed from another.
 
 Sources: [P] Jordan, arXiv:2404.00498; [R] github.com/KellerJordan/cifar10-airbench; [Z] the ablations and baselines
 of github.com/KellerJordan/cifar10-zoo. Where a paper and its repository differ, the repository's newest is meant.
 """
 
 from dataclasses import replace
-from typing import NamedTuple
 
 from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
@@ -64,12 +63,6 @@ RECIPES = {
     "resnet18": RESNET18,
 }
 
-# The accuracy on CIFAR-10 that is published for just this recipe: none is for resnet18.
-TARGETS = {
-    "baseline": 0.94, "airbench94": 0.94, "airbench94_muon": 0.94,
-    "airbench95": 0.95, "airbench96": 0.96, "airbench96_faster": 0.96,
-}  # fmt: skip
-
 
 def recipe_named(name: str | Recipe) -> Recipe:
     """The published recipe of that name; a `Recipe` is itself. Raises UsageError with the known ones."""
@@ -78,33 +71,3 @@ def recipe_named(name: str | Recipe) -> Recipe:
     if not isinstance(name, str) or name not in RECIPES:
         raise UsageError(f"unknown recipe {name!r}; the recipes are {', '.join(RECIPES)}")
     return RECIPES[name]
-
-
-class Rung(NamedTuple):
-    """One step of the ladder from the baseline to airbench94."""
-
-    label: str
-    recipe: Recipe
-    compile: bool
-
-
-_WHITEN = replace(BASELINE, whiten=True, epochs=21)
-_IDENTITY = replace(_WHITEN, identity_init=True, epochs=18)
-_BIAS_SCALE = replace(_IDENTITY, bias_scale=64, epochs=13.5)
-_FREEZE = replace(_BIAS_SCALE, whiten_bias_epochs=3)
-# Lookahead pays only together with a fast BatchNorm average and its own schedule: this rung is a bundle.
-_LOOKAHEAD = replace(_FREEZE, lookahead=True, batchnorm_momentum=0.6, lr=11.5, lr_peak_at=0.23, lr_end=0.07, epochs=12)
-_TTA = replace(_LOOKAHEAD, tta="mirror+translate", epochs=10.8)
-_FLIP = replace(_TTA, flip="alternating", epochs=9.9)
-
-LADDER = (
-    Rung("baseline", BASELINE, False),
-    Rung("+ whitening", _WHITEN, False),
-    Rung("+ identity initialization", _IDENTITY, False),
-    Rung("+ BatchNorm-bias learning rate x 64", _BIAS_SCALE, False),
-    Rung("+ whitening bias frozen after 3 epochs", _FREEZE, False),
-    Rung("+ Lookahead", _LOOKAHEAD, False),
-    Rung("+ multi-crop TTA", _TTA, False),
-    Rung("+ alternating flip", _FLIP, False),
-    Rung("+ torch.compile", _FLIP, True),
-)

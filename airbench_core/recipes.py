@@ -7,14 +7,12 @@ stays the same when a field is added later. Values that make no sense are refuse
 when the recipe is built, with the field, the value and the legal ones. The published recipes: published.py.
 """
 
-import difflib
 import math
-from collections.abc import Iterable
-from dataclasses import Field, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from airbench_core.errors import UsageError
-from airbench_core.fields import channels, checked, choice, number, read, shown, switch
+from airbench_core.fields import channels, checked, choice, number, shown, switch
 
 WHITENING_WIDTH = 24  # filters of the first layer: 12 eigenvectors of 2x2x3 patches, and the same 12 negated
 # Weights of: the image; its mirror; the copies moved by (-1, -1) and (+1, +1); the mirrors of these two.
@@ -147,8 +145,6 @@ class Recipe:
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != getattr(other, f.name)}
 
 
-_FIELDS: dict[str, Field] = {f.name: f for f in fields(Recipe)}
-
 RAW_LR, RAW_WEIGHT_DECAY = 5, 0.01  # above these a rate per 1,024 examples was taken over by mistake
 
 # What a value of a field needs of other fields, and why.
@@ -164,35 +160,3 @@ MIXES: dict[tuple[str, Any], tuple[dict[str, Any], str]] = {
     ("optimizer", "torch-sgd"): (_NO_MUON | {"bias_scale": 1}, "it has one learning rate for all weights"),
     ("optimizer", "muon"): ({"bias_scale": 1}, "its biases have a learning rate of their own, bias_lr"),
 }
-
-
-def with_fields(recipe: Recipe, /, **values: Any) -> Recipe:
-    """`dataclasses.replace` that answers an unknown field with the known ones."""
-    return replace(recipe, **{_field(name).name: value for name, value in values.items()})
-
-
-def _field(name: str) -> Field:
-    if name in _FIELDS:
-        return _FIELDS[name]
-    near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]}? " if near else ""
-    raise UsageError(f"unknown recipe field {name!r}; {guess}The fields are {', '.join(_FIELDS)}")
-
-
-def parse_field(setting: str) -> tuple[str, Any]:
-    """The field and value of a setting such as "flip=random", "widths=64x256x256" or "whiten=false"."""
-    ((name, text),) = split_settings([setting]).items()
-    return name, read(_field(name), text)
-
-
-def split_settings(settings: Iterable[str]) -> dict[str, str]:
-    """The texts of several settings by their fields. Raises UsageError for what is none, and for a field set twice."""
-    found: dict[str, str] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise UsageError(f"cannot read {setting!r}: write FIELD=VALUE, such as flip=random")
-        if name in found:
-            raise UsageError(f"{name} is set twice, to {found[name]} and to {text}: set it once")
-        found[name] = text
-    return found

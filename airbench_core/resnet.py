@@ -1,7 +1,6 @@
 """ResNet-18 for 32 x 32 images, the reference that the speedruns are measured against.
 
-torchvision's network with a 3x3 stem of stride 1 and without the max-pool. In its own file, since importing
-torchvision takes longer than the rest of this package.
+torchvision's network with a 3x3 stem of stride 1 and without the max-pool.
 """
 
 import math

@@ -57,10 +57,8 @@ class RunResult:
         self.model.save(path)
 
     def __repr__(self) -> str:
-        return (
-            f"<run: accuracy {self.accuracy:.4f} in {self.seconds:.1f} s; seed {self.seed}, scale {self.scale}, "
-            f"{self.data_name}>"
-        )
+        about = f"seed {self.seed}, scale {self.scale}, {self.data_name}"
+        return f"<run: accuracy {self.accuracy:.4f} in {self.seconds:.1f} s; {about}>"
 
 
 class Stopped(AirbenchError):

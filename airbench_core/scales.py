@@ -1,6 +1,5 @@
 """Scales shrink a recipe and its data by a stated rule, for machines on which the published one takes too long."""
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,6 @@ from airbench_core.recipes import Recipe
 
 if TYPE_CHECKING:  # they import torch
     from airbench_core.data.datasets import Dataset
-    from airbench_core.devices import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +104,3 @@ def scale_named(name: str) -> Scale:
     if not isinstance(name, str) or name not in SCALES:
         raise UsageError(f"scale={name} is not legal: {', '.join(SCALES)}")
     return SCALES[name]
-
-
-def default_scale(runtime: "Runtime") -> str:
-    """The name of the scale that lessons run at: what AIRBENCH_SCALE says; else full on a GPU, laptop without one."""
-    return os.environ.get("AIRBENCH_SCALE") or ("full" if runtime.device.type == "cuda" else "laptop")

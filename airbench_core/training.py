@@ -6,11 +6,11 @@ device; learning rates are a table; the loop waits for the device once an epoch,
 """
 
 import copy
-import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from threading import Event
 
 import torch
 from torch import Tensor
@@ -38,7 +38,8 @@ from airbench_core.tricks.tta import TTA_WEIGHTS, combine, tta_views
 from airbench_core.tricks.whitening import WHITENING_IMAGES
 
 Observer = Callable[[EpochRecord], None]
-NO_SEEDS: Mapping[str, int] = {}
+Seeds = Mapping[str, int]
+ALL_ONE: Seeds = {}  # nothing has a seed of its own
 
 
 def train(
@@ -46,12 +47,12 @@ def train(
     data: Dataset | str,
     *,
     seed: int = 0,
-    seeds: Mapping[str, int] | None = None,
+    seeds: Seeds = ALL_ONE,
     scale: str | Scale = "full",
     runtime: Runtime | None = None,
     parts: Parts | None = None,
     observer: Observer | None = None,
-    stop: threading.Event | None = None,
+    stop: Event | None = None,
 ) -> RunResult:
     """Train `recipe` on `data` once; names stand for what is published and for what `load_dataset` finds.
 
@@ -122,7 +123,7 @@ class Trainer:
         self,
         seed: int = 0,
         *,
-        seeds: Mapping[str, int] = NO_SEEDS,
+        seeds: Seeds = ALL_ONE,
         clock: AbstractContextManager | None = None,
         after_epoch: Callable[[Tensor], object] = lambda loss: None,
         epochs: Iterable[Iterable[int]] | None = None,
@@ -191,7 +192,7 @@ class Trainer:
         for first in range(0, self.steps, self.steps_per_epoch):
             yield range(first, min(first + self.steps_per_epoch, self.steps))
 
-    def batches(self, seed: int, seeds: Mapping[str, int] = NO_SEEDS) -> tuple[Augmentation, Iterator[Tensor]]:
+    def batches(self, seed: int, seeds: Seeds = ALL_ONE) -> tuple[Augmentation, Iterator[Tensor]]:
         """The training images as the network sees them, and the rows (batch_size, 6) of one batch after the other."""
         data, parts = self.data, self.parts
 
@@ -209,15 +210,10 @@ class Trainer:
         return (yield from infer(self.learner.forward, self.data, tta, self.runtime, self.parts.tta_views))
 
     def run(
-        self,
-        seed: int = 0,
-        *,
-        seeds: Mapping[str, int] | None = None,
-        observer: Observer | None = None,
-        stop: threading.Event | None = None,
-    ) -> RunResult:
+        self, seed: int = 0, *, seeds: Seeds = ALL_ONE, observer: Observer | None = None, stop: Event | None = None
+    ):
         """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts."""
-        started, seed, seeds = time.time(), whole("seed", seed, 0, SEEDS - 1), seeds or NO_SEEDS
+        started, seed = time.time(), whole("seed", seed, 0, SEEDS - 1)
         if unknown := seeds.keys() - {"init", "order", "augment"}:
             raise UsageError(f"seeds={dict(seeds)} is not legal: {unknown.pop()!r} is none of init, order, augment")
         seeds = {name: whole(f"seeds[{name!r}]", of, 0, SEEDS - 1) for name, of in seeds.items()}

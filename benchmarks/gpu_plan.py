@@ -3,7 +3,9 @@
 import itertools
 from dataclasses import dataclass, replace
 
-from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH95, AIRBENCH96, AIRBENCH96_FASTER, LADDER, Recipe
+from airbench_lab.study.ladder import LADDER
+
+from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH95, AIRBENCH96, AIRBENCH96_FASTER, Recipe
 
 JORDAN, HIVERGE = "cifar10-airbench", "cifar10-speedrun"  # the names of the clones
 A100_LADDER = (18.3, 8.0, 6.8, 5.1, 5.1, 4.6, 4.2)  # [P]; the freeze, which is not the paper's, as the rung above

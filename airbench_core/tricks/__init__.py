@@ -44,10 +44,7 @@ TRICKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The functions that the lessons teach, and a few more. Your own in place of one is what trains.
-
-    The learning rate of an optimizer's group is that at the peak of the schedule.
-    """
+    """The functions that the lessons teach, and a few more. Your own in place of one is what trains."""
 
     whiten: Callable = whitening_filters
     identity_init: Callable = identity_init_
@@ -58,7 +55,7 @@ class Parts:
     newton_schulz: Callable = newton_schulz
     tta_views: Callable = tta_views
     # Beyond the tricks; None: the recipe's.
-    optimizer: Callable | None = None  # (network, recipe) -> one of torch's, or several; anew for each run
+    optimizer: Callable | None = None  # (network, recipe) -> one of torch's, or several; lr: at the peak
     network: Callable | None = None  # (recipe, classes) -> a module: images (B, 3, H, W) -> logits (B, classes)
     loss: Callable | None = None  # (logits, labels) -> the loss of each image (B,)
     augment: Callable | None = None  # (images, generator) -> images, after the recipe's flip, crop and cutout

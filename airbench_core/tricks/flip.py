@@ -66,8 +66,8 @@ class AlternatingFlip(Dataset):
     numbers, and so the orientations, of the whole. Validation images are not to be mirrored: split first, and wrap the
     training part. Pickles and deep copies have an epoch of their own; a DataLoader's workers share their parent's.
 
-    Raises UsageError if `dataset` is not map-style or `seed` no integer; when read, UsageError if no epoch is set,
-    DataError if there is no picture in the sample, IndexError for an index outside the data set.
+    Raises UsageError if `dataset` is not map-style, `seed` no integer or, when read, no epoch is set; DataError if
+    there is no picture in a sample.
     """
 
     def __init__(self, dataset: Any, seed: int = 0):
@@ -81,9 +81,8 @@ class AlternatingFlip(Dataset):
             raise UsageError(f"AlternatingFlip: seed={seed!r} is not legal: an integer")
         self.dataset, self.seed = dataset, int(seed)
         # A worker that is already running must see the epoch change: persistent workers keep the copy of this object
-        # that they got when they started, by fork or by pickle. What they fetched ahead of an epoch that was broken off
-        # is no danger: DataLoader throws it away before it starts the next. -1: not set yet. A second
-        # number comes with the first worker that is spawned, which needs memory with a name.
+        # that they got when they started, by fork or by pickle. -1: not set yet. A second number comes with the first
+        # worker that is spawned, which needs memory with a name.
         self._epochs = [_forkable(-1)]
 
     def set_epoch(self, epoch: int) -> None:

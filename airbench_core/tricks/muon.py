@@ -56,9 +56,8 @@ class Muon(torch.optim.Optimizer):
             banks.setdefault(p.flatten(1).shape, []).append(p)
         self.banks = list(banks.values())
         for shape, bank in banks.items():
-            self.state[bank[0]]["momentum_buffer"] = torch.zeros(
-                len(bank), *shape, dtype=torch.float32, device=bank[0].device
-            )
+            zeros = torch.zeros(len(bank), *shape, dtype=torch.float32, device=bank[0].device)
+            self.state[bank[0]]["momentum_buffer"] = zeros
 
     @torch.no_grad()
     def step(self) -> None:

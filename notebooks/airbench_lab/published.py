@@ -18,7 +18,7 @@ class Rung(NamedTuple):
     zoo_n: int
 
 
-# By the labels of `airbench_core.published.LADDER`. The first rung of [Z] is another baseline than the paper's: its
+# By the labels of `airbench_lab.study.ladder.LADDER`. The first rung of [Z] is another baseline than the paper's: its
 # first convolution has no bias and is followed by a BatchNorm; [Z]'s newest revision gives it 34 epochs.
 LADDER = {
     "baseline": Rung(45, 35, 25),

@@ -1,14 +1,16 @@
 """Images per second of training, augmentation and evaluation, measured, and what a run will cost on this machine."""
 
 import itertools
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
 
 from airbench_core.data.datasets import Dataset
-from airbench_core.devices import Runtime
+from airbench_core.devices import CGROUPS, Runtime
 from airbench_core.evaluation import exhaust
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale
@@ -102,3 +104,22 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 2 * 3600 else f"about {seconds / 3600:.1f} h"
+
+
+def available_memory() -> float:
+    """Bytes of memory that this process may use: the machine's, and its container's limit where there is one.
+
+    Infinite where the system tells neither.
+    """
+    known = [float("inf")]
+    with suppress(AttributeError, ValueError, OSError):
+        known.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such file, or no limit ("max")
+            known.append(float((CGROUPS / file).read_text()))
+    return min(known)
+
+
+def default_scale(runtime: Runtime) -> str:
+    """The name of the scale that lessons run at: what AIRBENCH_SCALE says; else full on a GPU, laptop without one."""
+    return os.environ.get("AIRBENCH_SCALE") or ("full" if runtime.device.type == "cuda" else "laptop")

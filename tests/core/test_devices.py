@@ -140,9 +140,6 @@ def test_available_cores_knows_a_container_s_quota(files, cores, monkeypatch, tm
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")
     assert available_cores() == cores
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("1000000\n")
-    assert devices.available_memory() == 1e6
 
 
 @pytest.mark.parametrize(("said", "threads"), [("1", 1), ("4,2", 4), ("99", 15), ("", 15), ("many", 15)])

@@ -4,6 +4,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from airbench_lab.study.ladder import LADDER
+from airbench_lab.study.settings import parse_field, with_fields
 from airbench_lab.tables import describe
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,13 +14,12 @@ from airbench_core import (
     AIRBENCH94,
     AIRBENCH94_MUON,
     BASELINE,
-    LADDER,
     RESNET18,
     Recipe,
     UsageError,
 )
 from airbench_core.fields import shown
-from airbench_core.recipes import MIXES, parse_field, with_fields
+from airbench_core.recipes import MIXES
 
 widths = st.tuples(*[st.integers(1, 4096)] * 3)
 share = st.floats(0, 1)

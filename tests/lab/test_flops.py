@@ -4,9 +4,10 @@ import pytest
 import torch
 from airbench_lab import flops
 from airbench_lab.flops import training_flops
+from airbench_lab.study.ladder import LADDER
 from torch.utils.flop_counter import FlopCounterMode
 
-from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, BASELINE, LADDER, RECIPES
+from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, BASELINE, RECIPES
 from airbench_core.learner import make_network
 
 # The repository's ablation study, in PFLOPs (airbench/ablations of cifar10-zoo), from the whitening rung upwards.

@@ -34,3 +34,12 @@ def test_a_rate_counts_the_images_of_whole_calls_after_the_first(monkeypatch, fl
 def test_every_rate_is_measured(recipe, float32):
     rates = measure_speed(replace(recipe, epochs=1), SCALES["smoke"], float32, seconds=0.3)
     assert min(rates.train, rates.augment, rates.evaluate) > 0
+
+
+@pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_a_container_s_limit_is_what_there_is_of_memory(file, monkeypatch, tmp_path):
+    monkeypatch.setattr(speed, "CGROUPS", tmp_path)
+    everything = speed.available_memory()
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("1000000\n")
+    assert speed.available_memory() == 1e6 < everything

@@ -4,10 +4,11 @@ import argparse
 
 from airbench_core.data import DATASETS
 from airbench_core.errors import printable
-from airbench_core.published import LADDER, RECIPES, recipe_named
+from airbench_core.published import RECIPES, recipe_named
 from airbench_core.recipes import Recipe
 from airbench_lab.cli.options import add_root
 from airbench_lab.flops import CIFAR10_TRAIN, parameters, training_flops
+from airbench_lab.study.ladder import LADDER
 from airbench_lab.tables import describe, diff
 
 
@@ -56,9 +57,9 @@ def run_diff(args: argparse.Namespace) -> int:
 
 def run_data(args: argparse.Namespace) -> int:
     from airbench_core.data.datasets import load_dataset  # here: it imports torch
-    from airbench_lab.downloads import download
+    from airbench_lab.downloads import fetch
 
-    data = load_dataset(args.data, args.root, download)
+    data = load_dataset(args.data, args.root, fetch)
     names = ", ".join(data.classes[:10]) + ", ..." * (len(data.classes) > 10)
     print(
         f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "

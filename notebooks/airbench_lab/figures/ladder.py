@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from airbench_core.published import LADDER, Rung
 from airbench_lab import published
 from airbench_lab.figures.drawing import BLUE, ORANGE, SMALL, Drawing, house_style, interval, wrapped
 from airbench_lab.figures.measured import Measured
+from airbench_lab.study.ladder import LADDER, Variant
 from airbench_lab.study.speedup import ENOUGH, TOO_NARROW, epochs_to_target
 
 PAPER, ZOO = "[P], epochs to 94 %", "[Z], epochs to 94 %"
@@ -51,7 +51,7 @@ def ladder(runs: pd.DataFrame, target: float) -> Drawing:
     return drawing
 
 
-def _row(rung: Rung, measured: Measured, own: str, target: float) -> dict[str, Any]:
+def _row(rung: Variant, measured: Measured, own: str, target: float) -> dict[str, Any]:
     """Of the table."""
     theirs = published.LADDER[rung.label]
     paper = math.nan if theirs.paper is None else theirs.paper

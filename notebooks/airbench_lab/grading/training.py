@@ -20,9 +20,10 @@ from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, Runtime, Trainer, 
 from airbench_core.augmentation import normalize
 from airbench_core.evaluation import accuracy, view_logits
 from airbench_core.learner import Learner
-from airbench_core.scales import default_scale, scale_named
+from airbench_core.scales import scale_named
 from airbench_core.tricks.tta import combine, tta_views
 from airbench_lab.grading.personal import Personal
+from airbench_lab.speed import default_scale
 
 # Far above chance, safely below the least that the recipes reach: at the laptop scale single runs of airbench94 without
 # one of its tricks reach 67 % and more (n=5 each, recorded/), at the smoke scale 29 to 35 % (n=3).

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from airbench_core import Recipe
-from airbench_core.recipes import with_fields
+from airbench_lab.study.settings import with_fields
 
 LARGEST = 1 << 30  # bytes of a reply
 HEADER = struct.Struct("<Q")

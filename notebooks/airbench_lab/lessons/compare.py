@@ -5,11 +5,11 @@ from itertools import product
 from pathlib import Path
 
 from airbench_core import AIRBENCH94, Dataset, Recipe, RunResult
-from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
 from airbench_lab.figures.differences import Accuracies, differences
 from airbench_lab.figures.drawing import Drawing
 from airbench_lab.replay import FOLDER, lookup
+from airbench_lab.study.settings import with_fields
 from airbench_lab.study.studies import SWITCHES
 
 # What the tricks of `study.studies.SWITCHES` are called in a row.

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
 from airbench_core import AIRBENCH94, RunResult, UsageError
-from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
 from airbench_lab.replay import lookup
+from airbench_lab.study.settings import with_fields
 from airbench_lab.study.studies import SWITCHES
 
 BySeed = dict[int, float]

@@ -17,7 +17,6 @@ import pandas as pd
 
 from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime, load_dataset
 from airbench_core.published import recipe_named
-from airbench_core.scales import default_scale
 from airbench_lab.figures import LiveCurves
 from airbench_lab.panel import environment
 from airbench_lab.panel.experiment import FOLDER, Experiment
@@ -25,6 +24,7 @@ from airbench_lab.panel.runs import rows_frame
 from airbench_lab.panel.settings import DataSets, Settings, trick_names
 from airbench_lab.panel.snapshot import take_snapshot
 from airbench_lab.panel.tables import rows_html, rows_text
+from airbench_lab.speed import default_scale
 from airbench_lab.worker import WORKER, Foreground
 
 __all__ = ["Panel"]

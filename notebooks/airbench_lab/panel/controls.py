@@ -7,8 +7,9 @@ from typing import Any, get_args
 import ipywidgets as widgets
 
 from airbench_core import RECIPES, SCALES, Recipe
-from airbench_core.fields import SEEDS, brief, legal, read
+from airbench_core.fields import SEEDS, legal
 from airbench_lab.panel.settings import MOST_SEEDS, Settings
+from airbench_lab.study.settings import brief, read
 
 FIELDS = {f.name: f for f in fields(Recipe)}
 

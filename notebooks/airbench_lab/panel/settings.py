@@ -10,8 +10,8 @@ from airbench_core.data.datasets import DATASETS
 from airbench_core.data.sources import SOURCES
 from airbench_core.fields import SEEDS, whole
 from airbench_core.published import recipe_named
-from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
+from airbench_lab.study.settings import with_fields
 
 MOST_SEEDS = 100  # in a press: each result is kept with its network
 

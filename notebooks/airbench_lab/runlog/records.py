@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from airbench_core.errors import UsageError, printable
 from airbench_core.fields import SEEDS
-from airbench_core.recipes import TTA_WEIGHTS, Recipe, with_fields
+from airbench_core.recipes import TTA_WEIGHTS, Recipe
+from airbench_lab.study.settings import with_fields
 
 SCHEMA = 2
 DEFAULTS = json.loads(json.dumps(asdict(Recipe())))  # as JSON has them

@@ -10,8 +10,6 @@ from itertools import product
 from typing import Any
 
 from airbench_core import AIRBENCH94, BASELINE, Recipe
-from airbench_core.fields import brief
-from airbench_core.recipes import with_fields
 from airbench_core.scales import scale_named
 from airbench_core.tricks import TRICKS
 from airbench_lab import published, replay
@@ -19,6 +17,7 @@ from airbench_lab.lessons import regimes
 from airbench_lab.panel.runs import mean_curve
 from airbench_lab.study import report, studies
 from airbench_lab.study.frames import frame
+from airbench_lab.study.settings import brief, with_fields
 from airbench_lab.study.speedup import Curve, curve_of, epochs_to_target
 
 SCALE, DATA = "laptop", "cifar10"

@@ -63,7 +63,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from airbench_core import runlog  # here and below: what `report --help` does not need is slow to import
+    from airbench_lab import runlog  # here and below: what `report --help` does not need is slow to import
     from airbench_lab.study.frames import frame, one_setting
     from airbench_lab.study.names import failures, named
 

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError
-from airbench_core.devices import available_cores, available_memory
+from airbench_core.devices import available_cores
 from airbench_core.errors import tell
 from airbench_core.scales import scale_named
 from airbench_lab import runlog
@@ -20,7 +20,7 @@ from airbench_lab.cli.interrupt import ctrl_c
 from airbench_lab.cli.options import add_data, add_runtime, add_scale, data_from, seeds_from
 from airbench_lab.cli.train import say
 from airbench_lab.runlog import lines
-from airbench_lab.speed import duration, estimate_seconds, measure_speed
+from airbench_lab.speed import available_memory, duration, estimate_seconds, measure_speed
 from airbench_lab.study.engines import Engine, Here, Outcome, Setting
 from airbench_lab.study.layout import number
 from airbench_lab.study.studies import STUDIES, Variant, axes_from, check_runs, grid, study_named

@@ -3,9 +3,15 @@
 import argparse
 
 from airbench_core.errors import UsageError
-from airbench_core.published import TARGETS, recipe_named
+from airbench_core.published import recipe_named
 from airbench_lab.cli.train import add_runs, make_runs, say
 from airbench_lab.study.statistics import FEWEST, against_target, legal_target, mean_interval
+
+# The accuracy on CIFAR-10 that is published for just this recipe: none is for resnet18.
+TARGETS = {
+    "baseline": 0.94, "airbench94": 0.94, "airbench94_muon": 0.94,
+    "airbench95": 0.95, "airbench96": 0.96, "airbench96_faster": 0.96,
+}  # fmt: skip
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from airbench_core import RECIPES, Recipe, UsageError
-from airbench_core.fields import brief
 from airbench_lab.study.keys import runtime_parts
+from airbench_lab.study.settings import brief
 from airbench_lab.study.studies import Study
 
 

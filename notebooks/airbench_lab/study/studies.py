@@ -13,20 +13,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from airbench_core.errors import UsageError
-from airbench_core.fields import brief
-from airbench_core.published import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH95, AIRBENCH96, LADDER, RECIPES
-from airbench_core.recipes import Recipe, parse_field, split_settings, with_fields
+from airbench_core.published import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH95, AIRBENCH96, RECIPES
+from airbench_core.recipes import Recipe
+from airbench_lab.study.ladder import LADDER, Variant
+from airbench_lab.study.settings import brief, parse_field, split_settings, with_fields
 
 FULL_TTA = "mirror+translate"
 MOST = 100_000  # runs of a sweep
-
-
-class Variant(NamedTuple):
-    """One of the things that a study compares."""
-
-    label: str
-    recipe: Recipe  # not scaled
-    compile: bool = False
 
 
 class Study(NamedTuple):
@@ -45,7 +38,7 @@ NO_LOOKAHEAD = {name: getattr(WHITENED, name) for name in _BUNDLE}
 
 def ladder() -> list[Variant]:
     """Each rung with the epochs that it needs for 94 % at full scale; seconds are compared."""
-    return [Variant(*rung) for rung in LADDER]
+    return list(LADDER)
 
 
 def ablation() -> list[Variant]:

@@ -17,11 +17,12 @@ from airbench_lab.figures.differences import differences
 from airbench_lab.figures.drawing import KEPT
 from airbench_lab.lessons.speedrun import chance_to_pass
 from airbench_lab.study.frames import frame
+from airbench_lab.study.ladder import LADDER
 from airbench_lab.study.studies import WHITENED, ablation
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from airbench_core.published import LADDER, RECIPES
+from airbench_core.published import RECIPES
 from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.lookahead import lookahead_decays
 from airbench_core.tricks.tta import TTA_WEIGHTS

@@ -11,13 +11,14 @@ from airbench_lab.flops import training_flops
 from airbench_lab.replay import FOLDER
 from airbench_lab.study import report_epochs
 from airbench_lab.study.frames import frame
+from airbench_lab.study.ladder import LADDER
 from airbench_lab.study.names import named
 from airbench_lab.study.statistics import mean_interval
 from airbench_lab.study.studies import STUDIES, WHITENED, ablation
 from matplotlib.axes import Axes
 
 from airbench_core import AIRBENCH94, SCALES, UsageError
-from airbench_core.published import BASELINE, LADDER, RECIPES
+from airbench_core.published import BASELINE, RECIPES
 
 RUNGS = {rung.label: rung for rung in LADDER}
 WHITEN, TTA, FLIP = (RUNGS[f"+ {name}"] for name in ("whitening", "multi-crop TTA", "alternating flip"))

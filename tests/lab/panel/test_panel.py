@@ -10,9 +10,9 @@ import torch
 from airbench_lab import panel as panels
 from airbench_lab.panel import Panel, environment, painter
 from airbench_lab.panel.experiment import STUCK
+from airbench_lab.speed import default_scale
 
 from airbench_core import RECIPES, Parts, Stopped, UsageError
-from airbench_core.scales import default_scale
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from airbench_lab import replay
 from airbench_lab.lessons.regimes import Worth
 from airbench_lab.site import build
 from airbench_lab.site import explorer as made
+from airbench_lab.study.settings import with_fields
 from airbench_lab.study.statistics import Difference
 
 from airbench_core import AIRBENCH94, BASELINE, AirbenchError
-from airbench_core.recipes import with_fields
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_runs_are_in_the_log_whatever_becomes_of_what_is_printed(tmp_path):
     log = tmp_path / "runs.jsonl"
     arguments = ["sweep", "airbench94", *SMOKE, "--set", "epochs=2", "--seeds", "2", "--race", "--out", str(log)]
     done = subprocess.run(
-        f"{shlex.join([sys.executable, '-m', 'airbench_core', *arguments])} 2>&1 | head -1",
+        f"{shlex.join([sys.executable, '-m', 'airbench_lab.cli', *arguments])} 2>&1 | head -1",
         shell=True,
         capture_output=True,
         text=True,

@@ -56,7 +56,7 @@ def test_what_fails_is_an_outcome_and_the_others_go_on(engine, monkeypatch, caps
     assert second.record["seconds"] is None  # not alone
     assert {epoch["accuracy"] for epoch in second.record["epochs"]} == {None}  # a race
     assert len(runlog.predictions(second.record)["none"]) == 48
-    monkeypatch.setattr(Trainer, "batches", lambda self, seed: 1 / 0)
+    monkeypatch.setattr(Trainer, "batches", lambda self, *seeds: 1 / 0)
     (broken,) = outcomes(engine(), [SHORT])
     assert broken.failed == {"kind": "error", "message": "ZeroDivisionError: division by zero"}
     assert "in attempt" in capsys.readouterr().err  # the traceback, for whoever looks for the cause

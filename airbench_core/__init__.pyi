@@ -1,0 +1,31 @@
+from airbench_core.data.datasets import Dataset as Dataset
+from airbench_core.data.datasets import load_dataset as load_dataset
+from airbench_core.devices import Runtime as Runtime
+from airbench_core.errors import AirbenchError as AirbenchError
+from airbench_core.errors import AirbenchWarning as AirbenchWarning
+from airbench_core.errors import DataError as DataError
+from airbench_core.errors import Diverged as Diverged
+from airbench_core.errors import UsageError as UsageError
+from airbench_core.models import Model as Model
+from airbench_core.models import load as load
+from airbench_core.published import AIRBENCH94 as AIRBENCH94
+from airbench_core.published import AIRBENCH94_MUON as AIRBENCH94_MUON
+from airbench_core.published import AIRBENCH95 as AIRBENCH95
+from airbench_core.published import AIRBENCH96 as AIRBENCH96
+from airbench_core.published import AIRBENCH96_FASTER as AIRBENCH96_FASTER
+from airbench_core.published import BASELINE as BASELINE
+from airbench_core.published import RECIPES as RECIPES
+from airbench_core.published import RESNET18 as RESNET18
+from airbench_core.recipes import Recipe as Recipe
+from airbench_core.results import EpochRecord as EpochRecord
+from airbench_core.results import RunResult as RunResult
+from airbench_core.results import Stopped as Stopped
+from airbench_core.scales import SCALES as SCALES
+from airbench_core.scales import Scale as Scale
+from airbench_core.training import Trainer as Trainer
+from airbench_core.training import train as train
+from airbench_core.tricks import TRICKS as TRICKS
+from airbench_core.tricks import Parts as Parts
+from airbench_core.tricks.flip import AlternatingFlip as AlternatingFlip
+
+__version__: str
