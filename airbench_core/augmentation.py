@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from airbench_core.devices import LAYOUTS
 from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.tricks.flip import coin, flip_mask
 
 
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype) -> Tensor:
-    """uint8 images (N, C, H, W) -> `dtype`, channels-last, each channel minus `mean` over `std` (of pixels in 0..1)."""
+    """uint8 images (N, C, H, W) -> `dtype`, as the device wants them, each channel minus `mean` over `std`."""
     mean_, std_ = torch.tensor([mean, std], dtype=torch.float32, device=images.device)[..., None, None]
-    normalized = torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
+    normalized = torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=LAYOUTS[images.device.type])
     for some, out in zip(images.split(4096), normalized.split(4096), strict=True):  # in parts: float32 is large
         out.copy_((some.float() / 255 - mean_) / std_)
     return normalized
@@ -76,7 +77,7 @@ class Augmentation:
         side, both = self.size + 2 * recipe.translate, recipe.flip != "none"
         # The mirrored images follow the others: a mirrored crop is a crop of one of them.
         shape, like = (n * (1 + both), images.shape[1], side, side), {"dtype": images.dtype, "device": images.device}
-        self.padded = torch.empty(shape, **like, memory_format=torch.channels_last)
+        self.padded = torch.empty(shape, **like, memory_format=LAYOUTS[images.device.type])
         for i in range(0, n, 4096):  # in parts: all at once would take as much memory again
             some = images[i : i + 4096]
             if recipe.translate:

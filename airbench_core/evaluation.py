@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from airbench_core.augmentation import normalize
 from airbench_core.data.datasets import Dataset
-from airbench_core.devices import Runtime
+from airbench_core.devices import LAYOUTS, Runtime
 from airbench_core.tricks.tta import combine, tta_views
 
 Logits = tuple[Tensor, tuple[float, ...]]  # of each view of each image, float32 (views, N, classes); the views' weights
@@ -27,7 +27,8 @@ def infer(
     for images in data.test_images.split(runtime.inference_batch):
         yield
         some, weights = views(normalize(images, data.mean, data.std, runtime.dtype), tta)
-        parts.append(torch.stack([forward(view.contiguous(memory_format=torch.channels_last)) for view in some]))
+        layout = LAYOUTS[images.device.type]
+        parts.append(torch.stack([forward(view.contiguous(memory_format=layout)) for view in some]))
     return torch.cat(parts, dim=1), weights
 
 

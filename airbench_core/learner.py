@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from airbench_core.augmentation import Augmentation
 from airbench_core.data.datasets import Dataset
-from airbench_core.devices import Runtime
+from airbench_core.devices import LAYOUTS, Runtime
 from airbench_core.errors import UsageError
 from airbench_core.fast.cpu import speed_up_
 from airbench_core.fast.whole_step import Rates, Record, WholeStep, Work
@@ -51,7 +51,7 @@ class Learner:
                 network = make_network(recipe, classes, data.train_images.shape[-1])
             else:
                 network = OwnNetwork(lambda: parts.network(recipe, classes))
-        self.network = network.float().to(device=runtime.device, memory_format=torch.channels_last)
+        self.network = network.float().to(device=runtime.device, memory_format=LAYOUTS[runtime.device.type])
         for module in self.network.modules():
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32
                 module.to(runtime.weights_dtype)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from airbench_core.data.pictures import squares
-from airbench_core.devices import Runtime
+from airbench_core.devices import LAYOUTS, Runtime
 from airbench_core.errors import AirbenchError, DataError, UsageError
 from airbench_core.evaluation import view_logits
 from airbench_core.learner import make_network
@@ -57,7 +57,7 @@ class Model:
         runtime = runtime or Runtime.detect(str(next(self.network.parameters()).device))
         images = squares(pictures, len(pictures), self.size).to(runtime.device)
         data = SimpleNamespace(test_images=images, mean=self.mean, std=self.std)
-        network = self.network.to(runtime.device).eval()
+        network = self.network.to(device=runtime.device, memory_format=LAYOUTS[runtime.device.type]).eval()
         with runtime.active():
             return combine(*view_logits(network, data, self.recipe.tta, runtime)).softmax(1).cpu()
 

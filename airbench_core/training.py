@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from threading import Event
 
 import torch
@@ -98,6 +99,9 @@ class Trainer:
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
         _warn_of_mirrors(self.recipe, self.data)
+        self.warm = device.type == "cpu" and not self.runtime.compile and record is None
+        if not self.warm:  # its labels are exchanged meanwhile: see `warm_up`
+            self.data = replace(self.data, train_labels=self.data.train_labels.clone())
         if record is None and self.runtime.compile and device.type == "cuda":
             record = CudaGraphs(device)
 
@@ -115,7 +119,6 @@ class Trainer:
             if update is lookahead_update_ and device.type != "cpu":
                 update = fast.lookahead_update_
             self.lookahead = Lookahead(self.network, self.steps, update)
-        self.warm = device.type == "cpu" and not self.runtime.compile and record is None
         self.race = device.type != "cpu"  # unobserved runs never wait: epochs are read when all is done
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
 
@@ -311,16 +314,23 @@ class Trainer:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""
         if self.warm:
             return
-        # Steps before and after the freeze; six, so that a proxy looks and learns. What they teach is forgotten.
+        # Steps before the freeze and after; three, so that a proxy looks and learns; on a GPU as many as an epoch's. On
+        # random labels, as the speedrun's rule has it, and what they teach is forgotten.
         late = min(self.learner.freeze_step or 0, self.steps - 1)
+        many = max(3, self.steps_per_epoch) if self.race else 3
+        labels, generator = self.data.train_labels, torch.Generator(self.runtime.device).manual_seed(0)
+        true = labels.clone()
         with compile_errors():
             try:
-                exhaust(self.step_through(epochs=[[0] * 3, [late] * 3]))
+                labels.random_(0, len(self.data.classes), generator=generator)
+                exhaust(self.step_through(epochs=[[0] * 3, [late] * many]))
             except NotRecorded as error:
                 warnings.warn(f"{error}: compiled steps run one by one, more slowly", AirbenchWarning, stacklevel=3)
                 for one in self.learners:
                     one.graphs = None
                 self.warm_up()
+            finally:
+                labels.copy_(true)
         self.warm = True
 
 

@@ -89,7 +89,7 @@ class CudaGraphs:
             for _ in range(3):  # so that kernels are chosen and memory is at hand
                 work()
         gc.collect()  # now, since to destroy another graph would end the recording
-        graph = torch.cuda.CUDAGraph()
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"):  # others may go on
                 work()
@@ -98,6 +98,8 @@ class CudaGraphs:
                 error = error.__context__
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise NotRecorded(f"a step cannot be recorded as a CUDA graph ({reason})") from error
+        finally:  # which a recording that failed leaves as it was in it
+            torch.cuda.set_stream(before)
         torch.cuda.current_stream().wait_stream(self.stream)
         self.pool = graph.pool()
         return graph.replay

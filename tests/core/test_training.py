@@ -25,6 +25,7 @@ from airbench_core import (
     Stopped,
     Trainer,
     UsageError,
+    devices,
     load_dataset,
     train,
 )
@@ -669,10 +670,38 @@ def test_pictures_of_another_size(noise, tiny, float32):
         Trainer(SHORT, small, scale=tiny, runtime=float32)
 
 
-def test_a_warm_up_leaves_no_trace(noise, tiny, float32):
+def test_a_warm_up_learns_from_random_labels_and_leaves_no_trace(noise, tiny, float32, monkeypatch):
     trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32)
-    trainer.warm = False
+    trainer.warm, seen, step_through = False, [], trainer.step_through
+
+    def watched(*arguments, **options):
+        seen.append(trainer.data.train_labels.clone())
+        return step_through(*arguments, **options)
+
+    monkeypatch.setattr(trainer, "step_through", watched)
+    true = noise.train_labels.clone()
     assert same(trainer.run(0), train(SHORT, noise, scale=tiny, runtime=float32))
+    random, own = seen
+    assert (random == true).float().mean() < 0.3  # one of ten is right by chance
+    assert own.equal(true)
+    assert noise.train_labels.equal(true)
+    compiled = Trainer(SHORT, noise, scale=tiny, runtime=replace(float32, compile=True))
+    assert compiled.data.train_labels.data_ptr() != noise.train_labels.data_ptr()  # somebody else may read those
+
+
+@pytest.mark.parametrize("name", ["airbench94", "airbench94_muon", "airbench96_faster", "resnet18"])
+def test_contiguous_memory_trains_the_same_network(name, noise, tiny, float32, monkeypatch):
+    """As on an Apple GPU: what is computed is the same but for rounding."""
+    recipe = replace(RECIPES[name], epochs=0.7)
+    expected = train(recipe, noise, scale=tiny, runtime=float32)
+    monkeypatch.setitem(devices.LAYOUTS, "cpu", torch.contiguous_format)
+    trainer = Trainer(recipe, noise, scale=tiny, runtime=float32)
+    assert all(p.is_contiguous() for p in trainer.network.parameters())
+    augmentation, _ = trainer.batches(0)
+    assert augmentation.padded.is_contiguous()
+    result = trainer.run(0)
+    assert [e.train_loss for e in result.epochs] == pytest.approx([e.train_loss for e in expected.epochs], rel=1e-2)
+    assert result.model.shares(noise.test_images[:2]).sum(1).tolist() == pytest.approx([1, 1])
 
 
 @pytest.mark.slow

@@ -29,14 +29,19 @@ def compare(
 ) -> Drawing:
     """What each change makes of the accuracy, paired by seed: recorded, and by the `live` results, if there are any.
 
-    Where this machine has no CIFAR-10, the recorded runs on it are shown all the same, if `data` is its name. Recorded
-    runs of two kinds of hardware are not paired: the figure says which changes were left out for that. folder: where
-    they are recorded, as for `lookup`.
+    Where nothing of this is recorded at `scale`, as at full scale on a GPU, the runs at the laptop scale stand beside
+    the live ones, and the figure says so. Where this machine has no CIFAR-10, the recorded runs on it are shown all the
+    same, if `data` is its name. Recorded runs of two kinds of hardware are not paired: the figure says which changes
+    were left out for that. folder: where they are recorded, as for `lookup`.
     """
     live = list(live)
+    found = {name: [lookup(recipe, scale, data, folder=folder) for recipe in pair] for name, pair in changes.items()}
+    elsewhere = ""
+    if not any(map(any, found.values())) and scale != "laptop":
+        found = {name: [lookup(one, "laptop", data, folder=folder) for one in pair] for name, pair in changes.items()}
+        elsewhere = f" at the laptop scale, since nothing of this is recorded at scale {scale}"
     recorded, kinds, mixed = {}, [], []
-    for name, pair in changes.items():
-        a, b = (lookup(recipe, scale, data, folder=folder) for recipe in pair)
+    for name, (a, b) in found.items():
         same = bool(a and b) and a.hardware == b.hardware
         recorded[name] = (a.accuracies, b.accuracies) if same else ({}, {})
         if same:
@@ -48,7 +53,7 @@ def compare(
     return differences(
         recorded,
         own,
-        where=" and ".join(dict.fromkeys(kinds)),
+        where=" and ".join(dict.fromkeys(kinds)) + elsewhere,
         live_where=live[0].runtime.device_name if live else "",
         mixed=mixed,
     )

@@ -126,12 +126,13 @@ class FakeCuda:
             try:
                 yield
             finally:
-                fake.current = "default"
-                if ending_fails:
+                if ending_fails:  # PyTorch's then leaves its stream the current one
                     raise RuntimeError("the recording was ended by an error")
+                fake.current = "default"
             fake.log.append("recorded")
 
         fakes = {"Stream": lambda device: Stream(), "current_stream": Default, "stream": stream}
+        fakes["set_stream"] = lambda stream: setattr(fake, "current", str(stream))
         for name, value in {**fakes, "graph": graph, "CUDAGraph": Graph}.items():
             monkeypatch.setattr(torch.cuda, name, value)
 
@@ -164,6 +165,7 @@ def test_what_cannot_be_recorded_is_said_by_the_first_error(monkeypatch):
 
     with pytest.raises(NotRecorded, match=r"graph \(operation not permitted when stream is capturing\)$"):
         CudaGraphs(torch.device("cuda"))(work)
+    assert cuda.current == "default"
 
 
 def test_an_error_of_the_step_itself_stays_what_it_is(monkeypatch):

@@ -102,8 +102,17 @@ def test_in_all_company_on_the_recorded_toggles():
     assert table["difference, points"].iloc[0] == pytest.approx(-2.72, abs=0.01)  # as in recorded/README.md
 
 
-def test_where_nothing_is_recorded_it_says_so():
+def test_at_a_scale_of_which_nothing_is_recorded_the_laptop_s_runs_stand_beside_the_live_ones(noise):
+    """As on a GPU, whose lessons run at full scale."""
     drawing = compare({"off": (AIRBENCH94, OFF)}, scale="full", data="cifar10")
+    assert drawing.table["source"].tolist() == ["recorded"]
+    assert "at the laptop scale, since nothing of this is recorded at scale full, n=" in note(drawing)
+    assert len(company("whiten", False, scale="full", data="cifar10").table) == 16
+    assert compare({"off": (AIRBENCH94, OFF)}, scale="full", data=noise).table.empty  # other images
+
+
+def test_where_nothing_is_recorded_it_says_so():
+    drawing = compare({"off": (AIRBENCH94, replace(OFF, lr=1.0))}, scale="full", data="cifar10")
     assert drawing.table.empty
     assert "none known" in drawing.alt
     (said,) = (text.get_text() for text in drawing.texts)
