@@ -32,43 +32,31 @@ class Recipe:
     """
 
     # The network
-    network: str = choice(
-        "airbench", "airbench", "resnet18", doc="airbench: three groups of convolutions; resnet18: the reference"
-    )
+    network: str = choice("airbench", "airbench", "resnet18", doc="three groups of convolutions, or the reference")
     widths: tuple[int, ...] = channels(64, 256, 256, doc="channels of the three groups (of resnet18's four stages)")
     depth: int = number(2, 2, 8, "convolutions in each group")
     residual: bool = switch(False, "a group's first activation is added back before its last one")
     whiten: bool = switch(True, "first layer: frozen patch-whitening filters instead of trained ones")
     whiten_eps: float = number(5e-4, 1e-12, 1000, "added to the patch covariance's eigenvalues")
-    whiten_bias_epochs: float | None = number(
-        3.0, 0, 10_000, "epochs until the whitening layer's bias is frozen; none: never"
-    )
+    whiten_bias_epochs: float | None = number(3.0, 0, 10_000, "epochs until its bias is frozen; none: never")
     whiten_bias_zero: bool = switch(True, "the whitening layer's bias starts at 0; false: drawn as by PyTorch")
     first_norm: bool = switch(False, "trained first layer: BatchNorm instead of a bias")
     identity_init: bool = switch(True, "3x3 convolutions start by passing their input on (Dirac filters)")
     unit_head: bool = switch(False, "head starts with unit deviation, logits over its width (else over 9)")
-    batchnorm_momentum: float = number(
-        0.6, 0, 0.9999, "share of the old running average kept (1 minus PyTorch's momentum)"
-    )
+    batchnorm_momentum: float = number(0.6, 0, 0.9999, "share of the old running average kept (1 minus PyTorch's)")
 
     # Data and augmentation
-    flip: str = choice(
-        "alternating", "none", "random", "alternating", doc="horizontal flips: none, random or alternating"
-    )
+    flip: str = choice("alternating", "none", "random", "alternating", doc="horizontal flips")
     translate: int = number(2, 0, 16, "largest shift in pixels, reflect padding")
     cutout: int = number(0, 0, 31, "side of the square set to 0, in pixels")
     reshuffle: bool = switch(True, "a new order of the images in each epoch")
     cross_epochs: bool = switch(False, "a last incomplete batch is filled from the next epoch; false: dropped")
-    proxy_keep: int | None = number(
-        None, 1, 1_000_000, "images kept of a batch, the hardest for a proxy network; none: all"
-    )
+    proxy_keep: int | None = number(None, 1, 1_000_000, "images kept of a batch, the hardest for a proxy; none: all")
     proxy_widths: tuple[int, ...] = channels(32, 64, 64, doc="channels of the proxy network's groups")
     proxy_every: int = number(4, 1, 1000, "the proxy network learns from every n-th batch")
 
     # Optimization
-    optimizer: str = choice(
-        "sgd", "sgd", "torch-sgd", "muon", doc="sgd: lr per 1,024 examples; torch-sgd, muon: raw (optimizers.py)"
-    )
+    optimizer: str = choice("sgd", "sgd", "torch-sgd", "muon", doc="sgd: lr per 1,024 examples; the others: raw")
     epochs: float = number(9.9, 0.001, 10_000, "passes, of floor(images / batch_size) steps each; fractions count")
     batch_size: int = number(1024, 1, 1_000_000, "images in a step")
     lr: float = number(11.5, 1e-6, 1e9, "peak learning rate (muon: of the convolutions)")
@@ -86,9 +74,7 @@ class Recipe:
     lookahead: bool = switch(True, "slow weights pull the fast ones back every 5 steps")
 
     # Inference
-    tta: str = choice(
-        "mirror+translate", *TTA_WEIGHTS, doc="views averaged at test time: none, mirror or mirror+translate"
-    )
+    tta: str = choice("mirror+translate", *TTA_WEIGHTS, doc="views averaged at test time")
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -59,44 +59,24 @@ def _channels(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
     return tuple(_times(width, factor) for width in widths)
 
 
-SCALES = {
-    scale.name: scale
-    for scale in (
-        Scale(name="full", about="as published"),
-        Scale(name="quarter", about="a quarter of the width, all else as published", width=1 / 4),
-        Scale(
-            name="laptop",
-            about="narrower, fewer images, fewer epochs",
-            width=1 / 4,
-            batch_size=3 / 16,
-            epochs=0.4,
-            lr=1.4,
-            train_images=10_000,
-            test_images=5_000,
-        ),
-        # Few pictures, seen often: what a trick is worth shows against the scatter of seeds (benchmarks/README.md).
-        Scale(
-            name="few",
-            about="narrow, 2,000 images, seen often: single tricks show in seconds",
-            width=1 / 8,
-            batch_size=25 / 256,
-            epochs=1.6,
-            lr=1.4,
-            train_images=2_000,
-            test_images=5_000,
-        ),
-        Scale(
-            name="smoke",
-            about="only to see that it runs",
-            width=1 / 8,
-            batch_size=1 / 32,
-            epochs=0.3,
-            lr=4,
-            train_images=1_000,
-            test_images=500,
-        ),
-    )
-}
+_ALL = (
+    Scale(name="full", about="as published"),
+    Scale(name="quarter", about="a quarter of the width, all else as published", width=1 / 4),
+    Scale(
+        name="laptop", about="narrower, fewer images, fewer epochs",
+        width=1 / 4, batch_size=3 / 16, epochs=0.4, lr=1.4, train_images=10_000, test_images=5_000,
+    ),
+    # Few pictures, seen often: what a trick is worth shows against the scatter of seeds (benchmarks/README.md).
+    Scale(
+        name="few", about="narrow, 2,000 images, seen often: single tricks show in seconds",
+        width=1 / 8, batch_size=25 / 256, epochs=1.6, lr=1.4, train_images=2_000, test_images=5_000,
+    ),
+    Scale(
+        name="smoke", about="only to see that it runs",
+        width=1 / 8, batch_size=1 / 32, epochs=0.3, lr=4, train_images=1_000, test_images=500,
+    ),
+)  # fmt: skip
+SCALES = {scale.name: scale for scale in _ALL}
 
 
 def scale_named(name: str) -> Scale:

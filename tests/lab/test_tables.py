@@ -9,7 +9,7 @@ def test_describe_lists_every_field_once_in_columns():
     lines = describe(AIRBENCH94).splitlines()
     assert [line.split()[0] for line in lines] == list(vars(AIRBENCH94))
     (flip,) = (line for line in lines if line.startswith("flip "))
-    assert flip.split()[1:4] == ["alternating", "horizontal", "flips:"]
+    assert flip.split()[1:4] == ["alternating", "horizontal", "flips"]
     assert flip.index("alternating") == lines[0].index("airbench")
 
 

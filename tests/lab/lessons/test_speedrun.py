@@ -34,6 +34,7 @@ def run(seed=0, accuracy=0.71, seconds=10.0, *, recipe=AIRBENCH94, watched=False
         asked=recipe,
         recipe=SCALES[values["scale"]].recipe(recipe),
         seed=seed,
+        seeds={},
         accuracy=accuracy,
         accuracies={"mirror+translate": accuracy},
         predictions={},

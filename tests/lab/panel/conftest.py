@@ -140,7 +140,7 @@ def result(cpu) -> Callable[..., RunResult]:
 
 def finished(recipe, scale, data, runtime, seed=0, accuracy=0.5, **changed) -> RunResult:
     """Of a recipe as asked for."""
-    made = {"parts": (), "seconds": 10.0, "started": 0.0, "graphs": False, "predictions": {}}
+    made = {"parts": (), "seeds": {}, "seconds": 10.0, "started": 0.0, "graphs": False, "predictions": {}}
     recipes = {"asked": recipe, "recipe": SCALES[scale].recipe(recipe)}
     about = {"scale": scale, "seed": seed, "runtime": runtime, "data_name": data, "data_digest": data}
     accuracies = {"mirror+translate": accuracy, "none": accuracy - 0.01}
