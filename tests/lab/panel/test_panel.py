@@ -54,7 +54,7 @@ def test_a_part_of_the_training_images_can_be_held_out(panel, noise):
     (result,) = one.run(wait=True)
     assert result.data_name == "noise-holdout64"
     assert one._experiment.datasets.load("noise-holdout64").digest == noise.holdout(64).digest
-    with pytest.raises(UsageError, match="holdout=192 is not legal: 1 to 191"):
+    with pytest.raises(UsageError, match="holdout=192 is not legal: a whole number, 1 to 191"):
         panel(holdout=192)
 
 
