@@ -105,6 +105,7 @@ class Trainer:
         self.warm = device.type == "cpu" and not self.runtime.compile and record is None
         self.race = device.type != "cpu"  # unobserved runs never wait: epochs are read when all is done
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
+        self.loss_sum: Tensor | None = None  # over the images of the epoch in progress; on the device
 
     def step_through(
         self,
@@ -159,7 +160,8 @@ class Trainer:
         for steps in self.epochs() if epochs is None else epochs:
             with clock:
                 network.train()
-                total, trained = torch.zeros((), device=self.runtime.device), 0
+                self.loss_sum = total = torch.zeros((), device=self.runtime.device)
+                trained = 0
                 for step in steps:
                     yield step
                     for group, rates in learning_rates:
