@@ -194,7 +194,7 @@ function curves(figure, caption) {
       const how = markup`stroke="${colour}" stroke-width="${last ? 3 : 2}"`;
       const [a, b] = edge(1).at(-1) ?? [];
       return markup`
-        ${points.length && markup`${points[0][2] !== null &&
+        ${points.length && markup`${colour === BLUE && points[0][2] !== null &&
           markup`<path class="band" fill="${colour}" d="${path([...edge(3), ...edge(2).reverse()])}Z"/>`}
         <path class="${last ? "now" : ""}" d="${path(edge(1))}" fill="none" stroke-dasharray="${dashes}" ${how}/>
         ${edge(1).map(([a, b]) => markup`<circle cx="${a}" cy="${b}" r="${last ? 4 : 3}" fill="${colour}"/>`)}`}

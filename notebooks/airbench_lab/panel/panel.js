@@ -47,7 +47,8 @@ async function render({ model, el }) {
     const all = [...(here ? [chosenRow] : []), ...others, ...own.map((row) => ({ ...row, name: `${row.name}, here` }))];
     redraw(bars, all.some((row) => row.n)
       ? markup`${effects("How the settings compare", all, data)}<details><summary>What this means</summary>
-        <p>${ABOUT(data.paper_hardware)}</p></details>` : "");
+        <p>${ABOUT(data.paper_hardware)} Seconds to the target: these epochs, at the pace of the setting's own runs; a
+        machine's pace drifts from one hour to the next.</p></details>` : "");
     const head = ["setting", "n", "accuracy", "95 % interval", "seconds a run", "where", "note"];
     const listed = [...own, ...distinct.map(([, one]) => one).reverse()].map((row) => [
       row.name, row.n, `${fixed(row.accuracy, 2)} %`, known(row.interval) ? between(row.interval, 2) : "needs 2 runs",

@@ -103,8 +103,9 @@ function render({ model, el }) {
   /** A rung for each switch that is on, each with one trick more than the one above it. */
   function drawLadder() {
     const rows = [[], ...order.map((_, i) => order.slice(0, i + 1))].map((on) => ({
-      name: on.length ? `+ ${switches[on.at(-1)].name}` : "all off",
       ...data.positions[position(on)],
+      seconds: null, // of few only, made on different days
+      name: on.length ? `+ ${switches[on.at(-1)].name}` : "all off",
     }));
     const title = "Your ladder, in the order in which you throw the switches";
     return markup`${effects(title, rows, data)}<p>${ABOUT(paper_hardware)}</p>`;
