@@ -116,11 +116,11 @@ def _runs(scaled: Recipe, scale: Scale, data: Dataset | str, compile: bool, fold
         settings = sorted(f"scale {scale} on {name}" for scale, name in recorded)
         there = ", ".join(settings) or "none"
         return Replay(reason=f"no runs are recorded at scale {scale.name} on {name}; there are: {there}")
-    if digest is not None:
-        kinds = {kind: same for kind, runs in kinds.items() if len(same := runs[runs["digest"] == digest])}
-        if not kinds:
-            return Replay(reason=f"the runs recorded at scale {scale.name} on {name} used other images than these")
     runs = kinds.get((training(scaled), compile))
+    if digest is not None:
+        if all((some["digest"] != digest).all() for some in kinds.values()):
+            return Replay(reason=f"the runs recorded at scale {scale.name} on {name} used other images than these")
+        runs = runs if runs is None else runs[runs["digest"] == digest]
     return Replay(reason=NOT_THIS.format(", compiled," * compile)) if runs is None else runs
 
 

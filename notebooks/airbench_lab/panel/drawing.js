@@ -2,7 +2,7 @@
 // the colours and the font of the page around it. Stands before panel.js or explorer.js, in one module with it.
 
 const BLUE = "var(--blue)", VERMILION = "var(--vermilion)", INK = "currentColor";
-const HEIGHT = 300, LOSS = 84; // of the curves and of the loss below them, in pixels
+const LOSS = 76; // pixels for the loss below the curves
 const [LEFT, RIGHT, TOP, BOTTOM] = [44, 84, 12, 40]; // pixels around the curves
 
 class Markup extends String {}
@@ -97,9 +97,11 @@ function effects(caption, rows, { target, baseline }) {
   const epochs = from0(ends, baseline ? [baseline] : []);
   const needs = (row) => {
     const found = reached(row);
+    if (found && row.where === "here") return "as recorded";
     if (!found) return row.to_target ? row.to_target.note : "not recorded";
     const share = baseline ? `; ${fixed(found.epochs / baseline, 2)} of the baseline's` : "";
-    return markup`${bar({ value: found.epochs, interval: found.interval, mark: row.paper && baseline / row.paper, ...epochs })}
+    const mark = row.paper && baseline / row.paper;
+    return markup`${bar({ value: found.epochs, interval: found.interval, mark, ...epochs })}
       <b>${fixed(found.epochs, 2)}${found.of ? "†" : ""}</b> ${spread(found.interval, 2, found.n)}${share}
       ${baseline && paper(row, (value) => fixed(1 / value, 2))}`;
   };
@@ -125,8 +127,9 @@ function effects(caption, rows, { target, baseline }) {
   const accuracy = (row) => markup`${bar({ value: row.accuracy, interval: row.interval, ...points })}
     <b>${fixed(row.accuracy, 1)} %</b> ${spread(row.interval, 1, row.n)}`;
 
+  const line = baseline ? `; line: the baseline's ${fixed(baseline, 2)}` : "";
   const columns = [
-    [`epochs to ${target} %${baseline ? `; line: the baseline's ${fixed(baseline, 2)}` : ""}`, needs, rows.some(reached)],
+    [`epochs to ${target} %${line}`, needs, rows.some(reached)],
     ["effective speedup; lines: 1×, 2×, 4×", speedup, numbers((row) => row.speedup).length],
     [`seconds to ${target} %`, seconds, rows.some(pace)],
   ].filter(([, , any]) => any);
@@ -136,10 +139,10 @@ function effects(caption, rows, { target, baseline }) {
 }
 
 /** What the columns of `effects` are; what is said of bars that are there. */
-const ABOUT = (paper) => markup`Effective speedup: how many epochs the baseline needs for the same accuracy, divided by the
-  setting's own. The paper's values are to 94 % at full scale, on ${paper}. † Measured of the paper's own recipe with
-  these tricks, whose learning rate and schedule may differ too. All intervals are 95 %; with n below 5 those of epochs
-  and speedups are too narrow.`;
+const ABOUT = (paper) => markup`Effective speedup: how many epochs the baseline needs for the same accuracy, divided by
+  the setting's own. The paper's values are to 94 % at full scale, on ${paper}. † Measured of the paper's own recipe
+  with these tricks, whose learning rate and schedule may differ too. All intervals are 95 %; with n below 5 those of
+  epochs and speedups are too narrow.`;
 
 /** Curves over epochs, put into `figure`; the pointer and the arrow keys read them point by point. Returns `draw`.
  *
@@ -147,7 +150,7 @@ const ABOUT = (paper) => markup`Effective speedup: how many epochs the baseline 
  * its end, {accuracy, interval, n}; state: of a run made here. range: of accuracy, in percent. until:
  * epochs. losses: [[epochs, training loss], ...], drawn below.
  */
-function curves(figure, caption) {
+function curves(figure, caption, height = 300) {
   figure.innerHTML = markup`<figcaption>${caption}</figcaption><div class="legend"></div>
     <div class="plot" role="slider" tabindex="0" aria-label="Test accuracy: the arrow keys read it point by point">
       <svg width="100%" aria-hidden="true"></svg></div>
@@ -160,7 +163,7 @@ function curves(figure, caption) {
   const x = (epochs) => (epochs === null ? right + 50 : LEFT + (epochs / now.until) * (right - LEFT));
   const y = (value) => {
     const share = (value - now.range[0]) / (now.range[1] - now.range[0]);
-    return HEIGHT - BOTTOM - Math.min(1, Math.max(0, share)) * (HEIGHT - BOTTOM - TOP);
+    return height - BOTTOM - Math.min(1, Math.max(0, share)) * (height - BOTTOM - TOP);
   };
   const when = (moment) => (moment === null ? "at the end, with TTA" : after(moment));
   const same = (a, b) => Math.abs(a - b) < 0.005;
@@ -182,8 +185,8 @@ function curves(figure, caption) {
     const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((one) => until / one <= 6) ?? 200;
     const ticks = Array.from({ length: 1 + Math.floor(until / step - 0.4) }, (_, i) => i * step);
     const grid = Array.from({ length: (highest - lowest) / 10 + 1 }, (_, i) => lowest + 10 * i);
-    const label = (at, height, text, anchor = "middle") =>
-      markup`<text x="${at}" y="${height}" text-anchor="${anchor}">${text}</text>`;
+    const label = (left, down, text, anchor = "middle") =>
+      markup`<text x="${left}" y="${down}" text-anchor="${anchor}">${text}</text>`;
     const path = (all) => `M${all.map((one) => one.map((pixel) => pixel.toFixed(1)).join()).join("L")}`;
     const ended = lines.filter((line) => line.end);
     const drawn = lines.map((line, i) => {
@@ -193,24 +196,24 @@ function curves(figure, caption) {
       const at = x(null) + 12 * (ended.indexOf(line) + 1 - ended.length);
       const how = markup`stroke="${colour}" stroke-width="${last ? 3 : 2}"`;
       const [a, b] = edge(1).at(-1) ?? [];
+      const cut = points.length && ["stopped", "failed"].includes(state);
       return markup`
         ${points.length && markup`${colour === BLUE && points[0][2] !== null &&
           markup`<path class="band" fill="${colour}" d="${path([...edge(3), ...edge(2).reverse()])}Z"/>`}
         <path class="${last ? "now" : ""}" d="${path(edge(1))}" fill="none" stroke-dasharray="${dashes}" ${how}/>
         ${edge(1).map(([a, b]) => markup`<circle cx="${a}" cy="${b}" r="${last ? 4 : 3}" fill="${colour}"/>`)}`}
-        ${a && ["stopped", "failed"].includes(state) && markup`<path d="M${a - 6},${b - 6}l12,12m0,-12l-12,12" ${how}/>`}
-        ${end && markup`${known(end.interval) && markup`<path d="M${at},${y(end.interval[0])}V${y(end.interval[1])}" ${how}/>`}
-        <path d="M${at},${y(end.accuracy) - 6}l6,6l-6,6l-6,-6z" fill="${colour}"/>`}`;
+        ${cut && markup`<path d="M${a - 6},${b - 6}l12,12m0,-12l-12,12" ${how}/>`}
+        ${end && known(end.interval) && markup`<path d="M${at},${y(end.interval[0])}V${y(end.interval[1])}" ${how}/>`}
+        ${end && markup`<path d="M${at},${y(end.accuracy) - 6}l6,6l-6,6l-6,-6z" fill="${colour}"/>`}`;
     });
-    const height = HEIGHT + (losses.length ? LOSS : 0);
-    svg.setAttribute("height", height);
+    svg.setAttribute("height", height + (losses.length ? LOSS : 0));
     svg.innerHTML = markup`
       ${grid.map((value) => [
         markup`<path class="grid" d="M${LEFT},${y(value)}H${right + RIGHT - 10}"/>`,
         label(LEFT - 6, y(value) + 4, `${value} %`, "end"),
       ])}
-      ${[...ticks, until].map((epochs) => label(x(epochs), HEIGHT - 23, +epochs.toFixed(2)))}
-      ${label((LEFT + right) / 2, HEIGHT - 6, "epochs")} ${ended.length && label(x(null), HEIGHT - 23, "with TTA")}
+      ${[...ticks, until].map((epochs) => label(x(epochs), height - 23, +epochs.toFixed(2)))}
+      ${label((LEFT + right) / 2, height - 6, "epochs")} ${ended.length && label(x(null), height - 23, "with TTA")}
       ${drawn}<path class="guide" d=""/>${losses.length && drawLoss(losses)}`;
     const head = ["when", ...lines.map((line) => line.name)];
     const rows = moments.map((moment) => [when(moment), ...lines.map((line) => said(line, moment))]);
@@ -218,13 +221,14 @@ function curves(figure, caption) {
     read(moments.includes(reading) ? reading : null);
 
     function drawLoss(losses) {
-      const [top, bottom] = [HEIGHT + 18, HEIGHT + LOSS - 6];
+      const [top, bottom] = [height + 18, height + LOSS - 6];
       const all = losses.map(([, loss]) => loss);
       const [least, most] = [Math.min(...all), Math.max(...all)];
       const down = (loss) => bottom - ((loss - least) / (most - least || 1)) * (bottom - top);
       const [epochs, loss] = losses.at(-1);
-      return markup`${label(LEFT, HEIGHT + 8, "training loss, within the epochs", "start")}
-        <path class="loss" d="${path(losses.map(([e, l]) => [x(e), down(l)]))}" fill="none" stroke="${INK}" stroke-width="1.5"/>
+      return markup`${label(LEFT, height + 8, "training loss, within the epochs", "start")}
+        <path class="loss" d="${path(losses.map(([e, l]) => [x(e), down(l)]))}" fill="none" stroke="${INK}"
+          stroke-width="1.5"/>
         ${[least, most].map((one) => label(LEFT - 6, down(one) + 4, fixed(one, 2), "end"))}
         ${label(Math.min(x(epochs) + 6, right + 8), down(loss) + 4, fixed(loss, 2), "start")}`;
     }
@@ -234,7 +238,7 @@ function curves(figure, caption) {
   function read(moment) {
     reading = moment;
     const { lines } = now;
-    svg.querySelector(".guide").setAttribute("d", moment === null ? "" : `M${x(moment)},${TOP}V${HEIGHT - BOTTOM}`);
+    svg.querySelector(".guide").setAttribute("d", moment === null ? "" : `M${x(moment)},${TOP}V${height - BOTTOM}`);
     const shown = lines.map((line) => [line, said(line, moment)]).reverse();
     legend.innerHTML = markup`<div>${lines.length ? `${when(moment)}:` : "no run yet"}</div>${shown.map(
       ([{ colour, dashes, name, role }, value]) => markup`<div><svg width="30" height="10" aria-hidden="true"><path

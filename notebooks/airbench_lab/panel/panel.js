@@ -16,10 +16,11 @@ async function render({ model, el }) {
   el.innerHTML = markup`<p class="said" role="status"></p><figure></figure><div class="effects"></div>
     <div class="rows"></div>`;
   const [said, figure, bars, numbers] = [".said", "figure", ".effects", ".rows"].map((one) => el.querySelector(one));
-  const plot = curves(figure, "Test accuracy without TTA after each epoch, and at the end with it");
+  const plot = curves(figure, "Test accuracy without TTA after each epoch, and at the end with it", 250);
 
   function draw() {
-    const data = model.get("recorded"), { lines = [], rows = [] } = model.get("own"), { line, losses, epochs } = model.get("live");
+    const data = model.get("recorded"), { lines = [], rows = [] } = model.get("own");
+    const { line, losses, epochs } = model.get("live");
     const here = data.start && key(data.start.slice(-2)) === key(chosen().slice(-2)); // the same scale and data
     const [found, past, start] = [now, before, key(data.start ?? [])].map((at) => here && recorded[at]);
     el.setAttribute("aria-busy", !(here && data.complete));
@@ -27,30 +28,34 @@ async function render({ model, el }) {
       : here && data.complete ? "Nothing is recorded of this setting: press Run."
       : "Looking up what is recorded …";
 
-    const own = rows.map((row) => ({ ...row, to_target: Object.values(recorded).find((one) => one.name === row.name)?.to_target }));
-    const distinct = [["start", start, INK, "2 4"], ["before", past, VERMILION, "7 4"], ["chosen", found, BLUE, "10 3"]]
-      .filter(([, one], i, all) => one && !all.slice(i + 1).some(([, other]) => other === one));
-    const ends = Object.fromEntries(own.map((row) => [row.name, row]));
-    const made = [...lines.slice(-OWN.length).map((one, i) => [one, OWN[i]]), ...(line ? [[line, INK]] : [])].map(
-      ([one, colour]) => ({ ...one, name: `${one.name}, ${one.state === "done" ? "here" : one.state}`, colour, dashes: "",
-        end: one.state === "done" ? ends[one.name] : undefined }));
-    const theirs = distinct.map(([role, one, colour, dashes]) =>
-      ({ name: `${one.name}, recorded`, role, points: one.points, n: one.points_n, end: one, colour, dashes }));
-    const drawn = [...theirs, ...made];
-    const like = Object.values(recorded).filter((one) => one.epochs === (found ?? start)?.epochs); // so that no axis jumps
+    // Recorded ones, each once, by the most important of what it is; and those made here.
+    const theirs = [["start", start, INK, "2 4"], ["before", past, VERMILION, "7 4"], ["chosen", found, BLUE, "10 3"]]
+      .filter(([, one], i, all) => one && !all.slice(i + 1).some(([, other]) => other === one))
+      .map(([role, one, colour, dashes]) => ({ ...one, role, colour, dashes }));
+    const needs = Object.fromEntries(Object.values(recorded).map((one) => [one.name, one.to_target]));
+    const own = rows.map((row) => ({ ...row, to_target: needs[row.name] }));
+    const done = Object.fromEntries(own.map((row) => [row.name, row]));
+    const made = [...lines.slice(-OWN.length).map((one, i) => [one, OWN[i]]), ...(line ? [[line, INK]] : [])]
+      .map(([one, colour]) => {
+        const [state, end] = one.state === "done" ? ["here", done[one.name]] : [one.state];
+        return { ...one, name: `${one.name}, ${state}`, end, colour, dashes: "" };
+      });
+    const named = theirs.map((one) => ({ ...one, name: `${one.name}, recorded`, n: one.points_n, end: one }));
+    const drawn = [...named, ...made];
+    const length = (found ?? start)?.epochs;
+    const like = Object.values(recorded).filter((one) => one.epochs === length); // so that no axis jumps
     const until = Math.max(epochs ?? 1, ...drawn.flatMap((one) => one.points.map(([at]) => at)));
     plot.draw({ lines: drawn, range: range([...drawn, ...like, ...own]), until, losses });
 
-    const chosenRow = found ? { ...found, name: `chosen: ${found.name}` } : { name: "chosen" };
-    const others = distinct.filter(([role]) => role !== "chosen").reverse()
-      .map(([role, one]) => ({ ...one, name: `${role}: ${one.name}` }));
-    const all = [...(here ? [chosenRow] : []), ...others, ...own.map((row) => ({ ...row, name: `${row.name}, here` }))];
-    redraw(bars, all.some((row) => row.n)
-      ? markup`${effects("How the settings compare", all, data)}<details><summary>What this means</summary>
+    const compared = theirs.map((one) => ({ ...one, name: `${one.role}: ${one.name}` })).reverse();
+    if (here && !found) compared.unshift({ name: "chosen" });
+    compared.push(...own.map((row) => ({ ...row, name: `${row.name}, here` })));
+    redraw(bars, compared.some((row) => row.n)
+      ? markup`${effects("How the settings compare", compared, data)}<details><summary>What this means</summary>
         <p>${ABOUT(data.paper_hardware)} Seconds to the target: these epochs, at the pace of the setting's own runs; a
         machine's pace drifts from one hour to the next.</p></details>` : "");
     const head = ["setting", "n", "accuracy", "95 % interval", "seconds a run", "where", "note"];
-    const listed = [...own, ...distinct.map(([, one]) => one).reverse()].map((row) => [
+    const listed = [...own, ...theirs.reverse()].map((row) => [
       row.name, row.n, `${fixed(row.accuracy, 2)} %`, known(row.interval) ? between(row.interval, 2) : "needs 2 runs",
       row.seconds ? `${fixed(row.seconds, 1)} (${row.timed})` : "", row.where, row.note,
     ]);

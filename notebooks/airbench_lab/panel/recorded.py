@@ -4,10 +4,10 @@ In values an accuracy is in percent, and an interval is [low, high] with None wh
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 from airbench_core import BASELINE, RECIPES, Dataset, Recipe
@@ -34,19 +34,21 @@ class RecordedRuns:
 
     def __init__(self, datasets: DataSets, start: Recipe):
         self._datasets, self._start = datasets, start
-        self._found: dict[Any, tuple[Replay, dict[str, Any]]] = {}
-        self._needs: dict[Any, Values | None] = {}
-        self._baselines: dict[tuple[str, str], Curve | None] = {}
-        self._lock = threading.RLock()
+        self._positions: dict[Settings, Values | None] = {}
+        self._found, self._to_target = cache(self._found), cache(self._to_target)
+        self._target, self._baseline = cache(self._target), cache(self._baseline)
 
     def start(self, settings: Settings) -> Settings:
         """What the switches start from, at the same scale."""
         return settings.changed(recipe=self._start, compile=False)
 
+    def baseline(self, settings: Settings) -> Curve | None:
+        """The recorded curve of the baseline, in whose epochs speedups are; None for fewer than two lengths."""
+        return self._baseline(*settings.scale_and_data)
+
     def lookup(self, settings: Settings) -> Match:
-        start = self.start(settings)
-        pairs = {(one.recipe, one.compile): one for one in (start, settings)}
-        some = [(one, *self._look_up(one)) for one in pairs.values()]
+        start, settings = _once(self.start(settings)), _once(settings)
+        some = [(one, *self._found(one)) for one in dict.fromkeys((start, settings))]
         lines = tuple(drawn for one, found, _ in some if found and (drawn := _line(run_name(one), found)))
         return Match(str(some[-1][1]), lines, tuple(row for _, found, row in some if found))
 
@@ -59,62 +61,67 @@ class RecordedRuns:
         Those of which that is None are left out. complete: whether that is all; in so many seconds it may not be, and
         the next call goes on.
         """
-        data, scale, until = self._data(settings), settings.scale, time.monotonic() + seconds
-        target, positions, complete = target_of(scale, data), [], True
-        known = _with_lower_tta(replay.recipes(scale, settings.data))
+        where, until = settings.scale_and_data, math.inf
+        positions, complete = [], True
+        known = _with_lower_tta(replay.recipes(*where))
         changes = {one: one[0].changes(settings.recipe).keys() for one in known}
         for recipe, compiled in sorted(known, key=lambda one: len(changes[one])):
             if not changes[recipe, compiled] <= names and not ("recipe" in names and recipe in RECIPES.values()):
                 continue
-            one = settings.changed(recipe=recipe, compile=compiled)
-            if (compiled != settings.compile and "compile" not in names) or (where := at(one)) is None:
+            one = _once(settings.changed(recipe=recipe, compile=compiled))
+            if (compiled != settings.compile and "compile" not in names) or (place := at(one)) is None:
                 continue
-            if _about(one) not in self._found and time.monotonic() > until:
-                complete = False
-                continue
-            found, row = self._look_up(one)
-            if found:
-                line, same = _line("", found), (replace(recipe, epochs=1), settings.scale_and_data)
-                if same not in self._needs:  # all lengths share it
-                    self._needs[same] = to_target(recipe, scale, data, target)
-                more = {"to_target": self._needs[same], "paper": paper_speedup(recipe)}
-                more |= {"points": points(line), "points_n": len(line.accuracies)} if line else {"points": []}
-                positions.append({"at": where, **entry(row), **more})
+            if one not in self._positions:
+                if time.monotonic() >= until:
+                    complete = False
+                    continue
+                until = min(until, time.monotonic() + seconds)  # from the first on, so that each call finds one
+                self._positions[one] = self._position(one)
+            if found := self._positions[one]:
+                positions.append({"at": place, **found})
+        target = self._target(*where)
         return {
-            "scale": scale,
+            "scale": settings.scale,
             "target": target and 100 * target,
-            "baseline": (to_target(BASELINE, scale, data, target) or {}).get("epochs"),
+            "baseline": (self._to_target(BASELINE, *where) or {}).get("epochs"),
             "paper_hardware": published.HARDWARE,
             "start": at(self.start(settings)),
             "positions": positions,
             "complete": complete,
         }
 
-    def baseline(self, settings: Settings) -> Curve | None:
-        """The recorded curve of the baseline, in whose epochs speedups are; None for fewer than two lengths."""
-        with self._lock:
-            where = settings.scale_and_data
-            if where not in self._baselines:
-                found = curve_of(replay.curve(BASELINE, settings.scale, self._data(settings)))
-                self._baselines[where] = found if len(found) > 1 else None
-            return self._baselines[where]
+    def _position(self, settings: Settings) -> Values | None:
+        found, row = self._found(settings)
+        if not found:
+            return None
+        same = replace(settings.recipe, epochs=1)  # all lengths share what it needs
+        more = {"to_target": self._to_target(same, *settings.scale_and_data), "paper": paper_speedup(same)}
+        line = _line("", found)
+        more |= {"points": points(line), "points_n": len(line.accuracies)} if line else {"points": []}
+        return entry(row) | more
 
-    def _look_up(self, settings: Settings) -> tuple[Replay, dict[str, Any]]:
-        about = _about(settings)
-        with self._lock:
-            if about not in self._found:
-                data = self._data(settings)
-                found = replay.lookup(settings.recipe, settings.scale, data, compile=settings.compile)
-                self._found[about] = found, self._row(settings, found) if found else {}
-            return self._found[about]
-
-    def _data(self, settings: Settings) -> Dataset | str:
-        return self._datasets.for_lookup(settings.data, settings.scale)
-
-    def _row(self, settings: Settings, found: Replay) -> dict[str, Any]:
+    def _found(self, settings: Settings) -> tuple[Replay, dict[str, Any]]:
+        """The runs, and their row."""
+        scale, data = settings.scale_and_data
+        found = replay.lookup(settings.recipe, scale, self._data(scale, data), compile=settings.compile)
+        if not found:
+            return found, {}
         runs = {record["seed"]: record for record in found.records}
-        row = summary_row(run_name(settings), runs, self.baseline(settings))
-        return row_values(row, f"recorded on {found.hardware}", settings, "recorded")
+        row = summary_row(run_name(settings), runs, self._baseline(scale, data))
+        return found, row_values(row, f"recorded on {found.hardware}", settings, "recorded")
+
+    def _to_target(self, recipe: Recipe, scale: str, data: str) -> Values | None:
+        return to_target(recipe, scale, self._data(scale, data), self._target(scale, data))
+
+    def _target(self, scale: str, data: str) -> float | None:
+        return target_of(scale, self._data(scale, data))
+
+    def _baseline(self, scale: str, data: str) -> Curve | None:
+        curve = curve_of(replay.curve(BASELINE, scale, self._data(scale, data)))
+        return curve if len(curve) > 1 else None
+
+    def _data(self, scale: str, data: str) -> Dataset | str:
+        return self._datasets.for_lookup(data, scale)
 
 
 def entry(row: dict[str, Any]) -> Values:
@@ -141,9 +148,9 @@ def points(line: Line) -> list[list[float | None]]:
     return [[rounded(one) for one in point] for point in table.to_numpy()]
 
 
-def _about(settings: Settings) -> tuple:
-    """What is looked up of settings."""
-    return settings.recipe, settings.scale, settings.data, settings.compile
+def _once(settings: Settings) -> Settings:
+    """The same for all presses of what is the same training."""
+    return replace(settings, seeds=1, first_seed=0, race=False)
 
 
 def _line(name: str, found: Replay) -> Line | None:

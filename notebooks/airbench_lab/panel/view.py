@@ -22,7 +22,7 @@ from airbench_lab.panel.settings import Settings
 from airbench_lab.panel.snapshot import Snapshot, take_snapshot
 
 STEPS = 1000  # of the progress bar
-LOOK_UP_SECONDS = 0.2  # at a time
+LOOK_UP_SECONDS = 0.4  # at a time
 MARKS = {"info": "", "warning": "Note: ", "error": "Error: "}  # colours alone would not do
 
 KINDS_OF_ROWS = {

@@ -31,8 +31,9 @@ function render({ model, el }) {
     <fieldset><legend>The tricks of airbench94</legend>
       ${switches.map((one) => markup`<button type="button" role="switch"><i></i>${one.name}</button>`)}
       <div><button type="button">all off</button><button type="button">all on</button>
-        <label>recorded at the scale <select>${Object.values(scales).map(({ scale, about }) =>
-          markup`<option value="${scale}">${scale}: ${about}</option>`)}</select></label></div></fieldset>
+        <label>recorded at the scale <select>${Object.values(scales).map(
+          ({ scale, about }) => markup`<option value="${scale}">${scale}: ${about}</option>`,
+        )}</select></label></div></fieldset>
     <div class="numbers" role="status"></div><figure class="curve"></figure><figure class="ladder"></figure>
     <figure>${drawRegimes()}</figure><p class="about"></p>`;
   const parts = [".numbers", ".curve", ".ladder", ".about"].map((one) => el.querySelector(one));
@@ -73,8 +74,8 @@ function render({ model, el }) {
       until: Math.max(1, ...all.flatMap((one) => one.points.map(([epochs]) => epochs))),
     });
     redraw(ladder, drawLadder());
-    about.innerHTML = markup`Curve, speedups and ladder: recorded on ${data.data} at the scale ${data.scale} (${data.about}):
-      ${data.hardware}. Nothing is simulated, or interpolated between settings.`;
+    about.innerHTML = markup`Curve, speedups and ladder: recorded on ${data.data} at the scale ${data.scale}
+      (${data.about}): ${data.hardware}. Nothing is simulated, or interpolated between settings.`;
   }
 
   function drawNumbers(where) {
@@ -90,7 +91,8 @@ function render({ model, el }) {
             unknown ? found.note : `over the baseline; ${between(found.speedup_interval, 2)}, n=${found.speedup_n}`)
         : number("effective speedup", "not recorded", runIt(where)),
       found
-        ? number("test accuracy", `${fixed(found.accuracy, 1)} %`, `${after(data.trained)}; ${spread(found.interval, 1, found.n)}`)
+        ? number("test accuracy", `${fixed(found.accuracy, 1)} %`,
+            `${after(data.trained)}; ${spread(found.interval, 1, found.n)}`)
         : number("test accuracy", "not recorded", ""),
       reached
         ? number(`epochs to ${target()}`, reached.epochs === null ? "not known" : fixed(reached.epochs, 2),

@@ -1,3 +1,4 @@
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -101,11 +102,13 @@ def test_lower_levels_of_tta_are_positions_too_and_compiled_runs_where_that_is_s
 def test_the_nearest_are_looked_up_first_and_the_others_later(recorded, made, near):
     far = replace(PLAIN, identity_init=False)
     recorded([run for one in (far, PLAIN, AIRBENCH94) for run in made(one, [0.7, 0.71])])
-    names, seen = ("whiten", "identity_init"), []
-    while not seen or not seen[-1]["complete"]:
-        seen.append(near(*names, seconds=-1 if len(seen) < 3 else math.inf))
-    assert seen[0]["positions"] == {}
-    assert len(seen[-1]["positions"]) == 3
+    seen = [near("whiten", "identity_init", seconds=0) for _ in range(20)]
+    positions = [list(one["positions"]) for one in seen]
+    assert positions[0] == [(True, True)]
+    assert positions[-1] == [(True, True), (False, True), (False, False)]
+    assert all(len(after) - len(before) <= 1 for before, after in itertools.pairwise(positions))
+    assert [one["complete"] for one in seen] == sorted(one["complete"] for one in seen)
+    assert seen[-1]["complete"]
 
 
 def test_compiled_runs_are_others_and_raced_ones_have_no_line(recorded, made, laptop, found):
