@@ -121,6 +121,7 @@ class Trainer:
             self.lookahead = Lookahead(self.network, self.steps, update)
         self.race = device.type != "cpu"  # unobserved runs never wait: epochs are read when all is done
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
+        self.loss_sum: Tensor | None = None  # over the images of the epoch in progress; on the device
 
     def step_through(
         self,
@@ -176,7 +177,8 @@ class Trainer:
         for steps in self.epochs() if epochs is None else epochs:
             with clock:
                 network.train()
-                total, trained = torch.zeros((), dtype=torch.float32, device=self.runtime.device), 0
+                self.loss_sum = total = torch.zeros((), dtype=torch.float32, device=self.runtime.device)
+                trained = 0
                 for step in steps:
                     yield step
                     for group, rates in learning_rates:

@@ -13,13 +13,15 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core import Dataset, Recipe, Scale
+from airbench_core import SCALES, Dataset, Recipe, Scale
 from airbench_core.scales import scale_named
 from airbench_core.tricks.tta import TTA_WEIGHTS
 from airbench_lab import runlog
-from airbench_lab.study.frames import frame, of_recipe
+from airbench_lab.study.frames import frame, of_recipe, training
 
 FOLDER = Path(__file__).parent / "recorded"
+
+NOT_THIS = "no runs of this recipe{} are recorded: run it"
 
 Record = Mapping[str, Any]
 
@@ -56,13 +58,13 @@ def lookup(
     lower `tta` alone is answered by that: with its accuracy at that level, and without seconds, which nobody measured.
     """
     scale = scale_named(scale) if isinstance(scale, str) else scale
-    runs = _runs(scale, data, folder)
+    scaled = scale.recipe(recipe)
+    runs = _runs(scaled, scale, data, compile, folder)
     if isinstance(runs, Replay):
         return runs
-    scaled = scale.recipe(recipe)
     found = of_recipe(runs, scaled, compile=compile)
     if found.empty:
-        return Replay(reason=f"no runs of this recipe{', compiled,' * compile} are recorded: run it")
+        return Replay(reason=NOT_THIS.format(", compiled," * compile))
     _, most = max(found.groupby(["hardware", "digest"], sort=False), key=lambda group: len(group[1]))
     most = most.sort_values("seed")
     where = most["hardware"].iloc[0] + ", compiled" * compile
@@ -82,10 +84,11 @@ def curve(
     hardware: that with the most lengths. Empty where there are none.
     """
     scale = scale_named(scale) if isinstance(scale, str) else scale
-    runs = _runs(scale, data, folder)
+    scaled = scale.recipe(recipe)
+    runs = _runs(scaled, scale, data, False, folder)
     if isinstance(runs, Replay):
         return {}
-    found = of_recipe(runs, scale.recipe(recipe), any_epochs=True).sort_values(["epochs", "seed"])
+    found = of_recipe(runs, scaled, any_epochs=True).sort_values(["epochs", "seed"])
     if found.empty:
         return {}
     _, most = max(found.groupby(["hardware", "digest"], sort=False), key=lambda group: group[1]["epochs"].nunique())
@@ -93,17 +96,32 @@ def curve(
     return {epochs: dict(zip(of["seed"], of["accuracy"], strict=True)) for epochs, of in lengths}
 
 
-def _runs(scale: Scale, data: Dataset | str, folder: Path) -> pd.DataFrame | Replay:
-    """What is recorded at `scale` on `data`; an empty Replay where nothing is."""
+def recipes(scale: str, data: str, *, folder: Path = FOLDER) -> list[tuple[Recipe, bool]]:
+    """All that is recorded at the scale on the data set of these names: recipes, not scaled, and whether compiled."""
+    kinds = _recorded(folder).get((scale, data), {})
+    return [(recipe, compile) for (_, compile), runs in kinds.items() for recipe in runs["asked"].unique()]
+
+
+def scales(data: str, *, folder: Path = FOLDER) -> list[str]:
+    """The names of the scales at which something is recorded on the data set of this name."""
+    return [name for name in SCALES if (name, data) in _recorded(folder)]
+
+
+def _runs(scaled: Recipe, scale: Scale, data: Dataset | str, compile: bool, folder: Path) -> pd.DataFrame | Replay:
+    """What is recorded of `scaled` with any epochs and TTA; an empty Replay where nothing is."""
     name, digest = (data, None) if isinstance(data, str) else (data.name, scale.data(data).digest)
     recorded = _recorded(folder)
-    runs = recorded[(recorded["scale"] == scale.name) & (recorded["data"] == name)]
-    there = f"scale {scale.name} on {name}"
-    if runs.empty:
-        settings = sorted(set("scale " + recorded["scale"] + " on " + recorded["data"]))
-        return Replay(reason=f"no runs are recorded at {there}; there are: {', '.join(settings) or 'none'}")
-    same = runs if digest is None else runs[runs["digest"] == digest]
-    return same if len(same) else Replay(reason=f"the runs recorded at {there} used other images than these")
+    kinds = recorded.get((scale.name, name))
+    if kinds is None:
+        settings = sorted(f"scale {scale} on {name}" for scale, name in recorded)
+        there = ", ".join(settings) or "none"
+        return Replay(reason=f"no runs are recorded at scale {scale.name} on {name}; there are: {there}")
+    runs = kinds.get((training(scaled), compile))
+    if digest is not None:
+        if all((some["digest"] != digest).all() for some in kinds.values()):
+            return Replay(reason=f"the runs recorded at scale {scale.name} on {name} used other images than these")
+        runs = runs if runs is None else runs[runs["digest"] == digest]
+    return Replay(reason=NOT_THIS.format(", compiled," * compile)) if runs is None else runs
 
 
 def _at_level(record: Record, tta: str) -> Record:
@@ -119,9 +137,17 @@ def _at_level(record: Record, tta: str) -> Record:
 
 
 @cache
-def _recorded(folder: Path) -> pd.DataFrame:
-    """All runs in `folder`, each once, with their records: of two copies the one with its seconds."""
+def _recorded(folder: Path) -> dict[tuple[str, str], dict[tuple[Recipe, bool], pd.DataFrame]]:
+    """All runs in `folder`, by scale and data set, then by what they trained and whether compiled.
+
+    Each once, with its record: of two copies the one with its seconds.
+    """
     records = [record for log in sorted(folder.glob("*.jsonl")) for record in runlog.load(log)]
     runs = frame(records).assign(record=pd.Series(records, dtype=object))
     runs = runs[runs["parts"].map(len) == 0].sort_values("seconds", kind="stable", na_position="first")
-    return runs.drop_duplicates("key", keep="last")
+    runs = runs.drop_duplicates("key", keep="last")
+    found: dict[tuple[str, str], dict[tuple[Recipe, bool], pd.DataFrame]] = {}
+    kind = [runs["scale"], runs["data"], runs["trained"].map(training), runs["compile"]]
+    for (scale, data, recipe, compile), some in runs.groupby(kind, sort=False):
+        found.setdefault((scale, data), {})[recipe, bool(compile)] = some
+    return found

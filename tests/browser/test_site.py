@@ -175,10 +175,10 @@ def test_the_curve_is_read_by_keys_and_by_the_pointer(index: Page):
 def test_the_module_mounts_as_a_widget_does_and_says_where_nothing_is_recorded(browser: Browser):
     page, said = browser.new_page(viewport=WIDE), []
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.evaluate(MOUNT, [Path(build.__file__).with_name("explorer.js").read_text(encoding="utf-8"), explorer("smoke")])
+    page.evaluate(MOUNT, [build.module(), explorer(["smoke"])])
     page.get_by_role("switch", name="Lookahead").click()
     assert page.locator(".numbers strong").all_inner_texts() == ["not recorded"] * 3
-    assert page.locator(".ladder tbody td").all_inner_texts() == ["not recorded"] * 2 * 6
+    assert page.locator(".ladder tbody td").all_inner_texts() == ["not recorded"] * 6
     assert page.get_by_role("link").count() == 0
     assert said == []
     page.close()
@@ -190,3 +190,13 @@ def test_what_was_not_recorded_is_said_with_the_command_that_records_it(index: P
     numbers = index.locator(".airbench .numbers")
     expect(numbers).to_contain_text("not recorded")
     expect(numbers).to_contain_text("airbench sweep airbench94 --set whiten=false --set identity_init=false")
+
+
+def test_each_scale_shows_what_is_recorded_at_it(index: Page):
+    about, numbers = index.locator(".airbench .about"), index.locator(".airbench .numbers")
+    expect(about).to_contain_text("at the scale laptop")
+    before = index.locator(".airbench .plot svg").inner_html()
+    index.get_by_label("recorded at the scale").select_option("few")
+    expect(about).to_contain_text("at the scale few")
+    expect(numbers).to_contain_text("n=50")
+    assert index.locator(".airbench .plot svg").inner_html() != before

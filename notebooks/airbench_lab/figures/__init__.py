@@ -11,7 +11,7 @@ accuracies that `replay` and `compare` find: `epochs_to`, `differences`, `sums`,
 from airbench_lab.figures.additivity import add_remove, sums
 from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
 from airbench_lab.figures.board import board, passing
-from airbench_lab.figures.curves import Line, LiveCurves, curves
+from airbench_lab.figures.curves import Line, curves
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import flip_calendar, sides
 from airbench_lab.figures.flops import flops_against_error
@@ -27,7 +27,6 @@ __all__ = [
     "STYLES",
     "Drawing",
     "Line",
-    "LiveCurves",
     "add_remove",
     "board",
     "break_even",

@@ -1,20 +1,17 @@
-"""Accuracy against epochs: of the run in progress, while it goes on, over earlier runs and recorded ones."""
+"""Accuracy against epochs: of runs made here, and of recorded ones."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
-from PIL import Image
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import SMALL, STYLES, Dashes, Drawing, Style, house_style, wrapped
+from airbench_lab.figures.drawing import STYLES, Dashes, Drawing, Style, house_style, wrapped
 from airbench_lab.figures.measured import percent
 
 MOST = 3  # of earlier lines, and of recorded ones: more cannot be told apart
@@ -68,79 +65,22 @@ class Line:
 def curves(lines: Sequence[Line]) -> Drawing:
     """Accuracy without TTA against epochs: of `lines`, oldest first, the newest three run here and three recorded.
 
-    Of several runs the mean, with their 95 % interval as a band. While a run goes on: `LiveCurves`.
+    Of several runs the mean, with their 95 % interval as a band.
     """
-    drawing, axes = _drawn(lines)
-    _fit(axes, drawing)
-    return drawing
-
-
-class LiveCurves:
-    """The curve of the run in progress, over those that `curves` draws.
-
-    `update` says what is known of the run; `png` draws it, quickly: what has not changed is kept as pixels. `figure` is
-    the same as a figure. others: earlier and recorded lines, oldest first. epochs: how many the run will have.
-    """
-
-    def __init__(self, epochs: float, others: Sequence[Line] = ()):
-        with house_style():
-            self.figure, self._axes = _drawn(others, epochs, above=2)
-            self._canvas = FigureCanvasAgg(self.figure)
-            how = {**STYLES[0].line, "linewidth": 2.5}
-            top = 1 - 0.2 / self.figure.get_figheight()
-            self.figure.add_artist(Line2D([0.028, 0.064, 0.1], [top] * 3, **how, markevery=[1]))
-            # Animated: left out when the figure is drawn to be kept, and then drawn upon it.
-            (self._line,) = self._axes.plot([], [], **how, zorder=4, animated=True)
-            (self._stop,) = self._axes.plot([], [], **STOP, color=STYLES[0].colour, zorder=5, animated=True)
-            place = {"transform": self.figure.transFigure, "va": "top", "fontsize": SMALL}
-            self._text = self._axes.text(0.11, top + 0.01, "", **place, animated=True)
-        self._others = self.figure.table.assign(curve=self.figure.table["curve"] + 1)
-        self._kept: tuple[tuple[float, float], Any] | None = None  # the axis and the pixels
-        self.update(Line(label="", epochs=[], accuracies=[]))
-
-    def update(self, line: Line) -> None:
-        """The run as it is now, instead of what the last update said. A single run: of several there is no band."""
-        table = line.table
-        epochs, accuracies = table["epochs"].to_numpy(), table["accuracy, %"].to_numpy()
-        self._line.set_data(epochs, accuracies)
-        last = slice(-1, None) if line.state in CUT_SHORT else slice(0)
-        self._stop.set_data(epochs[last], accuracies[last])
-        self._text.set_text(_entry(line))
-        self.figure.table = _joined([table.assign(curve=1), self._others])
-        _fit(self._axes, self.figure)
-        if line.state == "race":
-            self.figure.alt += f" {_entry(line)}."
-
-    def png(self) -> bytes:
-        """The same picture as `png(self.figure)`, in a fraction of the time."""
-        if self._kept is None or self._kept[0] != self._axes.get_ylim():
-            self._canvas.draw()
-            self._kept = self._axes.get_ylim(), self._canvas.copy_from_bbox(self.figure.bbox)
-        self._canvas.restore_region(self._kept[1])
-        with house_style():
-            for artist in self._line, self._stop, self._text:
-                artist.draw(self._canvas.get_renderer())
-        out = io.BytesIO()
-        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).save(out, "png", compress_level=1)
-        return out.getvalue()
-
-
-def _drawn(lines: Sequence[Line], epochs: float = 0, above: int = 0) -> tuple[Drawing, Axes]:
-    """The newest of `lines`, with a legend below; room on the axis for `epochs`, above the plot for lines of text."""
     own = [line for line in lines if not line.recorded][-MOST:]
     recorded = [line for line in lines if line.recorded][-MOST:]
     shown = own + recorded
     entries = [_entry(line) for line in shown]
     if len(shown) < len(lines):
         entries.append(f"older ones are not drawn: {len(lines) - len(shown)}")
-    over, under = ENTRY * above + 0.15, ENTRY * sum(entry.count("\n") + 1 for entry in entries) + 0.6
+    over, under = 0.15, ENTRY * sum(entry.count("\n") + 1 for entry in entries) + 0.6
     height = over + PLOT + under
     with house_style():
         # No layout engine: it would measure every text each time.
         table = _joined([line.table.assign(curve=i) for i, line in enumerate(shown, 1)])
         drawing = Drawing(table, "", height, layout="none")
         axes = drawing.add_axes((0.08, under / height, 0.9, PLOT / height))
-        last = max([epochs, *(line.epochs[-1] for line in shown if len(line.epochs))])
+        last = max([0, *(line.epochs[-1] for line in shown if len(line.epochs))])
         axes.set(xlabel="epochs", ylabel="test accuracy without TTA, %", xlim=(0, 1.02 * last or 1))
         axes.grid(alpha=0.3)
         dashes = [*EARLIER[: len(own)], *RECORDED[: len(recorded)]]
@@ -149,7 +89,8 @@ def _drawn(lines: Sequence[Line], epochs: float = 0, above: int = 0) -> tuple[Dr
         if entries:
             blank = [Line2D([], [], color="none")] * (len(entries) - len(shown))
             drawing.legend(handles + blank, entries, loc="lower left", bbox_to_anchor=(0.02, 0), borderaxespad=0.4)
-    return drawing, axes
+    _fit(axes, drawing)
+    return drawing
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -170,8 +111,6 @@ def _line(axes: Axes, line: Line, style: Style) -> Line2D:
 
 def _entry(line: Line) -> str:
     """What the legend says of a line."""
-    if not line.label:
-        return "no run yet"
     end = "no curve" if line.state == "race" else "no epoch done"
     if len(line.epochs):
         last = line.table.iloc[-1]
@@ -180,7 +119,7 @@ def _entry(line: Line) -> str:
 
 
 def _fit(axes: Axes, drawing: Drawing) -> None:
-    """An axis of accuracies from ten to ten, so that it seldom jumps while a line grows; and the figure in words."""
+    """An axis of accuracies from ten to ten; and the figure in words."""
     values = drawing.table[["accuracy, %", "low", "high"]].to_numpy(float)
     known = values[np.isfinite(values)]
     low, high = (known.min(), known.max()) if len(known) else (0, 100)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime, load_dataset
 from airbench_core.published import recipe_named
-from airbench_lab.figures import LiveCurves
+from airbench_lab.figures import curves, png
 from airbench_lab.panel import environment
 from airbench_lab.panel.experiment import FOLDER, Experiment
 from airbench_lab.panel.runs import rows_frame
@@ -41,7 +41,6 @@ class Panel:
         the BatchNorm momentum along, with which it belongs together. recipe: what the switches start from, or its name.
     scale: a name of SCALES, or auto: what AIRBENCH_SCALE says, else full on a GPU and laptop without one.
     data: the name of a data set, a `Dataset`, or auto: CIFAR-10 if it is on disk, else the built-in pictures.
-    reference: the recipe in whose epochs the table states accuracies; by default `recipe`.
     seeds: how many runs a press makes. holdout: test on so many of the training images, held out of them.
     parts: functions of your own in place of those that the lessons teach; what they print is not shown.
     runtime: by default `Runtime.detect()`.
@@ -57,7 +56,6 @@ class Panel:
         *,
         scale: str = "auto",
         data: Dataset | str = "auto",
-        reference: Recipe | str | None = None,
         seeds: int = 1,
         holdout: int | None = None,
         parts: Parts | None = None,
@@ -81,7 +79,6 @@ class Panel:
             datasets,
             runtime,
             parts=parts or Parts(),
-            reference=recipe_named(reference or recipe),
             worker=Foreground() if foreground else WORKER,
         )
         self._replace_older()
@@ -174,7 +171,7 @@ class Panel:
         chosen = f"scale {now.settings.scale}, {now.settings.data}; chosen: {self._experiment.name}"
         head = f"{now.title}; {chosen}; {now.state}"
         said = [text for text in (now.progress, now.message.text) if text not in ("", now.state)]
-        return "\n".join([head, *said, rows_text(now.rows, self._experiment.reference_name)])
+        return "\n".join([head, *said, f"of this setting: {now.recorded}", rows_text(now.rows)])
 
     __repr__ = __str__
 
@@ -187,12 +184,9 @@ class Panel:
 
     def _still(self) -> str:
         now = take_snapshot(self._experiment)
-        curves = LiveCurves(now.epochs, now.others)
-        if now.live is not None:
-            curves.update(now.live)
-        picture = base64.b64encode(curves.png()).decode()
-        table = rows_html(now.rows, self._experiment.reference_name)
-        return f'<img src="data:image/png;base64,{picture}" alt="{html.escape(curves.figure.alt)}">{table}'
+        figure = curves([*now.others, *filter(None, [now.live])])
+        picture = f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
+        return f'<img src="{picture}" alt="{html.escape(figure.alt)}">{rows_html(now.rows)}'
 
     def _replace_older(self) -> None:
         """Close what an earlier execution of the same cell made."""

@@ -32,6 +32,7 @@ STEPS: dict[str, tuple] = {
     "lr_end": (0, 0.07, 0.3, 1),
     "proxy_every": (1, 2, 4, 8),
 }
+ROUNDED = 6  # decimals of epochs: 3.96 is 9.9 times 0.4
 WHOLE_LABEL = {"description_width": "initial"}
 
 
@@ -48,14 +49,24 @@ class Control:
         self._changed, self._field = changed, field
         widget.observe(self._set, "value")
 
-    def show(self, value: Any) -> None:
-        """Set the widget to a value that was chosen elsewhere."""
-        written = brief(value) if self._field else value
-        self.widget.unobserve(self._set, "value")  # to set options selects the first of them
-        if isinstance(self.widget, widgets.SelectionSlider) and written not in self.widget.options:
-            self.widget.options = _options([*(read(self._field, one) for one in self.widget.options), value])
-        self.widget.value = written
+    def written(self, settings: Settings) -> Any:
+        """What the widget holds with these settings."""
+        value = settings.value(self.name)
+        return brief(value) if self._field else value
+
+    def show(self, settings: Settings) -> None:
+        """Set the widget to what was chosen elsewhere."""
+        self.widget.unobserve(self._set, "value")  # other options, or another range, change it
+        self._fit(settings)
+        self.widget.value = self.written(settings)
         self.widget.observe(self._set, "value")
+
+    def _fit(self, settings: Settings) -> None:
+        """Make room for the value of these settings."""
+        options = self.widget.options if isinstance(self.widget, widgets.SelectionSlider) else None
+        if options and self.written(settings) not in options:
+            there = [read(self._field, one) for one in options]
+            self.widget.options = _options([*there, settings.value(self.name)])
 
     def _set(self, change: Mapping[str, Any]) -> None:
         self._changed(self.name, read(self._field, change["new"]) if self._field else change["new"])
@@ -64,13 +75,35 @@ class Control:
 class RecipeControl(Control):
     """A list of the published recipes: it shows the one from which the fewest values were changed."""
 
-    def show(self, value: Recipe) -> None:
-        self.widget.unobserve(self._set, "value")
-        self.widget.value = nearest(value)
-        self.widget.observe(self._set, "value")
+    def written(self, settings: Settings) -> str:
+        return nearest(settings.recipe)
 
     def _set(self, change: Mapping[str, Any]) -> None:
         self._changed(self.name, RECIPES[change["new"]])
+
+
+class EpochsControl(Control):
+    """A box of the epochs that are trained, those on the axis of the plot: the recipe's times the scale's factor."""
+
+    def __init__(self, settings: Settings, changed: Callable[[str, Any], object]):
+        tooltip = "as many are trained: at this scale a part of the recipe's, which names and calls state"
+        super().__init__("epochs", widgets.BoundedFloatText(step=0.1, **_about("epochs", tooltip, 135)), changed)
+        self.meaning = widgets.HTML()
+        self.show(settings)
+
+    def written(self, settings: Settings) -> float:
+        return round(settings.scaled.epochs, ROUNDED)
+
+    def _fit(self, settings: Settings) -> None:
+        self._factor = SCALES[settings.scale].epochs
+        ends = FIELDS["epochs"].metadata
+        self.widget.min, self.widget.max = 0, ends["high"] * self._factor  # in this order: a lower one never is above
+        self.widget.min = ends["low"] * self._factor
+        times = f" times the scale's {self._factor:g}" * (self._factor != 1)
+        self.meaning.value = f"(the recipe's {brief(settings.recipe.epochs)}{times})"
+
+    def _set(self, change: Mapping[str, Any]) -> None:
+        self._changed(self.name, round(change["new"] / self._factor, ROUNDED))
 
 
 def nearest(recipe: Recipe) -> str:
@@ -109,13 +142,6 @@ def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[st
     """What every panel has: epochs, runs, first seed, scale, data, race. names: of the data sets."""
     scales = "; ".join(f"{name}: {scale.about}" for name, scale in SCALES.items())
     boxes = {
-        "epochs": widgets.BoundedFloatText(
-            settings.recipe.epochs,
-            min=FIELDS["epochs"].metadata["low"],
-            max=FIELDS["epochs"].metadata["high"],
-            step=0.1,
-            **_about("epochs", "as in the recipe; the scale multiplies them", 125),
-        ),
         "seeds": widgets.BoundedIntText(
             settings.seeds, min=1, max=MOST_SEEDS, **_about("runs", "with seeds counted up from the first", 100)
         ),
@@ -129,7 +155,7 @@ def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[st
         "data": widgets.Dropdown(options=list(names), value=settings.data, **_about("data", "the data set", 135)),
         "race": _checkbox(settings.race, "race", "nothing drawn, nothing evaluated between epochs: the honest time"),
     }
-    return [Control(name, box, changed) for name, box in boxes.items()]
+    return [EpochsControl(settings, changed), *(Control(name, box, changed) for name, box in boxes.items())]
 
 
 def _checkbox(value: bool, title: str, tooltip: str) -> widgets.Checkbox:

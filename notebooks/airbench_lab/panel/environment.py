@@ -14,8 +14,8 @@ class Cell(NamedTuple):
 
 
 def shows_widgets() -> bool:
-    """Whether this is a notebook's kernel, and ipywidgets is installed."""
-    return getattr(_ipython(), "kernel", None) is not None and find_spec("ipywidgets") is not None
+    """Whether this is a notebook's kernel, and what makes widgets is installed."""
+    return getattr(_ipython(), "kernel", None) is not None and all(map(find_spec, ("ipywidgets", "anywidget")))
 
 
 def needs_foreground() -> bool:

@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from airbench_core import AirbenchError, DataError, Parts, Recipe, RunResult, Runtime, UsageError
+from airbench_core import AirbenchError, DataError, Parts, RunResult, Runtime, UsageError
 from airbench_lab import runlog
 from airbench_lab.panel.costs import RUN_COSTS
-from airbench_lab.panel.recorded import RecordedRuns, reference_curve
+from airbench_lab.panel.recorded import RecordedRuns
 from airbench_lab.panel.runner import Runner, TrainerCache
 from airbench_lab.panel.runs import InterruptedRun, RunHistory, rows_frame, run_name
 from airbench_lab.panel.settings import DataSets, Settings
@@ -50,18 +50,15 @@ class Experiment:
         runtime: Runtime,
         *,
         parts: Parts,
-        reference: Recipe,
         worker: Worker | Foreground,
     ):
         self.settings, self.datasets = settings, datasets
-        self.recorded = RecordedRuns(datasets, settings.recipe, reference)
-        self.runs = RunHistory(
-            reference, lambda of: reference_curve(reference, of, datasets.for_lookup(of.data, of.scale))
-        )
+        self.recorded = RecordedRuns(datasets, settings.recipe)
+        self.runs = RunHistory(self.recorded.baseline)
         self.device = f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}"
         self.on_change: Callable[[], object] = lambda: None
         self.on_step: Callable[[], object] | None = None
-        self._start, self._reference, self._parts = settings, reference, parts
+        self._start, self._parts = settings, parts
         self._runtime, self._worker, self._trainers = runtime, worker, TrainerCache()
         self._message, self._repeats = Message("info", ""), ""
         self._runner: Runner | None = None
@@ -107,8 +104,9 @@ class Experiment:
         return run_name(self.settings, self._parts)
 
     @property
-    def reference_name(self) -> str:
-        return run_name(self.settings.changed(recipe=self._reference, compile=False))
+    def start_name(self) -> str:
+        """What the switches start from."""
+        return run_name(self._start)
 
     def status(self) -> Status:
         with self._lock:

@@ -6,9 +6,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 from airbench_core import AirbenchWarning, Dataset, EpochRecord, Parts, RunResult, Runtime, Trainer
 from airbench_lab.flops import training_flops
 from airbench_lab.panel.settings import Settings
+
+LOSS_PAUSE = 0.25  # seconds at least from one reading of the loss to the next
+MOST_LOSSES = 400
 
 
 class TrainerCache:
@@ -47,6 +53,45 @@ class Progress(NamedTuple):
     started: float = 0.0
 
 
+class RunningLoss:
+    """The training loss within the epochs of a run. `look` is called at each step, in the thread that trains.
+
+    points: epochs done, and the mean loss of an image since the point before, or since the epoch began. The device is
+    not waited for: a GPU copies the loss when it gets there, and the copy is read at a later step.
+    """
+
+    def __init__(self) -> None:
+        self.points: tuple[tuple[float, float], ...] = ()
+        self._pause, self._next = LOSS_PAUSE, 0.0
+        self._before = 0, 0.0  # the step of the last point, and the sum of the epoch's losses there
+        self._copied: tuple[int, Tensor, torch.cuda.Event | None] | None = None
+
+    def look(self, trainer: Trainer) -> None:
+        if self._copied is not None:
+            steps, total, copied = self._copied
+            if copied is None or copied.query():
+                self._copied = None
+                self._add(steps, float(total), trainer.steps_per_epoch, trainer.batch_size)
+        steps, now, device = trainer.steps_done, time.monotonic(), trainer.runtime.device
+        within = steps % trainer.steps_per_epoch and steps != self._before[0]  # else there is nothing new in it
+        if within and self._copied is None and now >= self._next and device.type in ("cpu", "cuda"):
+            self._next, copied = now + self._pause, None
+            total = trainer.loss_sum.to("cpu", non_blocking=True, copy=True)
+            if device.type == "cuda":
+                (copied := torch.cuda.Event()).record()
+            self._copied = steps, total, copied
+
+    def _add(self, steps: int, total: float, epoch: int, batch: int) -> None:
+        before, summed = self._before if self._before[0] // epoch == steps // epoch else (steps // epoch * epoch, 0.0)
+        self._before = steps, total
+        loss = (total - summed) / (steps - before) / batch
+        points = (*self.points, (steps / epoch, loss))
+        if len(points) == MOST_LOSSES:  # half as many, each the mean of two
+            self._pause *= 2
+            points = tuple((x, (a + b) / 2) for (_, a), (x, b) in zip(points[::2], points[1::2], strict=True))
+        self.points = points
+
+
 class Runner:
     """Makes the runs of one press, called by the worker with the event that stops them. Other threads only read.
 
@@ -72,20 +117,20 @@ class Runner:
         self._load, self._trainers, self._after_run = load, trainers, after_run
         self._on_step = None if settings.race else on_step
         self._trainer: Trainer | None = None  # while it is used: it holds images on the device
+        self._loss = RunningLoss()
         self._steps, self._steps_per_epoch = 0, 0.0  # of each run
         self._last_step = 0  # of the last one
         self._inference = 0.0  # the share of the final inference in a run
         self._inferring = 0.0  # since when
 
     def __call__(self, stop: threading.Event) -> tuple[RunResult, ...]:
-        polled = stop if self._on_step is None else _PolledStop(stop, self._on_step)
         trainer = self._trainers.get(self.settings, self._load(), self.runtime, self.parts)
         images = len(trainer.data.train_images), len(trainer.data.test_images)
         self._inference = 1 - training_flops(trainer.recipe, images[0], 0) / training_flops(trainer.recipe, *images)
         self._steps, self._steps_per_epoch = trainer.steps, trainer.steps_per_epoch
         self.notes, self.data, self._trainer = self._trainers.notes, trainer.data, trainer
         try:
-            return self._run_all(trainer, polled)
+            return self._run_all(trainer, stop if self.settings.race else _AskedStop(stop, self._step))
         finally:
             self._last_step = trainer.steps_done
             self._trainer = None
@@ -95,6 +140,7 @@ class Runner:
             trainer.warm_up()  # here: what is compiled once is in no run's seconds
         for seed in self.settings.all_seeds:
             trainer.steps_done, self._inferring = 0, 0.0
+            self._loss = RunningLoss()
             self.progress = self.progress._replace(seed=seed, epochs=(), started=time.monotonic())
             result = trainer.run(seed, observer=None if self.settings.race else self._watch, stop=stop)
             results, seconds = (*self.progress.results, result), time.monotonic() - self.progress.started
@@ -106,6 +152,16 @@ class Runner:
         self.progress = self.progress._replace(epochs=(*self.progress.epochs, record))
         if self._on_step is not None:
             self._on_step()
+
+    def _step(self) -> None:
+        self._loss.look(self._trainer)
+        if self._on_step is not None:
+            self._on_step()
+
+    @property
+    def losses(self) -> tuple[tuple[float, float], ...]:
+        """Of the run in progress or the last one: `RunningLoss.points`; none of a race."""
+        return self._loss.points
 
     def epochs_text(self) -> str:
         """Of the run in progress, or of the one that was cut short: "1.2 of 3.96"."""
@@ -156,7 +212,7 @@ class Runner:
         return 1 - inference + inference * min(0.95, spent)
 
 
-class _PolledStop:
+class _AskedStop:
     """An event that calls `on_step` whenever it is asked, as `Trainer.run` does at each step."""
 
     def __init__(self, stop: threading.Event, on_step: Callable[[], Any]):

@@ -2,18 +2,17 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from airbench_core import EpochRecord, Parts, Recipe, RunResult
+from airbench_core import EpochRecord, Parts, RunResult
 from airbench_lab import runlog
 from airbench_lab.figures import Line
 from airbench_lab.panel.settings import Settings
 from airbench_lab.study import report
-from airbench_lab.study.frames import frame as frame_of
 from airbench_lab.study.names import recipe_name
 from airbench_lab.study.report import Row
 from airbench_lab.study.speedup import Curve
@@ -24,16 +23,19 @@ COLUMNS = {
     "where": "where",
     "scale": "scale",
     "data": "data",
+    "epochs": "epochs, as scaled",
     "n": "n",
     "accuracy": "accuracy, %",
     "low": "95 % low",
     "high": "95 % high",
     "seconds": "seconds",
     "timed": "seconds are",
-    "worth": "worth epochs of the reference",
+    "worth": "worth epochs of the baseline",
     "worth_low": "worth low",
     "worth_high": "worth high",
     "speedup": "effective speedup",
+    "speedup_low": "speedup low",
+    "speedup_high": "speedup high",
     "note": "note",
 }
 
@@ -58,8 +60,7 @@ class RecipeRuns:
 
     settings: Settings
     name: str
-    reference: Recipe
-    curve: Curve | None  # of the reference
+    curve: Curve | None  # of the baseline
     watched: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # by seed
     raced: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # by seed
     interrupted: list[InterruptedRun] = field(default_factory=list)
@@ -77,7 +78,7 @@ class RecipeRuns:
         watched = self.watched
         if self.raced:
             watched = {seed: runlog.untimed(record) for seed, record in watched.items()}
-        row = summary_row(self.name, watched | self.raced, self.settings, self.reference, self.curve)
+        row = summary_row(self.name, watched | self.raced, self.curve)
         return row_values(row, HERE, self.settings, "race" if self.raced else "watched")
 
     def lines(self, latest: LatestRun | None) -> list[Line]:
@@ -90,13 +91,10 @@ class RecipeRuns:
 
 
 class RunHistory:
-    """Those that were made in a panel. Threads may add and read.
+    """Those that were made in a panel. Threads may add and read. curve: gives what is recorded of the baseline."""
 
-    reference: the recipe in whose epochs they are stated. curve: gives what is recorded of it.
-    """
-
-    def __init__(self, reference: Recipe, curve: Callable[[Settings], Curve | None]):
-        self._reference, self._curve = reference, curve
+    def __init__(self, curve: Callable[[Settings], Curve | None]):
+        self._curve = curve
         self._groups: dict[tuple, RecipeRuns] = {}
         self._lock = threading.Lock()
 
@@ -147,7 +145,7 @@ class RunHistory:
         key = (settings.recipe, settings.scale, settings.data, settings.compile, parts)
         group = self._groups.pop(key, None)  # the latest comes last
         if group is None:
-            group = RecipeRuns(settings, run_name(settings, parts), self._reference, self._curve(settings))
+            group = RecipeRuns(settings, run_name(settings, parts), self._curve(settings))
         self._groups[key] = group
         return group
 
@@ -157,16 +155,12 @@ def run_name(settings: Settings, parts: Parts | None = None) -> str:
     return recipe_name(settings.recipe, (parts or Parts()).replaced) + ", compiled" * settings.compile
 
 
-def summary_row(
-    name: str, runs: Mapping[int, Mapping[str, Any]], settings: Settings, reference: Recipe, curve: Curve | None
-) -> Row:
-    """The row of some runs, by seed. The reference is not stated in its own epochs, however many it has."""
-    itself = replace(settings.recipe, epochs=reference.epochs) == reference and not any(
-        run.get("parts") for run in runs.values()
-    )
-    of_reference = run_name(settings.changed(recipe=reference, compile=False))
-    row = report.row(name, frame_of(runs.values()), reference=of_reference, curve=None if itself else curve or {})
-    return {**row, "note": "the reference itself"} if itself else row
+def summary_row(name: str, runs: Mapping[int, Mapping[str, Any]], curve: Curve | None) -> Row:
+    """The row of some runs, by seed, in epochs of the baseline. curve: the baseline's."""
+    columns = ("seed", "accuracy", "seconds")  # a whole `frame` of each takes longer than all else
+    values = [[*map(run.get, columns), run["recipe"]["epochs"]] for run in runs.values()]
+    some = pd.DataFrame(values, columns=[*columns, "epochs"]).astype({"seconds": float})
+    return report.row(name, some, reference="baseline", curve=curve or {})
 
 
 def mean_curve(name: str, records: Sequence[Mapping[str, Any]], recorded: str = "") -> Line:
@@ -195,11 +189,13 @@ def row_values(row: Row, where: str, settings: Settings, timed: str) -> dict[str
     """A row in percent, with its intervals taken apart; None for what is not known. timed: which seconds these are."""
     low, high = row["interval"] or (None, None)
     worth_low, worth_high = row["worth_interval"] or (None, None)
+    speedup_low, speedup_high = row["speedup_interval"] or (None, None)
     return {
         "recipe": row["recipe"],
         "where": where,
         "scale": settings.scale,
         "data": settings.data,
+        "epochs": settings.scaled.epochs,
         "n": row["n"],
         "accuracy": 100 * row["accuracy"],
         "low": None if low is None else 100 * low,
@@ -209,7 +205,10 @@ def row_values(row: Row, where: str, settings: Settings, timed: str) -> dict[str
         "worth": row["worth"],
         "worth_low": worth_low,
         "worth_high": worth_high,
+        "worth_n": row["worth_n"],
         "speedup": row["speedup"],
+        "speedup_low": speedup_low,
+        "speedup_high": speedup_high,
         "note": row["note"],
     }
 

@@ -16,7 +16,8 @@ from airbench_lab.speed import duration
 class Snapshot:
     """live: the curve of the latest run, on or over, or that it was a race; others: earlier and recorded ones.
 
-    fraction_done: of a press. epochs: how many the plot has room for. racing: nothing is to be drawn now.
+    losses: within its epochs, see `RunningLoss`. recorded: what is, of the settings, in a line. fraction_done: of a
+    press. epochs: how many the plot has room for. racing: nothing is to be drawn now.
     """
 
     title: str
@@ -28,7 +29,9 @@ class Snapshot:
     progress: str
     epochs: float
     live: Line | None
+    losses: tuple[tuple[float, float], ...]
     others: tuple[Line, ...]
+    recorded: str
     rows: tuple[dict[str, Any], ...]
     racing: bool
 
@@ -49,14 +52,16 @@ def take_snapshot(experiment: Experiment) -> Snapshot:
         progress=_progress(experiment, runner, state) if runner else "",
         epochs=(runner.settings if active and here else settings).scaled.epochs,
         live=live,
+        losses=runner.losses if here else (),
         others=experiment.runs.lines(settings, latest) + recorded.lines,
+        recorded=recorded.about,
         rows=(*experiment.runs.rows(settings), *recorded.rows),
         racing=state == "running" and runner.settings.race,
     )
 
 
 def _title(experiment: Experiment, settings: Settings) -> str:
-    title = f"{experiment.reference_name} on {experiment.device}"
+    title = f"{experiment.start_name} on {experiment.device}"
     if settings.data == "builtin":
         return f"{title}; drawn pictures: they say nothing about a trick"
     return f"{title}; this scale only shows that all runs" if settings.scale == "smoke" else title

@@ -1,37 +1,54 @@
 """The panel as widgets, made once in the main thread; what changes in them is set by `paint`."""
 
+import math
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
+import traitlets
 
 from airbench_core import AirbenchError
-from airbench_lab.figures import LiveCurves, table_html
+from airbench_lab.figures import Line
 from airbench_lab.panel.controls import WHOLE_LABEL, Control, run_controls, trick_control
 from airbench_lab.panel.experiment import Experiment, Message
 from airbench_lab.panel.painter import DirectPainter, Painter
+from airbench_lab.panel.positions import rounded
+from airbench_lab.panel.recorded import entry, points
+from airbench_lab.panel.runs import HERE
+from airbench_lab.panel.settings import Settings
 from airbench_lab.panel.snapshot import Snapshot, take_snapshot
-from airbench_lab.panel.tables import rows_html
 
 STEPS = 1000  # of the progress bar
+LOOK_UP_SECONDS = 0.4  # at a time
 MARKS = {"info": "", "warning": "Note: ", "error": "Error: "}  # colours alone would not do
 
-# The page's own colours, so that the dark theme is readable too.
-STYLE = """<style>
-.airbench-panel { border: 1px solid var(--jp-border-color1, #bdbdbd); border-radius: 4px; padding: 8px; }
-.airbench-panel .widget-html-content { line-height: 1.4; }
-.airbench-panel table { border-collapse: collapse; font-size: 12px; margin: 0; }
-.airbench-panel th, .airbench-panel td {
-  text-align: left; padding: 2px 10px 2px 0; border-bottom: 1px solid var(--jp-border-color2, #ddd); }
-.airbench-panel .airbench-error { border-left: 4px solid #D55E00; padding-left: 6px; font-weight: 600; }
-.airbench-panel .airbench-warning { border-left: 4px solid #E69F00; padding-left: 6px; }
-.airbench-panel .airbench-info { padding-left: 10px; }
-.airbench-panel .airbench-unseen {
-  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-.airbench-panel img { max-width: 100%; height: auto; }
-.airbench-panel :focus-visible { outline: 2px solid #0072B2; outline-offset: 1px; }
-</style>"""
+KINDS_OF_ROWS = {
+    "Switches": widgets.Checkbox,
+    "Lists": widgets.Dropdown,
+    "Sliders": widgets.SelectionSlider,
+    "Values": (widgets.BoundedIntText, widgets.BoundedFloatText, widgets.Text),
+}
+FOLDER = Path(__file__).parent
+
+
+class Picture(anywidget.AnyWidget):
+    """The curves, the bars and the numbers, drawn by panel.js: also without the kernel, which may be busy.
+
+    controls: the widgets by whose values a recorded setting is found. recorded: `RecordedRuns.near`, as far as it is
+    looked up. chosen: of the controls, as the kernel has them. own: the runs made here; live: the latest of them.
+    """
+
+    _esm = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("drawing.js", "panel.js"))
+    _css = (FOLDER / "drawing.css").read_text(encoding="utf-8")
+
+    controls = traitlets.List().tag(sync=True, **widgets.widget_serialization)
+    recorded = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.List().tag(sync=True)
+    own = traitlets.Dict().tag(sync=True)
+    live = traitlets.Dict().tag(sync=True)
 
 
 class View:
@@ -43,15 +60,13 @@ class View:
     def __init__(self, experiment: Experiment, names: Sequence[str], foreground: bool):
         self._experiment = experiment
         self._last: Snapshot | None = None
-        self._curves: tuple[Any, LiveCurves] | None = None
+        self._near: Settings | None = None  # of which all that is recorded beside it was looked up
+        self._seconds = math.inf if foreground else LOOK_UP_SECONDS
         settings = experiment.settings
-        self.controls: dict[str, Control] = {
-            control.name: control
-            for control in (
-                *(trick_control(name, settings, self._on_control) for name in names),
-                *run_controls(settings, experiment.datasets.names, self._on_control),
-            )
-        }
+        tricks = [trick_control(name, settings, self._on_control) for name in names if name != "epochs"]
+        of_run = {one.name: one for one in run_controls(settings, experiment.datasets.names, self._on_control)}
+        self.controls: dict[str, Control] = {one.name: one for one in tricks} | of_run
+        self._keys = [*tricks, *(of_run[name] for name in ("epochs", "scale", "data"))]
         self.buttons = {
             "run": self._button("Run", "train with what is chosen", "primary", experiment.start),
             "stop": self._button("Stop", "end the run at its next step; its curve stays", "", experiment.stop),
@@ -61,23 +76,22 @@ class View:
         self.title, self.cost, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.bar = widgets.IntProgress(0, 0, STEPS, description="progress", style=WHOLE_LABEL)
         self.progress = widgets.HTML()
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", align_self="flex-start"))
-        self.words = widgets.HTML()
-        self.table = widgets.HTML(layout=widgets.Layout(overflow="auto"))
-        self.numbers = widgets.HTML(layout=widgets.Layout(max_height="240px", overflow="auto"))
-        folded = widgets.Accordion([self.numbers], titles=("The numbers of the curves as a table",))
+        self.picture = Picture(controls=[one.widget for one in self._keys])
+        rows = {
+            row: [one.widget for one in tricks if isinstance(one.widget, kinds)] for row, kinds in KINDS_OF_ROWS.items()
+        }
+        rows |= {
+            "Training": [of_run["epochs"].widget, of_run["epochs"].meaning]
+            + [of_run[name].widget for name in ("seeds", "first_seed")],
+            "Where": [of_run["scale"].widget, of_run["data"].widget],
+            "": [*self.buttons.values(), of_run["race"].widget, self.cost],
+        }
         self.root = widgets.VBox(
             [
                 self.title,
-                _row([self.controls[name].widget for name in names]),
-                _row([control.widget for name, control in self.controls.items() if name not in names]),
-                _row([*self.buttons.values(), self.cost]),
-                _row([self.bar, self.progress]),
-                self.message,
+                *(_row([_label(name), *some]) for name, some in rows.items() if some),
+                _row([_label(""), self.bar, self.progress, self.message]),
                 self.picture,
-                self.words,
-                self.table,
-                folded,
             ],
             layout=widgets.Layout(width="100%"),
         )
@@ -87,17 +101,18 @@ class View:
         experiment.on_change = self.painter.request
         if foreground:
             experiment.on_step = self.painter.poll
+        self.painter.request()  # all that is recorded
 
     def show_settings(self) -> None:
         """Set the controls to what was chosen by a call."""
-        for name, control in self.controls.items():
-            control.show(self._experiment.settings.value(name))
+        for control in self.controls.values():
+            control.show(self._experiment.settings)
 
     def close(self) -> None:
         self.painter.close()
         for widget in self._widgets(self.root):
             widget.close()
-        self._curves = self._last = None
+        self._last = None
 
     def paint(self) -> bool:
         """Set what has changed; whether something goes on. For one thread at a time."""
@@ -105,7 +120,7 @@ class View:
             return self._paint()
         except Exception as error:  # else it would never be painted again, and nobody would know why
             words = f"the panel cannot be drawn: {type(error).__name__}: {error}"
-            self._set(self.message, "value", _line(Message("error", words)))
+            self._set(self.message, "value", _said(Message("error", words)))
             return self._experiment.is_active
 
     def _paint(self) -> bool:
@@ -114,31 +129,44 @@ class View:
         # Never disabled: a button that is loses the keyboard's focus. A click that does not fit is refused in words.
         self._set(self.buttons["run"], "button_style", "" if on else "primary")
         self._set(self.buttons["stop"], "button_style", "warning" if now.state == "running" else "")
-        self._set(self.title, "value", f"{STYLE}<b>{escape(now.title)}</b>")
+        self._set(self.title, "value", f"<b>{escape(now.title)}</b>")
         self._set(self.progress, "value", escape(now.progress))
-        self._set(self.message, "value", _line(now.message))
+        self._set(self.message, "value", _said(now.message))
         self._set(self.cost, "value", escape(now.cost))
         if now.racing:  # not looked at either, until a run is over or is to stop: looking takes time from the training
             return False
         self._set(self.bar, "value", round(STEPS * now.fraction_done))
         self._draw(now)
-        if self._last is None or now.rows != self._last.rows or now.settings != self._last.settings:
-            self._set(self.table, "value", rows_html(now.rows, self._experiment.reference_name))
-        self._last = now
-        return on
+        first, self._last = self._last is None, now
+        return on if first else not self._look_up(now.settings) or on
 
     def _draw(self, now: Snapshot) -> None:
-        about = (now.epochs, now.others)
-        if self._last is not None and about == (self._last.epochs, self._last.others) and now.live == self._last.live:
-            return
-        if self._curves is None or self._curves[0] != about:
-            self._curves = about, LiveCurves(now.epochs, now.others)
-        curves = self._curves[1]
-        if now.live is not None:
-            curves.update(now.live)
-        self.picture.value = curves.png()
-        self._set(self.words, "value", f'<span class="airbench-unseen">{escape(curves.figure.alt)}</span>')
-        self._set(self.numbers, "value", table_html(curves.figure))
+        picture = self.picture
+        with picture.hold_sync():  # what belongs together arrives together
+            rows = [entry(row) for row in now.rows if row["where"] == HERE]
+            lines = [_line(one) for one in now.others if not one.recorded]
+            self._set(picture, "own", {"rows": rows, "lines": lines})
+            losses = [[rounded(one) for one in point] for point in now.losses]
+            self._set(picture, "live", {"line": now.live and _line(now.live), "losses": losses, "epochs": now.epochs})
+            self._set(picture, "chosen", self._at(now.settings))
+
+    def _look_up(self, settings: Settings) -> bool:
+        """Show more of what is recorded of all that the controls can be set to; whether that is all of it.
+
+        A second or two for all: so not at the first painting, and then bit by bit, the nearest first.
+        """
+        names = {control.name for control in self._keys}
+        of = self._near
+        if of and settings.scale_and_data == of.scale_and_data and settings.recipe.changes(of.recipe).keys() <= names:
+            return True
+        now = self._experiment.recorded.near(settings, names, self._at, self._seconds)
+        self.picture.recorded = now
+        self._near = settings if now["complete"] else None
+        return now["complete"]
+
+    def _at(self, settings: Settings) -> list[Any]:
+        """What the controls hold with these settings."""
+        return [control.written(settings) for control in self._keys]
 
     def _button(self, text: str, tooltip: str, style: str, do: Callable[[], object]) -> widgets.Button:
         layout = widgets.Layout(width="80px")
@@ -147,9 +175,8 @@ class View:
         return button
 
     def _on_control(self, name: str, value: Any) -> None:
-        if not self._try(lambda: self._experiment.set(**{name: value})):
-            self.controls[name].show(self._experiment.settings.value(name))
-        elif name == "recipe":  # all its fields with it
+        done = self._try(lambda: self._experiment.set(**{name: value}))
+        if not done or name in ("recipe", "scale", "epochs"):  # which others depend on
             self.show_settings()
         self._experiment.measure_cost()
 
@@ -180,7 +207,15 @@ def _row(children: Sequence[widgets.Widget]) -> widgets.Box:
     return widgets.Box(children, layout=widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="0 14px"))
 
 
-def _line(message: Message) -> str:
-    text = escape(MARKS[message.kind] + message.text) or "&nbsp;"
+def _label(text: str) -> widgets.HTML:
+    return widgets.HTML(f"<b>{text}</b>", layout=widgets.Layout(width="64px"))
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {"name": line.label, "state": line.state, "points": points(line)}
+
+
+def _said(message: Message) -> str:
+    text = escape(MARKS[message.kind] + message.text)
     role = "alert" if message.kind == "error" else "status"
     return f'<div class="airbench-{message.kind}" role="{role}">{text}</div>'

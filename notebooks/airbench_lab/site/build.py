@@ -11,7 +11,7 @@ from airbench_core import AirbenchError
 from airbench_lab.site.explorer import explorer
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
+ROOT, PANEL = HERE.parents[2], HERE.parent / "panel"
 READ = ("*.ipynb", "*.md", "*.png", "*.py")  # what a page is or shows, or links to
 EXPLORED = ("00", "09")  # lessons that hold the explorer too, below their panel
 # What Sphinx leaves out for screen readers and keyboards: the level of a heading, a way into what scrolls sideways.
@@ -56,9 +56,9 @@ def stage(source: Path, explored: dict[str, Any]) -> None:
         ("index.md", ""),
         ("api.md", ""),
         ("site.css", "static"),
-        ("explorer.css", "static"),
     ):
         _copy(HERE / name, source / folder / name)
+    _copy(PANEL / "drawing.css", source / "static" / "drawing.css")
     math_font(source / "static" / "math.woff")
     for folder, lessons in (source, "notebooks/"), (source / "notebooks", ""):
         (folder / "explorer.html").write_text(explorer_html(explored, lessons), encoding="utf-8")
@@ -74,10 +74,14 @@ def stage(source: Path, explored: dict[str, Any]) -> None:
 def explorer_html(explored: dict[str, Any], lessons: str) -> str:
     """The explorer as a part of a page that needs nothing else, not even a server. lessons: where their pages are."""
     model = json.dumps({"data": explored, "lessons": lessons}).replace("</", "<\\/")
-    module = (HERE / "explorer.js").read_text(encoding="utf-8")
     mount = "render({ model: { get: (name) => model[name] }, el: document.querySelector('.airbench') });"
-    script = f'<script type="module">\n{module}\nconst model = {model};\n{mount}\n</script>'
+    script = f'<script type="module">\n{module()}\nconst model = {model};\n{mount}\n</script>'
     return f'<div class="airbench"></div>\n{script}'
+
+
+def module() -> str:
+    """The explorer's JavaScript, whole."""
+    return "\n".join(file.read_text(encoding="utf-8") for file in (PANEL / "drawing.js", HERE / "explorer.js"))
 
 
 def with_links(notebook: dict[str, Any], name: str) -> dict[str, Any]:

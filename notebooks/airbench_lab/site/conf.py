@@ -29,7 +29,7 @@ default_role = "literal"  # docstrings have names in single backticks
 html_theme = "furo"
 html_title = project
 html_static_path = ["static"]
-html_css_files = ["site.css", "explorer.css"]
+html_css_files = ["site.css", "drawing.css"]
 html_extra_path = ["extra"]
 html_copy_source = False
 html_show_sphinx = html_show_copyright = False

@@ -77,8 +77,8 @@ def of_recipe(runs: pd.DataFrame, scaled: Recipe, *, compile: bool = False, any_
     there is none at just this one; `accuracy` is then that at this level, and there are no seconds, which nobody
     measured. any_epochs: whatever their epochs.
     """
-    level, wanted = f"accuracy_{scaled.tta}", _training(scaled)
-    same = runs[(runs["trained"].map(_training) == wanted) & (runs["compile"] == compile) & runs[level].notna()]
+    level, wanted = f"accuracy_{scaled.tta}", training(scaled)
+    same = runs[(runs["trained"].map(training) == wanted) & (runs["compile"] == compile) & runs[level].notna()]
     same = same[(same["parts"].map(len) == 0) & (any_epochs | (same["epochs"] == scaled.epochs))]
     exact = same["tta"] == scaled.tta
     accuracy, seconds = same["accuracy"].where(exact, same[level]), same["seconds"].where(exact)
@@ -89,7 +89,7 @@ def of_recipe(runs: pd.DataFrame, scaled: Recipe, *, compile: bool = False, any_
 
 
 @cache
-def _training(recipe: Recipe) -> Recipe:
+def training(recipe: Recipe) -> Recipe:
     """What all runs of a recipe share that differ in epochs and TTA alone."""
     return replace(recipe, epochs=1, tta="none")
 

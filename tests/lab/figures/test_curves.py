@@ -1,14 +1,9 @@
-import io
-import itertools
-
-import matplotlib
 import numpy as np
 import pytest
-from airbench_lab.figures import Drawing, Line, LiveCurves, curves, png
+from airbench_lab.figures import Drawing, Line, curves
 from airbench_lab.figures.curves import EARLIER, RECORDED
 from airbench_lab.study.statistics import mean_interval
 from matplotlib.lines import Line2D
-from PIL import Image
 
 from airbench_core import UsageError
 
@@ -32,10 +27,6 @@ def bands(figure: Drawing) -> int:
     return sum(
         bool(np.isfinite(one.get_paths()[0].vertices).any()) for one in figure.axes[0].collections if one.get_paths()
     )
-
-
-def pixels(picture: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
 def test_a_single_run_is_drawn_and_tabled_without_interval():
@@ -76,12 +67,6 @@ def test_a_stopped_run_ends_in_a_cross():
         crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x" and len(line.get_xdata())]
         assert [line.get_xydata().tolist() for line in crosses] == [[[2, 60]]] * count
     assert set(curves([stopped]).table["state"]) == {"stopped"}
-    live = LiveCurves(4)
-    live.update(stopped)
-    crosses = [line for line in live.figure.axes[0].lines if line.get_marker() == "x"]
-    assert [line.get_xydata().tolist() for line in crosses] == [[[2, 60]]]
-    live.update(RUN)
-    assert crosses[0].get_xydata().tolist() == []
 
 
 def test_two_runs_of_one_name_are_two_curves():
@@ -96,55 +81,6 @@ def test_of_many_lines_the_newest_are_drawn():
     figure = curves([*recorded, *own])
     assert list(figure.table["run"]) == ["run 2", "run 3", "run 4", "old 0", "old 1"]
     assert figure.legends[0].get_texts()[-1].get_text() == "older ones are not drawn: 2"
-
-
-def test_a_live_figure_is_kept_and_moves():
-    live = LiveCurves(8, [RUN, MANY])
-    figure, artists = live.figure, live.figure.axes[0].get_children()
-    for epochs in 0, 1, 2, 3:
-        accuracies = [0.5, 0.6, 0.99][:epochs]
-        live.update(Line(label="now", epochs=list(range(1, epochs + 1)), accuracies=accuracies, state="running"))
-        assert live.figure is figure
-        assert live.figure.axes[0].get_children() == artists
-        mine = figure.table[figure.table["run"] == "now"]
-        assert list(mine["accuracy, %"]) == pytest.approx([100 * value for value in accuracies])
-        (line,) = [line for line in figure.axes[0].lines if line.get_color() == "#000000" and line.get_marker() == "o"]
-        assert list(line.get_ydata()) == list(mine["accuracy, %"])
-        low, high = figure.axes[0].get_ylim()
-        assert low < figure.table["accuracy, %"].min() <= figure.table["accuracy, %"].max() < high
-    assert figure.axes[0].get_xlim()[1] > 8
-    assert "now, running: 99.0 % after 3 epochs (n=1)" in figure.alt
-    assert list(zip(figure.table["curve"], figure.table["run"], strict=True)) == [
-        *[(1, "now")] * 3,
-        *[(2, "airbench94")] * 3,
-        *[(3, "baseline")] * 2,
-    ]
-
-
-def test_the_quick_picture_is_the_slow_one():
-    live = LiveCurves(4, [RUN, MANY])
-    seen = [pixels(live.png())]
-    for accuracies in [0.5], [0.5, 0.6], [0.5, 0.6, 0.97], [0.3]:  # the axis changes with the third, and back
-        live.update(Line(label="now", epochs=range(1, len(accuracies) + 1), accuracies=accuracies, state="running"))
-        seen.append(pixels(live.png()))
-        np.testing.assert_array_equal(seen[-1], pixels(png(live.figure)))
-    live.update(Line(label="now", epochs=[1], accuracies=[0.3], state="stopped"))
-    with matplotlib.style.context("dark_background"):
-        np.testing.assert_array_equal(pixels(live.png()), pixels(png(live.figure)))
-    assert all((one != other).any() for one, other in itertools.pairwise(seen))
-
-
-def test_what_has_not_changed_is_not_drawn_again(monkeypatch):
-    """On one busy core, 4 times a second: to draw all texts and lines anew takes several times as long."""
-    live, drawn = LiveCurves(20, [RUN, MANY]), []
-    live.png()
-    draw = Drawing.draw
-    monkeypatch.setattr(Drawing, "draw", lambda figure, renderer: (drawn.append(1), draw(figure, renderer)))
-    for epochs in range(1, 10):
-        accuracies = np.linspace(0.5, 0.65, epochs)
-        live.update(Line(label="now", epochs=range(1, epochs + 1), accuracies=accuracies, state="running"))
-        live.png()
-    assert not drawn
 
 
 def test_accuracies_without_their_epochs_are_refused():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from airbench_lab import figures
-from airbench_lab.figures import STYLES, Drawing, Line, LiveCurves, png, table_html
+from airbench_lab.figures import STYLES, Drawing, Line, png, table_html
 from airbench_lab.figures.curves import EARLIER, RECORDED
 from airbench_lab.figures.differences import differences
 from airbench_lab.figures.drawing import KEPT
@@ -53,12 +53,6 @@ def _lines() -> list[Line]:
     own = [Line(label=LONG, epochs=[1, 2, 3], accuracies=[0.5, 0.6, 0.7 + i / 50], state="stopped") for i in range(4)]
     many = [[0.5, 0.6, 0.65], [0.52, 0.61, 0.66]]
     return [*own, *(Line(label=LONG, epochs=[1, 2, 3], accuracies=many, recorded=HARDWARE) for _ in range(4))]
-
-
-def _live(*_):
-    live = LiveCurves(9.9, _lines())
-    live.update(Line(label=LONG, epochs=[1, 2], accuracies=[0.5, 0.6], state="running"))
-    return live.figure
 
 
 def _differences(*_):
@@ -156,8 +150,6 @@ GALLERY = {
     "add_remove": (_add_remove, 10),
     "flops": (_flops, 9),
     "curves": (lambda *_: figures.curves(_lines()), 18),
-    "live": (_live, 20),
-    "live, nothing yet": (lambda *_: LiveCurves(3.96).figure, 0),
     "differences": (_differences, 3),
     "filters": (_filters, 24),
     "covariances": (_covariances, 24),
@@ -255,10 +247,10 @@ def test_it_can_be_read(name, made, trained, shown):
 
 
 def test_what_a_notebook_has_set_changes_nothing(made, trained):
-    plain = [png(GALLERY[name][0](made, trained)) for name in ("ladder", "live")]
+    plain = [png(GALLERY[name][0](made, trained)) for name in ("ladder", "curves")]
     assert (np.asarray(Image.open(io.BytesIO(plain[0])).convert("RGBA"))[..., 3] == 255).all()
     with matplotlib.style.context(["dark_background", {"font.size": 22, "font.family": "serif", "lines.linewidth": 9}]):
-        assert [png(GALLERY[name][0](made, trained)) for name in ("ladder", "live")] == plain
+        assert [png(GALLERY[name][0](made, trained)) for name in ("ladder", "curves")] == plain
         assert matplotlib.rcParams["font.size"] == 22
 
 

@@ -54,10 +54,10 @@ def experiment(noise, cpu, chosen, run_costs, worker) -> Iterator[Callable[..., 
     """Makes experiments; all values have defaults."""
     made = []
 
-    def make(data: Dataset | str = noise, *, parts=None, reference=AIRBENCH94, on=worker, **changed) -> Experiment:
+    def make(data: Dataset | str = noise, *, parts=None, on=worker, **changed) -> Experiment:
         datasets = DataSets(data)
         settings = chosen.changed(data=datasets.default, **changed)
-        made.append(Experiment(settings, datasets, cpu, parts=parts or Parts(), reference=reference, worker=on))
+        made.append(Experiment(settings, datasets, cpu, parts=parts or Parts(), worker=on))
         return made[-1]
 
     yield make
@@ -171,7 +171,7 @@ class FakeTrainer:
         self.asked, self.recipe, self.data = recipe, SCALES[scale].recipe(recipe), SCALES[scale].data(data)
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(self.data.train_images))
         self.steps = round(self.recipe.epochs * self.steps_per_epoch)
-        self.steps_done = 0
+        self.steps_done, self.batch_size, self.loss_sum = 0, self.recipe.batch_size, None
 
     def warm_up(self) -> None:
         """Nothing is compiled."""
@@ -188,10 +188,12 @@ class FakeTrainer:
                 raise Stopped(tuple(records))
 
         for first in range(0, self.steps, self.steps_per_epoch):
+            self.loss_sum = torch.zeros(())
             if "flip" in self.parts.replaced:
                 self.parts.flip(self.recipe.flip, len(records), torch.zeros(4) > 0, torch.Generator())
             for _ in range(first, min(first + self.steps_per_epoch, self.steps)):
                 go_on()
+                self.loss_sum += self.batch_size * (2 - self.steps_done / 10)
                 self.steps_done += 1
             accuracy = None if observer is None else 0.1 + self.steps_done / 100 + seed / 1000
             done = {"epoch": len(records) + 1, "epochs": self.steps_done / self.steps_per_epoch, "train_loss": 1.0}
@@ -218,7 +220,7 @@ def recorded(tmp_path, monkeypatch) -> Callable[[list[dict]], None]:
     """Puts records in the place of those that the project holds; at first there are none."""
     folder = tmp_path / "recorded"
     folder.mkdir()
-    for name in "lookup", "curve":
+    for name in "lookup", "curve", "recipes":
         monkeypatch.setattr(replay, name, partial(getattr(replay, name), folder=folder))
 
     def put(records: list[dict]) -> None:

@@ -1,12 +1,15 @@
+import itertools
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from airbench_lab.panel.recorded import RecordedRuns, reference_curve
+from airbench_lab.panel.recorded import RecordedRuns
 from airbench_lab.panel.settings import DataSets, Settings
 from airbench_lab.panel.snapshot import take_snapshot
 from airbench_lab.speed import random_dataset
 
-from airbench_core import AIRBENCH94, Parts
+from airbench_core import AIRBENCH94, BASELINE, Parts
 
 PLAIN = replace(AIRBENCH94, whiten=False)
 
@@ -18,7 +21,7 @@ def laptop() -> Settings:
 
 @pytest.fixture
 def found() -> RecordedRuns:
-    return RecordedRuns(DataSets("cifar10"), AIRBENCH94, AIRBENCH94)
+    return RecordedRuns(DataSets("cifar10"), AIRBENCH94)
 
 
 def rows(match) -> list[tuple]:
@@ -38,31 +41,74 @@ def test_beside_what_is_chosen_stands_what_the_switches_start_from(found, record
     for changed in {"scale": "smoke"}, {"data": "cifar100"}:
         assert found.lookup(laptop.changed(**changed)).rows == ()
     assert found.lookup(laptop).rows  # and back
-    own = RecordedRuns(DataSets(replace(random_dataset(192, 48), name="cifar10")), AIRBENCH94, AIRBENCH94)
+    own = RecordedRuns(DataSets(replace(random_dataset(192, 48), name="cifar10")), AIRBENCH94)
     assert own.lookup(laptop).rows == ()  # images of one's own are not taken for those under their name
 
 
-def test_the_reference_is_not_stated_in_its_own_epochs(recorded, trained, laptop, found):
-    recorded([*trained(AIRBENCH94, lengths=(5, 9.9, 20)), *trained(PLAIN, faster=0.8, lengths=(9.9,))])
-    plain = laptop.changed(whiten=False)
-    first, second = found.lookup(plain).rows
-    assert first["worth"] is first["speedup"] is None
-    assert first["note"] == "the reference itself"
-    assert second["worth"] == pytest.approx(0.8 * plain.scaled.epochs, rel=0.02)
-    assert second["speedup"] == pytest.approx(0.8, rel=0.02)
-    longer = found.lookup(laptop.changed(epochs=20.0)).rows
-    assert [(row["worth"], row["note"]) for row in longer] == [(None, "the reference itself")] * 2
-    first, second = RecordedRuns(DataSets("cifar10"), AIRBENCH94, PLAIN).lookup(plain).rows
-    assert second["note"] == "the reference itself"
-    assert first["worth"] is None  # of this reference there is one length
-    assert first["note"] not in ("", "the reference itself")
+def test_speedups_are_in_epochs_of_the_baseline_which_needs_two_lengths(recorded, trained, laptop):
+    recorded([*trained(BASELINE, lengths=(5,)), *trained(AIRBENCH94, faster=1.5, lengths=(9.9,))])
+    (row,) = RecordedRuns(DataSets("cifar10"), AIRBENCH94).lookup(laptop).rows
+    assert row["worth"] is row["speedup"] is None
+    assert row["note"]
+    recorded(trained(BASELINE, lengths=(10, 20)))
+    found = RecordedRuns(DataSets("cifar10"), AIRBENCH94)
+    (row,) = found.lookup(laptop).rows
+    assert row["worth"] == pytest.approx(1.5 * laptop.scaled.epochs, rel=0.02)
+    assert row["speedup"] == pytest.approx(1.5, rel=0.02)
 
 
-def test_a_curve_needs_two_lengths(recorded, trained, laptop):
-    for length, known in (5, None), (10, 2):
-        recorded(trained(AIRBENCH94, lengths=(length,)))
-        curve = reference_curve(AIRBENCH94, laptop, "cifar10")
-        assert (curve and len(curve)) == known
+@pytest.fixture
+def near(found, laptop) -> Callable[..., dict]:
+    """What is recorded near airbench94 at the laptop scale, by the values of `names`."""
+
+    def look(*names: str, seconds: float = math.inf, **changed) -> dict:
+        values = found.near(
+            laptop.changed(**changed), set(names), lambda one: tuple(map(one.value, names)), seconds=seconds
+        )
+        return values | {"positions": {one["at"]: one for one in values["positions"]}}
+
+    return look
+
+
+def test_what_differs_in_the_switches_alone_is_found_with_its_curve_and_needs(recorded, trained, made, near):
+    recorded([*trained(BASELINE, lengths=(5, 10, 20, 40)), *trained(AIRBENCH94, 1.5, lengths=(5, 9.9, 20))])
+    recorded([*made(PLAIN, [0.6, 0.61]), *made(replace(PLAIN, lr=1.0), [0.5])])
+    now = near("whiten")
+    assert now["positions"].keys() == {(True,), (False,)}
+    assert (now["start"], now["complete"], now["scale"]) == ((True,), True, "laptop")
+    on, off = now["positions"][True,], now["positions"][False,]
+    assert on["points"][-1][0] == 3
+    assert on["speedup"] == pytest.approx(1.5, rel=0.02)
+    assert now["baseline"] / on["to_target"]["epochs"] == pytest.approx(1.5, rel=0.02)
+    assert (on["to_target"]["of"], on["paper"]) == (None, pytest.approx(45 / 9.9))
+    assert (off["n"], off["to_target"], off["paper"]) == (2, None, pytest.approx(45 / 22))
+    assert near("whiten", "epochs")["positions"].keys() == {(True, 5), (True, 9.9), (True, 20), (False, 9.9)}
+    assert near("whiten", "lr")["positions"].keys() == {(True, 11.5), (False, 11.5), (False, 1.0)}
+    assert near("whiten", lr=1.0)["positions"].keys() == {(False,)}
+
+
+def test_lower_levels_of_tta_are_positions_too_and_compiled_runs_where_that_is_switched(recorded, made, near):
+    recorded([*made(AIRBENCH94, [0.7, 0.71]), *made(AIRBENCH94, [0.72, 0.73], compile=True)])
+    levels = near("tta")["positions"]
+    assert {at: round(one["accuracy"], 6) for (at,), one in levels.items()} == {
+        "mirror+translate": 70.5,
+        "mirror": 69.5,
+        "none": 68.5,
+    }
+    assert near("compile")["positions"].keys() == {(False,), (True,)}
+    assert near("lr")["positions"][11.5,]["accuracy"] == 70.5
+
+
+def test_the_nearest_are_looked_up_first_and_the_others_later(recorded, made, near):
+    far = replace(PLAIN, identity_init=False)
+    recorded([run for one in (far, PLAIN, AIRBENCH94) for run in made(one, [0.7, 0.71])])
+    seen = [near("whiten", "identity_init", seconds=0) for _ in range(20)]
+    positions = [list(one["positions"]) for one in seen]
+    assert positions[0] == [(True, True)]
+    assert positions[-1] == [(True, True), (False, True), (False, False)]
+    assert all(len(after) - len(before) <= 1 for before, after in itertools.pairwise(positions))
+    assert [one["complete"] for one in seen] == sorted(one["complete"] for one in seen)
+    assert seen[-1]["complete"]
 
 
 def test_compiled_runs_are_others_and_raced_ones_have_no_line(recorded, made, laptop, found):

@@ -4,11 +4,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from airbench_lab.panel import runner as runners
-from airbench_lab.panel.runner import Progress, Runner, TrainerCache
+from airbench_lab.panel.runner import Progress, Runner, RunningLoss, TrainerCache
 
 from airbench_core import Dataset, Parts, RunResult, Stopped
 from airbench_core.tricks.flip import flip_mask
@@ -183,3 +184,65 @@ def test_what_is_stopped_leaves_its_complete_epochs_and_the_runs_before_it(press
     assert 1.5 / 3 < one.fraction_done(None) < 2 / 3  # where it stopped
     trainers._last[2].steps_done = 0  # whoever runs with it next
     assert one.epochs_text() == "2.0 of 2.97"
+
+
+def training(steps_per_epoch: int = 4) -> SimpleNamespace:
+    """A trainer before its first step, of batches of 10 images."""
+    device = SimpleNamespace(device=torch.device("cpu"))
+    about = {"batch_size": 10, "steps_per_epoch": steps_per_epoch, "runtime": device}
+    return SimpleNamespace(steps_done=0, loss_sum=torch.zeros(()), **about)
+
+
+def step(trainer: SimpleNamespace, loss: float) -> None:
+    if trainer.steps_done % trainer.steps_per_epoch == 0:
+        trainer.loss_sum = torch.zeros(())
+    trainer.loss_sum += loss * trainer.batch_size
+    trainer.steps_done += 1
+
+
+def test_the_running_loss_is_the_mean_since_the_point_before_or_since_the_epoch_began(monkeypatch):
+    monkeypatch.setattr(runners, "LOSS_PAUSE", 0)
+    trainer, running = training(), RunningLoss()
+    for number, loss in enumerate([4, 2, 3, 1, 8, 6], 1):
+        step(trainer, loss)
+        if number != 2:  # nobody looked
+            running.look(trainer)
+    for _ in range(3):  # as during the inference, when no steps are made
+        running.look(trainer)
+    assert running.points == ((0.25, 4), (0.75, 2.5), (1.25, 8), (1.5, 6))
+
+
+def test_many_points_become_half_as_many_means(monkeypatch):
+    monkeypatch.setattr(runners, "LOSS_PAUSE", 0)
+    monkeypatch.setattr(runners, "MOST_LOSSES", 4)
+    trainer, running = training(steps_per_epoch=100), RunningLoss()
+    for loss in 1, 3, 5, 7, 9, 9:
+        step(trainer, loss)
+        running.look(trainer)
+    assert running.points[:2] == ((0.02, 2), (0.04, 6))
+
+
+def test_the_loss_is_read_now_and_then(monkeypatch):
+    trainer, running = training(steps_per_epoch=1000), RunningLoss()
+    started = time.monotonic()
+    while time.monotonic() - started < 0.6:
+        step(trainer, 1)
+        running.look(trainer)
+        trainer.steps_done %= 900
+        time.sleep(0.001)
+    assert 1 <= len(running.points) <= 3
+
+
+@pytest.mark.trains
+def test_a_real_training_shows_its_loss_within_the_epochs_and_a_race_shows_none(press, monkeypatch):
+    monkeypatch.setattr(runners, "LOSS_PAUSE", 0)
+    one = press()
+    (result,) = one(never())
+    epochs = [epochs for epochs, _ in one.losses]
+    assert epochs == sorted(epochs)
+    assert len(epochs) > 3 * 4
+    first = [loss for epochs, loss in one.losses if epochs < 1]
+    assert sum(first) / len(first) == pytest.approx(result.epochs[0].train_loss, rel=0.2)
+    race = press(race=True)
+    race(never())
+    assert race.losses == ()

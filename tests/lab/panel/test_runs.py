@@ -1,7 +1,7 @@
 import pytest
 from airbench_lab.panel.runs import InterruptedRun, LatestRun, RunHistory, rows_frame, run_name
 
-from airbench_core import AIRBENCH94, Parts
+from airbench_core import Parts
 from airbench_core.tricks.flip import flip_mask
 
 OWN = Parts(flip=lambda *args: flip_mask(*args))
@@ -10,7 +10,7 @@ CURVE = {1.5: {0: 0.4, 1: 0.4}, 3.0: {0: 0.6, 1: 0.6}}
 
 @pytest.fixture
 def runs() -> RunHistory:
-    return RunHistory(AIRBENCH94, lambda settings: None)
+    return RunHistory(lambda settings: None)
 
 
 @pytest.fixture
@@ -148,33 +148,26 @@ def test_compiled_runs_and_those_with_parts_of_one_s_own_are_others_by_name(runs
     assert run_name(chosen.changed(seeds=3, race=True, scale="full")) == "airbench94"
 
 
-def test_a_row_is_worth_epochs_of_the_reference_but_the_reference_itself_is_not(result, chosen):
-    """At the scale of the row. Whatever its epochs, the reference's curve knows nothing else than it."""
+def test_a_row_is_worth_epochs_of_the_baseline_at_its_scale(result, chosen):
     asked = []
-    runs = RunHistory(AIRBENCH94, lambda settings: asked.append(settings) or CURVE)
-
-    def row(settings, parts=None) -> dict:
-        parts = parts or Parts()
-        for seed in range(2):
-            runs.add(settings, parts, result(settings, 0.5 + (seed - 0.5) / 50, seed, parts=parts.replaced))
-        return runs.rows()[-1]
-
-    other = chosen.changed(lr=5.0)
-    assert 1.5 < row(other)["worth"] < 3
-    assert row(other)["speedup"] == pytest.approx(row(other)["worth"] / other.scaled.epochs)
-    assert asked[0].scale_and_data == other.scale_and_data
-    for same in ({}, {"epochs": 5.0}, {"compile": True}):
-        itself = row(chosen.changed(**same))
-        assert (itself["note"], itself["worth"], itself["speedup"]) == ("the reference itself", None, None)
-    assert row(chosen.changed(lr=5.0, epochs=5.0))["note"] != "the reference itself"
-    assert row(chosen, OWN)["worth"] is not None  # a part of one's own is not it
+    runs = RunHistory(lambda settings: asked.append(settings) or CURVE)
+    for seed in range(2):
+        runs.add(chosen, Parts(), result(chosen, 0.5 + (seed - 0.5) / 50, seed))
+    (row,) = runs.rows()
+    epochs = chosen.scaled.epochs
+    assert 1.5 < row["worth"] < 3
+    assert row["speedup"] == pytest.approx(row["worth"] / epochs)
+    assert [row["speedup_low"], row["speedup_high"]] == pytest.approx(
+        [row["worth_low"] / epochs, row["worth_high"] / epochs]
+    )
+    assert [one.scale_and_data for one in asked] == [chosen.scale_and_data]
 
 
-def test_without_a_curve_of_the_reference_worth_is_blank_and_says_why(runs, add, chosen):
+def test_without_a_curve_of_the_baseline_worth_is_blank_and_says_why(runs, add, chosen):
     add(chosen.changed(lr=1.0))
     (row,) = runs.rows()
     assert row["worth"] is row["speedup"] is None
-    assert row["note"] not in ("", "the reference itself")
+    assert row["note"]
     table = rows_frame(runs.rows())
     assert table["accuracy, %"].tolist() == [50]
     assert list(rows_frame([])) == list(table)  # as many columns where there is nothing

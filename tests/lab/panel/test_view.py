@@ -1,8 +1,9 @@
 """The widgets, without a browser: what is set in them, by whom, how often."""
 
-import re
+import json
 import threading
 import time
+from dataclasses import replace
 from time import monotonic as clock
 
 import ipywidgets as widgets
@@ -58,7 +59,7 @@ def test_every_control_has_a_label_and_a_change_of_either_side_is_one_of_both(ma
         ("lr", 9.0, 9.0),
         ("whiten_bias_epochs", "none", None),
         ("widths", "32x64x64", (32, 64, 64)),
-        ("epochs", 5.0, 5.0),
+        ("epochs", 3.0, 10.0),  # at this scale 0.3 of the recipe's are trained, and the box shows those
     ):
         control = view.controls[name].widget
         before = control.value
@@ -96,11 +97,11 @@ def test_a_click_trains_and_a_second_one_is_refused_and_one_thread_paints_four_t
 ):
     monkeypatch.setattr(runner.Trainer, "STEP", 0.02)
     panel = make(["whiten"], seeds=4)
-    view, picture = panel._view, panel._view.picture.value
+    view = panel._view
     threads, times = set(), {"bar": [], "picture": []}
-    for name, at in times.items():
+    for name, trait in ("bar", "value"), ("picture", "live"):
         getattr(view, name).observe(
-            lambda _, at=at: (threads.add(threading.current_thread()), at.append(clock())), "value"
+            lambda _, at=times[name]: (threads.add(threading.current_thread()), at.append(clock())), trait
         )
 
     def styles() -> tuple[str, str]:
@@ -111,15 +112,17 @@ def test_a_click_trains_and_a_second_one_is_refused_and_one_thread_paints_four_t
     view.buttons["run"].click()
     assert soon(lambda: "a run is on" in view.message.value and styles() == ("", "warning"))
     assert len(panel.result()) == 4
-    assert soon(lambda: styles() == ("primary", "") and ">4<" in view.table.value and view.bar.value == view.bar.max)
+    assert soon(lambda: styles() == ("primary", "") and view.bar.value == view.bar.max)
+    assert soon(lambda: [row["n"] for row in view.picture.own["rows"]] == [4])
     assert threads == {view.painter._thread}
     for of in times.values():
         assert len(of) > 3
         assert max(sum(first <= at < first + 1 - PAUSE / 2 for at in of) for first in of) <= 4
-    assert view.picture.value != picture
-    assert bytes(view.picture.value[:4]) == b"\x89PNG"
-    assert re.search(r"airbench94, seed 3, done: [\d.]+ % after", view.words.value)
-    assert "<td" in view.numbers.value
+    live = view.picture.live
+    assert (live["line"]["name"], live["line"]["state"]) == ("airbench94, seed 3", "done")
+    assert len(live["line"]["points"]) == 3
+    assert live["epochs"] == panel._experiment.settings.scaled.epochs
+    assert live["losses"]
     page = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in page
     assert page["text/html"].startswith('<img src="data:image/png;base64,')
@@ -141,17 +144,45 @@ def test_nothing_is_drawn_while_a_race_is_on(make, monkeypatch):
     assert soon(lambda: panel._experiment.is_measuring is False)
     panel.set(race=True, seeds=3)
     time.sleep(2 * PAUSE)
-    drawn, changes, during = view.picture.value, [], []
-    view.picture.observe(changes.append, "value")
+    changes, during = [], []
+    view.picture.observe(changes.append)
     view.bar.observe(changes.append, "value")
     view.buttons["run"].click()
     while panel.state == "running":
         during = list(changes)
         time.sleep(0.01)
     assert during == []
-    assert soon(lambda: "(race)" in view.table.value)
-    assert soon(lambda: "airbench94, race: no curve." in view.words.value)
-    assert view.picture.value != drawn  # its legend says so, too
+    assert soon(lambda: [row["timed"] for row in view.picture.own["rows"]] == ["race"])
+    assert soon(lambda: (view.picture.live["line"]["state"], view.picture.live["losses"]) == ("race", []))
+
+
+def test_a_setting_is_found_among_the_recorded_ones_by_what_the_controls_hold(
+    made, trained, recorded, cpu, run_costs, monkeypatch
+):
+    """As the page finds it, without the kernel: whatever kind the controls are of."""
+    monkeypatch.setattr(environment, "shows_widgets", lambda: True)
+    plain = replace(AIRBENCH94, whiten=False, bias_scale=1, tta="mirror", epochs=20)
+    recorded([*made(AIRBENCH94, [0.7, 0.71]), *made(plain, [0.6, 0.61])])
+    panel = Panel(["recipe", *TRICKS[1:]], scale="laptop", data="cifar10", runtime=cpu)
+    picture = panel._view.picture
+    assert soon(lambda: picture.recorded.get("complete"))
+
+    def page() -> dict | None:
+        held = [getattr(one, "label", one.value) for one in picture.controls]
+        found = [one for one in picture.recorded["positions"] if json.dumps(one["at"]) == json.dumps(held)]
+        return found[0] if found else None
+
+    assert page()["name"] == "airbench94"
+    json.dumps(picture.recorded, allow_nan=False)
+    for name, value in ("whiten", False), ("bias_scale", "1"), ("tta", "mirror"), ("epochs", 8.0):
+        panel._view.controls[name].widget.value = value
+    assert page()["name"] == "airbench94 whiten=false epochs=20 bias_scale=1 tta=mirror"
+    panel._view.controls["lookahead"].widget.value = False
+    assert page() is None
+    assert soon(lambda: picture.chosen == panel._view._at(panel._experiment.settings))
+    panel.set(scale="smoke")
+    assert soon(lambda: picture.recorded["scale"] == "smoke" and picture.recorded["positions"] == [])
+    panel.close()
 
 
 def test_a_closed_panel_leaves_no_widget_and_no_thread(make):

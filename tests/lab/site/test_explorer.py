@@ -6,6 +6,7 @@ import statistics
 import pytest
 from airbench_lab import replay
 from airbench_lab.lessons.regimes import Worth
+from airbench_lab.panel import positions
 from airbench_lab.site import build
 from airbench_lab.site import explorer as made
 from airbench_lab.study.settings import with_fields
@@ -15,20 +16,26 @@ from airbench_core import AIRBENCH94, BASELINE, AirbenchError
 
 
 @pytest.fixture(scope="module")
-def values() -> dict:
+def explored() -> dict:
     return made.explorer()
 
 
+@pytest.fixture(scope="module")
+def values(explored) -> dict:
+    return explored["scales"]["laptop"]
+
+
 def test_a_position_is_what_is_recorded_of_airbench94_with_its_switches_so(values):
-    assert made.key_of(AIRBENCH94) == made.ALL == "111111"
-    assert made.key_of(BASELINE) == "000000"
+    assert positions.key_of(AIRBENCH94) == positions.ALL == "111111"
+    assert positions.key_of(BASELINE) == "000000"
     recipe = with_fields(AIRBENCH94, identity_init=False, tta="mirror")
     runs = replay.lookup(recipe, "laptop", "cifar10")
     found = values["positions"]["101101"]
     assert found["n"] == len(runs.records)
     assert found["accuracy"] == pytest.approx(100 * statistics.mean(runs.accuracies.values()), abs=1e-4)
     first = [record["epochs"][0]["accuracy"] for record in runs.records]
-    assert found["curve"][0][:2] == [1, pytest.approx(100 * statistics.mean(first), abs=1e-4)]
+    assert found["points_n"] == len(first)
+    assert found["points"][0][:2] == [1, pytest.approx(100 * statistics.mean(first), abs=1e-4)]
 
 
 def test_every_position_is_recorded(values):
@@ -38,51 +45,61 @@ def test_every_position_is_recorded(values):
 
 def test_speedups_and_epochs_are_those_of_the_report(values):
     readme = (replay.FOLDER / "README.md").read_text(encoding="utf-8")
-    assert (values["target"], f"{values['to_target'][made.ALL]['epochs']:.2f}") == (71.5, "3.95")
+    of = {key: one["to_target"] for key, one in values["positions"].items()}
+    assert (values["target"], f"{of[positions.ALL]['epochs']:.2f}") == (71.5, "3.95")
     assert "| airbench94 | 1.2 (n=5)" in readme
     assert "|              3.95 |" in readme
-    assert values["to_target"][made.ALL]["of"] is None
-    assert values["to_target"]["100000"]["of"] == "+ whitening"
-    assert "011000" not in values["to_target"]
-    assert values["positions"][made.ALL]["speedup"] > values["positions"]["000000"]["speedup"]
+    assert of[positions.ALL]["of"] is None
+    assert of["100000"]["of"] == "+ whitening"
+    assert of["011000"] is None
+    assert values["positions"][positions.ALL]["speedup"] > values["positions"]["000000"]["speedup"]
 
 
 def test_the_papers_values_are_multiples_of_its_baseline(values):
-    paper = values["paper"]
+    paper = {key: one["paper"] for key, one in values["positions"].items()}
     assert paper["000000"] == 1
     assert paper["100000"] == pytest.approx(45 / 21)
     assert paper["111111"] == pytest.approx(45 / 9.9)
     assert paper["101111"] == pytest.approx(45 / 12.7)  # figure 4: identity initialization removed
     assert paper["100001"] == pytest.approx(45 / 20)  # alternating flip added
-    assert "010000" not in paper
+    assert paper["010000"] is None
 
 
-def test_a_switch_says_how_it_is_off_on_the_command_line(values):
-    assert [one["off"] for one in values["switches"]] == [
+def test_each_scale_has_what_is_recorded_at_it_alone(explored):
+    assert next(iter(explored["scales"])) == "laptop"
+    few = explored["scales"]["few"]
+    assert few["positions"][positions.ALL]["n"] == 50
+    assert 0 < len(few["positions"]) < 2**6
+    assert few["positions"][positions.ALL]["speedup"] is None  # no baseline is recorded there
+    assert few["hardware"] != explored["scales"]["laptop"]["hardware"]
+
+
+def test_a_switch_says_how_it_is_off_on_the_command_line(explored):
+    assert [one["off"] for one in explored["switches"]] == [
         *("whiten=false", "identity_init=false", "bias_scale=1", "lookahead=false", "tta=mirror", "flip=random")
     ]
 
 
 def test_where_nothing_is_recorded_there_is_nothing():
-    values = made.explorer("smoke")
-    assert (values["positions"], values["to_target"], values["target"]) == ({}, {}, None)
+    values = made.explorer(["smoke"])["scales"]["smoke"]
+    assert (values["positions"], values["target"], values["baseline"]) == ({}, None, None)
 
 
 def test_a_regime_is_in_points_or_says_only_what_it_would_be(monkeypatch):
     gain = Difference(n_a=50, n_b=50, paired=True, difference=0.02, std=0.01, low=0.015, high=0.025)
     worth = Worth(gain, 0.9, 0.5, 0.52, "a processor")
     monkeypatch.setattr(made.regimes, "worth", {"flip": worth}.get)
-    whitening, *_, flip, muon = made.explorer()["regimes"]
+    whitening, *_, flip, muon = made.explorer([])["regimes"]
     assert (flip["gain"], flip["interval"], flip["n"], flip["lesson"]) == (2, [1.5, 2.5], 50, "07_alternating_flip")
     assert (whitening["name"], muon["name"], flip["hardware"]) == ("whitening", "Muon instead of SGD", "a processor")
     assert "gain" not in whitening
 
 
-def test_the_page_holds_all_as_legal_json(values):
-    page = build.explorer_html(values | {"hardware": "</script>"}, "notebooks/")
+def test_the_page_holds_all_as_legal_json(explored):
+    page = build.explorer_html(explored | {"hardware": "</script>"}, "notebooks/")
     model = page.partition("const model = ")[2].partition(";\nrender(")[0]
-    json.dumps(values, allow_nan=False)
-    assert json.loads(model) == {"data": values | {"hardware": "</script>"}, "lessons": "notebooks/"}
+    json.dumps(explored, allow_nan=False)
+    assert json.loads(model) == {"data": explored | {"hardware": "</script>"}, "lessons": "notebooks/"}
     assert page.count("</script>") == 1
 
 
