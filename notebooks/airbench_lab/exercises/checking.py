@@ -25,9 +25,9 @@ RAISED = {  # what an error's message has in it, and what that means in plain wo
     ),
     r"is invalid for input of size": "the new shape holds another number of entries. Print the shape before that line.",
     r"same dtype|expected scalar type": "two tensors have different kinds of numbers. Bring both to one: `x.float()`.",
-    r"positional arguments? but|missing \d+ required": "the function must take the arguments that the lesson gives it.",
+    r"positional arguments? but|missing \d+ required": "a function got more arguments than it takes, or fewer.",
     r"is not defined": "is the name spelled right, and has the cell that makes it been run?",
-    r"'NoneType'": "something there is None. A function whose name ends in `_`, and `list.sort()`, may return nothing.",
+    r"'NoneType'": "something there is None. What works in place, such as `list.sort()`, returns None.",
 }
 
 

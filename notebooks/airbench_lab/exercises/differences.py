@@ -52,12 +52,12 @@ def _compared(name: str, yours: Any, right: Any, tolerance: float) -> str:
             return f"{name}: yours has {len(x)} entries, right are {len(y)}."
         return f"{name}: yours has the shape {tuple(x.shape)}, right is {tuple(y.shape)}."
     if _kind(x) != _kind(y):
-        return f"{name}: yours is of {_kind(x)}, right is {_kind(y)}."
+        return f"{name}: yours holds {_kind(x)}, right holds {_kind(y)}."
     return _entries(name, x.detach().cpu().double(), y.detach().cpu().double(), y.dtype == torch.bool, tolerance)
 
 
 def _kind(value: Tensor) -> str:
-    return "bool" if value.dtype == torch.bool else "complex numbers" if value.is_complex() else "numbers"
+    return "bools" if value.dtype == torch.bool else "complex numbers" if value.is_complex() else "numbers"
 
 
 def _entries(name: str, x: Tensor, y: Tensor, are_bool: bool, tolerance: float) -> str:

@@ -44,10 +44,12 @@ def _by_parameter(function: Callable, network: nn.Module, recipe: Recipe) -> dic
     Which parameters share a group, and in which order, is nobody's business.
     """
     groups = function(network, recipe)
+    if groups is None:
+        return {"the answer": None}
     try:
         [optimizer] = make_optimizers(network, recipe, groups=lambda *_: groups)
     except Exception as error:
-        return {"what SGD says to these groups": groups if groups is None else f'"{error}"'}
+        return {"the answer": "groups", "what SGD says to these groups": f'"{error}"'}
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     held = [(names.get(id(p), "another tensor"), group) for group in optimizer.param_groups for p in group["params"]]
     count, of = Counter(name for name, _ in held), dict(held)
@@ -57,6 +59,7 @@ def _by_parameter(function: Callable, network: nn.Module, recipe: Recipe) -> dic
         for name in trained
     }
     return {
+        "the answer": "groups",
         "what SGD says to these groups": "nothing",
         **{f"how often {name} is in a group": str(count[name]) for name in names.values()},
         "how many tensors are none of the network's parameters": str(count["another tensor"]),

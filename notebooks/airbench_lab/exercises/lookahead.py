@@ -109,7 +109,7 @@ SLOW = Exercise(
         ),
         Mistake(
             lambda s, f, decay: s.lerp_(f, 1 - decay**2),
-            "d is squared. The function is given d ready for use.",
+            "d is squared, or slow moves twice. The function is given d ready for use: once is enough.",
         ),
     ),
 )

@@ -31,7 +31,7 @@ def _stripes(rows: Tensor, columns: Tensor, size: int, height: int, width: int) 
 
 def _apart(function: Callable, images: Tensor, *others: Any) -> dict[str, Any]:
     """What a function returns, and what it left of the images that it was given."""
-    return {"the answer": function(images, *others), "the images that were given, afterwards": images}
+    return {"the answer": function(images, *others), "the images that were given, after the call": images}
 
 
 def _variant(*, mask=squares, fill=lambda images: torch.zeros(()), **other):

@@ -103,6 +103,7 @@ def _by_view(function: Callable, images: Tensor, tta: str) -> dict[str, Any]:
         "the shape of a view": str(tuple(views[0].shape)),
         **{name: _weight(view, views, weights) for name, view in known},
         "all views together": pixels,
+        "the images that were given, after the call": images,
     }
 
 

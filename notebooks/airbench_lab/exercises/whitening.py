@@ -11,6 +11,7 @@ from torch import Tensor
 from airbench_core.tricks.whitening import whitening_filters
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
+GIVEN = "what your function was given, after the call"  # the training goes on with these images
 KEY = torch.randn(12, generator=torch.Generator().manual_seed(2), dtype=torch.double)
 
 
@@ -55,7 +56,7 @@ def _signless(function: Callable, *arguments: Any) -> dict[str, Any]:
     if shape in ((12, 3, 2, 2), (24, 3, 2, 2)):
         signs = (filters[:12].double().flatten(1) @ KEY).sign().repeat(len(filters) // 12)
         filters = filters.double() * signs[:, None, None, None]
-    return {"the filters, the signs of eigenvectors aside": filters}
+    return {"the filters, the signs of eigenvectors aside": filters, GIVEN: arguments[0]}
 
 
 def _whole(moment: Callable = second_moment, scaled: Callable = scaled_eigenvectors, signs: Callable = both_signs):
@@ -65,6 +66,7 @@ def _whole(moment: Callable = second_moment, scaled: Callable = scaled_eigenvect
 MOMENT = Exercise(
     name="moment",
     reference=second_moment,
+    observe=lambda function, images: {"the moment": function(images), GIVEN: images},
     cases=(
         Case("the 12 x 12 second moment of the patches of 64 pictures", lambda: (pictures(64, 0),)),
         Case("and of 32 others", lambda: (pictures(32, 1),)),

@@ -112,6 +112,12 @@ def as_numpy(images, eps):
     return by_eigh(images, eps).numpy()
 
 
+def centred_in_place(images, eps):
+    filters = by_eigh(images, eps)
+    images -= images.mean()
+    return filters
+
+
 def root_of_eps_alone(images, eps):
     return by_eigh(images, eps**0.5)
 
@@ -596,10 +602,11 @@ WRONG = [
     ("whitening", "The first is [1, 0, 0, 0]", "followed by its own negative", interleaved),
     ("whitening", "The first is [12, 0, 0, 0]", "in reverse order", reversed_negatives),
     ("whitening", "right numbers in another order", "smallest eigenvalue comes first", negatives_first_and_reversed),
-    ("whitening", "yours is of complex numbers, right is numbers", "", complex_ones),
+    ("whitening", "yours holds complex numbers, right holds numbers", "", complex_ones),
     ("whitening", "entries differ. The first is [0, 0, 0, 1]", "", pixels_before_channels),
     ("whitening", "yours is of the type ndarray, right is a tensor (24, 3, 2, 2)", "", as_numpy),
     ("whitening", "entries differ. The first is", "", root_of_eps_alone),
+    ("whitening", "What your function was given, after the call: all", "", centred_in_place),
     (("whitening", "moment"), "entries differ. The first is [0, 0]", "uncentred", moment_by_cov),
     (("whitening", "moment"), "All are 0.5 times the right", "", moment_by_cov_of_centred_pictures),
     ("identity", "The first is [0, 0, 0, 0]: yours is -1.12", "as it was before the call", by_data),

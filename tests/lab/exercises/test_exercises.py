@@ -7,6 +7,7 @@ import torch
 from airbench_lab.exercises import EXERCISES, check, flip
 from airbench_lab.exercises.differences import difference
 from scipy import stats
+from torch import nn
 
 from airbench_core import UsageError
 
@@ -83,12 +84,34 @@ def test_what_a_solution_raises_is_told_with_its_line(name):
     assert "Your function raised IndexError in the line `return arguments[17]" in check(name, mine).differs
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meaning"),
+    [
+        (lambda x: -(x > 0), "The opposite of a mask is"),
+        (lambda x: 1 - (x > 0), "The opposite of a mask is"),
+        (lambda x: nn.Conv2d(3, 24, 2).weight.add_(1), "with torch.no_grad()"),
+        (lambda x: x + torch.ones(7), "two shapes do not fit"),
+        (lambda x: x[0, 0] @ torch.ones(7, 7), "two shapes do not fit"),
+        (lambda x: x.reshape(7, 7), "the new shape holds another number"),
+        (lambda x: x[0, 0] @ torch.ones(32, 1, dtype=torch.double), "Bring both to one"),
+        (lambda x: torch.relu(), "more arguments than it takes, or fewer"),
+        (lambda x, eps, more: x, "more arguments than it takes, or fewer"),
+        (lambda x: Tensor_, "is the name spelled right"),  # noqa: F821
+        (lambda x: [2, 1].sort()[0], "returns None"),
+    ],
+)
+def test_an_error_is_explained_in_plain_words(wrong, meaning):
+    result = check("whitening", wrong, step="moment")
+    assert result.differs.startswith("Your function raised ")
+    assert meaning in result.hint
+
+
 @pytest.mark.parametrize("name", [name for name in EXERCISES if name not in IN_PLACE])
 def test_a_function_without_a_return_is_told_so_whatever_is_compared_of_it(name):
     def mine(*arguments):
         EXERCISES[name].reference(*arguments)
 
-    assert check(name, mine).differs.endswith(" is None: is there a `return`?") or name == "groups"
+    assert check(name, mine).differs.endswith(" is None: is there a `return`?")
 
 
 def test_in_html_code_is_code_and_nothing_else_is_markup():
@@ -114,7 +137,7 @@ def test_what_does_not_exist_is_refused():
         ([1.0, 2.0], [1.0, 2.0005], ""),
         ([1.0, 2.0], [1.0, 2.1], "X: 1 of 2 entries differ. The first is [1]: yours is 2, right is 2.1."),
         ([math.nan, 1], [1.0, 1.0], "yours is nan, right is 1. Is something divided by 0"),
-        ([True], [1], "X: yours is of bool, right is numbers."),
+        ([True], [1], "X: yours holds bools, right holds numbers."),
         ([1.0], [[1.0]], "X: yours has the shape (1,), right is (1, 1)."),
         ([3.0, 2.0, 1.0], [1.0, 2.0, 3.0], "They are the right numbers in another order."),
         ([-1.0, 2.0], [1.0, -2.0], "All have the wrong sign."),
