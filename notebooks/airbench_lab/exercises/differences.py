@@ -21,8 +21,8 @@ def difference(yours: dict[str, Any], right: dict[str, Any], tolerance: float = 
 
 
 def values(answer: Any, *names: str) -> dict[str, Any]:
-    """The values of an answer that should be a tuple or list of so many, for `difference`."""
-    if not isinstance(answer, tuple | list):
+    """The values of an answer that should be a tuple, list or array of so many, for `difference`."""
+    if not isinstance(answer, tuple | list) and not getattr(answer, "ndim", 0):
         return {"the answer": answer if answer is None else kind(answer)}
     return {"the answer": f"{len(answer)} value{'s' * (len(answer) != 1)}", **dict(zip(names, answer, strict=False))}
 

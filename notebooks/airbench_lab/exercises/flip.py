@@ -53,6 +53,7 @@ def _tosses(function: Callable, epochs: Sequence[int]) -> dict[str, Any]:
     alike = _alike(torch.stack([*masks[:n], *firsts[:-1]]))
     of_a_seed = torch.arange(n) // per_seed
     same_seed = of_a_seed[:, None] == of_a_seed
+    counts = len(tosses.sum(1).unique())
     return {
         "the mask": MASK,
         "the share of epochs in which one image is mirrored": _furthest(own.double().mean(0), len(own)),
@@ -64,6 +65,7 @@ def _tosses(function: Callable, epochs: Sequence[int]) -> dict[str, Any]:
         "the same seed a second time": "the same tosses"
         if torch.equal(once_more, tosses[:per_seed])
         else "other tosses",
+        "how many are mirrored in the epochs": "as many in each" if counts <= len(SEEDS) else "other numbers",
         "the share that is mirrored in one epoch": _furthest(tosses.double().mean(1), IMAGES),
     }
 

@@ -368,6 +368,10 @@ def first_and_a_few(epoch, first, generator):
     return first ^ (torch.rand(len(first), generator=generator) < 0.3)
 
 
+def shuffled_first(epoch, first, generator):
+    return first[torch.randperm(len(first), generator=generator)]
+
+
 def front_more_often(epoch, first, generator):
     share = torch.linspace(0.9, 0.1, len(first))
     return torch.rand(len(first), generator=generator) < share
@@ -651,6 +655,7 @@ WRONG = [
     ),
     ("flip", "An epoch beside `first`: yours is alike in 7", "", flips(first_and_a_few)),
     ("flip", "The share of epochs in which one image is mirrored: yours is", "", flips(front_more_often)),
+    ("flip", "How many are mirrored in the epochs: yours is as many in each", "", flips(shuffled_first)),
     ("flip", "The mask of epoch 1 is None", "", only_even_epochs),
     ("flip", "raised NotImplementedError in the line", "The opposite of a mask is `~mask`", raises),
     ("flip", "raised NotImplementedError in the line", "The opposite of a mask is `~mask`", raises_too),
@@ -710,6 +715,7 @@ RIGHT = [
     ("timing", timed),
     ("paired_difference", with_ttest_rel),
     ("paired_difference", as_list),
+    ("paired_difference", lambda a, b: np.array(as_list(a, b))),
     ("cutout", cut_in_a_loop),
     ("cutout", cut_by_product),
     ("newton_schulz", in_double),
