@@ -1,4 +1,7 @@
-"""The exercises of the lessons: `check("whitening", my_function)` says what is right, and what is not, with a hint."""
+"""The exercises of the lessons: `check("whitening", my_function)` says what is right, and what differs.
+
+A step by itself: `check("whitening", my_moment, step="moment")`.
+"""
 
 from collections.abc import Callable
 
@@ -36,8 +39,11 @@ EXERCISES: dict[str, Exercise] = {
 }
 
 
-def check(name: str, solution: Callable) -> Checked:
-    """Check a solution of the exercise `name`. Raises UsageError for a name that is none."""
+def check(name: str, solution: Callable, step: str | None = None) -> Checked:
+    """Check a solution of the exercise `name`, or of one of its steps. Raises UsageError for a name that is none.
+
+    The steps of each: `EXERCISES[name].step_names`.
+    """
     if name not in EXERCISES:
         raise UsageError(f"there is no exercise {name!r}; there are {', '.join(EXERCISES)}")
-    return checked(EXERCISES[name], solution)
+    return checked(EXERCISES[name].step(step) if step else EXERCISES[name], solution)

@@ -1,32 +1,46 @@
-"""How an exercise is checked: against the project's own function, case by case; and which usual mistake it is if not.
+"""How an exercise is checked: what differs from the project's own function is said first; then why, if that is sure.
 
-A mistake is listed as the wrong function that somebody who makes it writes. Whose answers are those of such a function
-gets its hint. So each hint is tested by giving its own function as a solution.
+A mistake is listed as the wrong function that somebody who makes it writes. Who gets exactly the answers of such a
+function gets its hint; nobody else does. So each hint is tested by giving its own function as a solution.
 """
 
 import copy
 import html
+import inspect
 import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from airbench_core import Parts, UsageError
+from airbench_lab.exercises.differences import TOLERANCE, difference
 
 MARKS = {"right": "✓", "wrong": "✗", "open": "·"}
-TOLERANCE = 1e-3  # relative to the largest entry: rounding, not mistakes
+RAISED = {  # what an error's message has in it, and what that means in plain words
+    r"with a bool tensor|on a bool tensor": "`-` does not work on True and False. The opposite of a mask is `~mask`.",
+    r"leaf Variable that requires grad": "put `with torch.no_grad():` around the lines that change a weight.",
+    r"must match the size of tensor|could not be broadcast|cannot be multiplied": (
+        "two shapes do not fit together. Print both just before that line."
+    ),
+    r"is invalid for input of size": "the new shape holds another number of entries. Print the shape before that line.",
+    r"same dtype|expected scalar type": "two tensors have different kinds of numbers. Bring both to one: `x.float()`.",
+    r"positional arguments? but|missing \d+ required": "a function got more arguments than it takes, or fewer.",
+    r"is not defined": "is the name spelled right, and has the cell that makes it been run?",
+    r"'NoneType'": "something there is None. What works in place, such as `list.sort()`, returns None.",
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """title: what is right if the answer to `arguments` is. They are made anew for each call."""
+    """title: what is right if the answer to `arguments` is. They are made anew for each call.
+
+    step: the name of the step of the exercise that this case belongs to.
+    """
 
     title: str
     arguments: Callable[[], tuple]
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,38 +55,51 @@ class Mistake:
 class Exercise:
     """A function to be written.
 
-    call: what is compared of a function and its arguments: by default what it returns, for one that works in place what
-    it left there. form: brings answers that are equally right to one form. tolerance: how far an entry may be off,
-    relative to the largest. part: the field of `Parts` whose place a solution can take in a real training. otherwise:
-    the hint where no usual mistake fits.
+    observe: calls a function with the arguments of a case and names what is compared, in the order in which it is told;
+    by default what the function returns. steps: smaller functions to be written first, each an exercise of its own; the
+    steps of the cases come after them. part: the field of `Parts` whose place a solution can take in a real training.
+    tolerance: how far an entry may be off, relative to the largest.
     """
 
     name: str
     reference: Callable
     cases: Sequence[Case]
-    mistakes: Sequence[Mistake]
-    otherwise: str
+    mistakes: Sequence[Mistake] = ()
+    observe: Callable[..., dict[str, Any]] = lambda function, *arguments: {"the answer": function(*arguments)}
+    steps: Sequence["Exercise"] = ()
     part: str | None = None
-    call: Callable[..., Any] = lambda function, *arguments: function(*arguments)
-    form: Callable[[Any], Any] = lambda answer: answer
     tolerance: float = TOLERANCE
+
+    @property
+    def step_names(self) -> list[str]:
+        return [*(step.name for step in self.steps), *dict.fromkeys(case.step for case in self.cases if case.step)]
+
+    def step(self, name: str) -> "Exercise":
+        """One step by itself. Raises UsageError for a name that is none."""
+        if name not in self.step_names:
+            raise UsageError(f"{self.name} has no step {name!r}; it has {', '.join(self.step_names) or 'none'}")
+        own = [step for step in self.steps if step.name == name]
+        cases = [case for case in self.cases if case.step == name]
+        return own[0] if own else replace(self, name=name, cases=cases, steps=(), part=None)
 
 
 @dataclass(frozen=True)
 class Checked:
     """How a solution did: the title of each case with "right", "wrong" or "open", those after the first wrong one.
 
+    differs: what is wrong with the answer, "" if nothing is. hint: why, where the answer is that of a usual mistake.
     Prints as a list; a notebook shows it as one of its own.
     """
 
     exercise: Exercise
     solution: Callable
     results: tuple[tuple[str, str], ...]
+    differs: str = ""
     hint: str = ""
 
     @property
     def passed(self) -> bool:
-        return not self.hint
+        return not self.differs
 
     @property
     def function(self) -> Callable:
@@ -87,129 +114,74 @@ class Checked:
         return replace(Parts(), **{self.exercise.part: self.solution}) if self.passed else Parts()
 
     def __str__(self) -> str:
-        return "\n".join([*(f"{MARKS[how]} {title}" for title, how in self.results), self._end()])
+        return "\n".join([*(f"{MARKS[how]} {title}" for title, how in self.results), *self._end()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         lines = "".join(f"<li>{MARKS[how]} {_marked_up(title)}</li>" for title, how in self.results)
-        return f'<ul style="list-style: none; padding-left: 0">{lines}</ul><p><b>{_marked_up(self._end())}</b></p>'
+        end = "<br>".join(map(_marked_up, self._end()))
+        return f'<ul style="list-style: none; padding-left: 0">{lines}</ul><p><b>{end}</b></p>'
 
-    def _end(self) -> str:
-        return f"Hint: {self.hint}" if self.hint else "All checks passed."
+    def _end(self) -> list[str]:
+        return [self.differs or "All checks passed.", *([f"Hint: {self.hint}"] if self.hint else [])]
 
 
 def checked(exercise: Exercise, solution: Callable) -> Checked:
     """Check a solution; never raises for what is wrong with it."""
-    answers: list[Any] = []
-    wrong, hint = len(exercise.cases), ""
-    for number, case in enumerate(exercise.cases):
-        watched = _Watched(solution)
+    right, differs, hint = 0, "", ""
+    for case in exercise.cases:
         try:
-            answers.append(_answer(exercise, watched, case))
-        except NotImplementedError:
-            hint = "not written yet: put your own lines in place of `raise NotImplementedError`."
+            yours = _observed(exercise, solution, case)
         except Exception as error:
-            hint = _raised(error, solution)
+            differs, hint = _raised(error, solution)
         else:
-            hint = _fault(exercise, case, answers[-1], watched.silent)
-        if hint:
-            wrong = number
+            differs = difference(yours, _observed(exercise, exercise.reference, case), exercise.tolerance)
+            hint = _usual(exercise, solution, right) if differs else ""
+        if differs:
             break
-    if hint and len(answers) > wrong:  # it answered, so it may be a usual mistake
-        hint = _usual(exercise, solution, answers[wrong], wrong) or hint
-    marks = ["right"] * wrong + ["wrong"] + ["open"] * len(exercise.cases)
+        right += 1
+    marks = ["right"] * right + ["wrong"] + ["open"] * len(exercise.cases)
     results = tuple(zip((case.title for case in exercise.cases), marks, strict=False))
-    return Checked(exercise, solution, results, hint)
+    return Checked(exercise, solution, results, differs, hint)
 
 
-def same(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
-    """Whether two answers are the same up to rounding; of other shapes or kinds they are not."""
-    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
-    if a is None or b is None:
-        return a is b
-    try:
-        x, y = (torch.as_tensor(value) for value in (a, b))
-    except (TypeError, ValueError, RuntimeError):
-        return bool(a == b)
-    if x.shape != y.shape or (x.dtype == torch.bool) != (y.dtype == torch.bool):
-        return False
-    x, y = x.double(), y.double()
-    scale = float(y.abs().max()) if y.numel() else 0.0
-    return bool(torch.isfinite(x).all()) and bool(((x - y).abs() <= tolerance * scale + 1e-12).all())
+def _observed(exercise: Exercise, function: Callable, case: Case) -> dict[str, Any]:
+    return exercise.observe(function, *copy.deepcopy(case.arguments()))
 
 
-class _Watched:
-    """A function, and whether all that it has returned is None, whatever an exercise's `call` makes of that."""
-
-    def __init__(self, function: Callable):
-        self.function = function
-        self.silent = True
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        answer = self.function(*arguments, **options)
-        self.silent = self.silent and answer is None
-        return answer
-
-
-def _answer(exercise: Exercise, function: Callable, case: Case) -> Any:
-    return exercise.call(function, *copy.deepcopy(case.arguments()))
-
-
-def _fault(exercise: Exercise, case: Case, answer: Any, silent: bool = False) -> str:
-    """What is wrong with an answer, as far as it can be said without knowing why; nothing if it is right.
-
-    silent: the function returned None, though the answer may hold more than that.
-    """
-    reference = _Watched(exercise.reference)
-    wanted = _answer(exercise, reference, case)
-    if (silent or answer is None) and not reference.silent:
-        return "your function returns None: is there a `return`?"
-    if isinstance(wanted, Tensor):
-        if not isinstance(answer, Tensor):
-            return f"your function should return a tensor, and returns a {type(answer).__name__}."
-        if answer.shape != wanted.shape:
-            return f"the shape should be {tuple(wanted.shape)}, and is {tuple(answer.shape)}."
-        if answer.is_floating_point() and not torch.isfinite(answer).all():
-            return "some of the numbers are not finite: is something divided by 0, or a root taken of less than 0?"
-    try:
-        right = same(exercise.form(answer), exercise.form(wanted), exercise.tolerance)
-    except Exception:  # an answer of some other kind altogether
-        right = False
-    return "" if right else exercise.otherwise
-
-
-def _usual(exercise: Exercise, solution: Callable, answer: Any, number: int) -> str:
-    """The hint of the first mistake that gives this wrong answer too, and the right ones before it."""
+def _usual(exercise: Exercise, solution: Callable, wrong: int) -> str:
+    """The hint of the first mistake that gives these answers too: up to the wrong one, and to all of its step."""
+    cases = exercise.cases
+    to_match = [cases[wrong], *cases[:wrong], *(c for c in cases[wrong + 1 :] if c.step == cases[wrong].step)]
+    answers = []
+    for case in to_match:
+        try:
+            answers.append((case, _observed(exercise, solution, case)))
+        except Exception:  # not written so far
+            continue
     for mistake in exercise.mistakes:
         try:
-            before = [
-                _fault(exercise, case, _answer(exercise, mistake.wrong, case)) for case in exercise.cases[:number]
-            ]
-            theirs = _answer(exercise, mistake.wrong, exercise.cases[number])
-            if not any(before) and _alike(exercise, answer, theirs):
+            if all(not difference(a, _observed(exercise, mistake.wrong, c), exercise.tolerance) for c, a in answers):
                 return mistake.hint
         except Exception:  # wrong in a way that does not even run here
             continue
     return ""
 
 
-def _alike(exercise: Exercise, a: Any, b: Any) -> bool:
-    """In one form; or, where an answer has none, as they are."""
-    try:
-        return same(exercise.form(a), exercise.form(b), exercise.tolerance)
-    except Exception:
-        return same(a, b, exercise.tolerance)
+def _raised(error: Exception, solution: Callable) -> tuple[str, str]:
+    """That a solution raised an error, with its line, and what the error means."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, NotImplementedError) and (not str(error) or "NotImplementedError" in (frames[-1].line or "")):
+        return "Not written yet: put your own lines in place of `raise NotImplementedError`.", ""
+    code = getattr(inspect.unwrap(solution), "__code__", None)
+    own = [frame for frame in frames if code and frame.filename == code.co_filename and frame.line]
+    where = f" in the line `{own[-1].line}`" if own else ""
+    text = str(error).partition("\n")[0]
+    hints = (hint for pattern, hint in RAISED.items() if re.search(pattern, text))
+    return f"Your function raised {type(error).__name__}{where}: {text}", next(hints, "")
 
 
 def _marked_up(text: str) -> str:
     """As HTML, with what stands between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
-
-
-def _raised(error: Exception, solution: Callable) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.name == getattr(solution, "__name__", "")]
-    where = f" in the line `{own[-1].line}`" if own and own[-1].line else ""
-    return f"your function raised {type(error).__name__}{where}: {error}"

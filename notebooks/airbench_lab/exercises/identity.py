@@ -18,10 +18,11 @@ def filters(out: int, channels: int, size: int) -> Callable[[], tuple[Tensor]]:
     return draw
 
 
-def after(function: Callable, weight: Tensor) -> Tensor:
-    """The weight as the function, which works in place, left it."""
+def _left(function: Callable, weight: Tensor) -> dict[str, Tensor]:
+    """What lies in the weight's memory afterwards. A network holds the memory, not the name."""
+    memory = weight.view(weight.shape)
     function(weight)
-    return weight
+    return {"the weight after the call": memory}
 
 
 def _middle(weight: Tensor) -> tuple[int, int]:
@@ -31,15 +32,13 @@ def _middle(weight: Tensor) -> tuple[int, int]:
 def _variant(*, place: Callable[[Tensor], tuple] = _middle, value: float = 1, **other: bool) -> Callable:
     """`identity_init_` with something done otherwise."""
 
-    def wrong(weight: Tensor) -> Tensor:
-        if other.get("copy"):
-            weight = weight.clone()
+    def wrong(weight: Tensor) -> None:
         n = min(weight.shape[:2])
         channels = torch.arange(n)
         if other.get("mixed"):
             weight[:n] = 0
             weight[(slice(n), slice(None), *place(weight))] = value
-            return weight
+            return
         kept = 1 if other.get("kept") else 0
         weight[: len(weight) if other.get("all") else n] *= kept
         if other.get("again"):
@@ -47,7 +46,6 @@ def _variant(*, place: Callable[[Tensor], tuple] = _middle, value: float = 1, **
             weight.zero_()
         at = (channels, channels % weight.shape[1], *place(weight))
         weight[at] = value + (weight[at] if other.get("added") else 0)
-        return weight
 
     return wrong
 
@@ -56,62 +54,53 @@ IDENTITY = Exercise(
     name="identity",
     part="identity_init",
     reference=identity_init_,
-    call=after,
+    observe=_left,
     cases=(
-        Case("24 filters over 24 channels pass all of them on", filters(24, 24, 3)),
-        Case("of 64 filters over 24 channels the first 24 do, the others stay random", filters(64, 24, 3)),
-        Case("16 filters over 24 channels pass on the first 16", filters(16, 24, 3)),
-        Case("and so with filters of 5 x 5", filters(24, 24, 5)),
+        Case("24 filters over 24 channels pass all of them on", filters(24, 24, 3), "square"),
+        Case("of 64 filters over 24 channels the first 24 do, the others stay random", filters(64, 24, 3), "others"),
+        Case("16 filters over 24 channels pass on the first 16", filters(16, 24, 3), "others"),
+        Case("and so with filters of 5 x 5", filters(24, 24, 5), "size"),
     ),
     mistakes=(
         Mistake(
-            _variant(copy=True),
-            "the weight is as it was before the call: write into the tensor itself (weight[...] = ...), "
-            "instead of into a copy that you return.",
+            lambda weight: None,
+            "the weight is as it was before the call. `weight = ...`, `weight.data = ...` and `weight.set_(...)` make "
+            "another tensor, which the network never sees. Write into this one: `weight[...] = ...` or `copy_`.",
         ),
         Mistake(
             _variant(mixed=True),
-            "each filter adds up all channels: filter i should look at channel i alone, so the 1 stands at [i, i] of "
+            "each filter adds up all channels. Filter i should look at channel i alone: the 1 stands at [i, i] of "
             "the first two axes, with an index for each, not a slice.",
         ),
         Mistake(
             _variant(place=lambda weight: (0, 0)),
-            "the 1 stands in a corner, which moves the picture by a pixel at each layer: the centre is at k // 2.",
+            "the 1 stands in a corner, which moves the picture by a pixel at each layer. The centre is at k // 2.",
         ),
         Mistake(
             _variant(place=lambda weight: (slice(None), slice(None))),
-            "there is a 1 at all places of the filter, which blurs the picture: only the one at its centre is 1.",
+            "there is a 1 at all places of the filter, which blurs the picture. Only the one at its centre is 1.",
         ),
         Mistake(
             _variant(kept=True, added=True),
-            "the 1 was added to the random filters: set these to 0 first, so that only the 1 is left.",
+            "the 1 was added to the random filters. Set them to 0 first, so that only the 1 is left.",
         ),
         Mistake(
             _variant(kept=True),
-            "around the 1 the random numbers are still there: set the filter to 0 first, then its one entry to 1.",
-        ),
-        Mistake(
-            _variant(value=1 / 3),
-            "the entry at the centre is less than 1: the picture should pass as it is, at its full strength.",
+            "around the 1 the random numbers are still there. Set the filter to 0 first, then its one entry to 1.",
         ),
         Mistake(
             _variant(all=True),
-            "the filters beyond the number of channels are all 0 (nn.init.dirac_ does that too): they should keep the "
-            "values they had, since a filter of zeros gives a map of zeros, which BatchNorm divides by almost 0.",
+            "the filters beyond the number of channels are all 0 (nn.init.dirac_ does that too). They should keep the "
+            "values they had: a filter of zeros gives a map of zeros, which BatchNorm divides by almost 0.",
         ),
         Mistake(
             _variant(again=True),
-            "the filters beyond the number of channels pass the same channels on once more: they should keep the "
+            "the filters beyond the number of channels pass the same channels on once more. They should keep the "
             "random values they had, so that they see something else.",
         ),
         Mistake(
             _variant(place=lambda weight: (1, 1)),
-            "of a filter of 5 x 5 the centre is at (2, 2): take k // 2 of the weight's own shape, not 1.",
+            "of a filter of 5 x 5 the centre is at (2, 2). Use k // 2 of the weight's own shape, not 1.",
         ),
-    ),
-    otherwise=(
-        "the first min(out, in) filters do not pass their channels on as they are, or others were changed. Print a "
-        "small one: after the call on torch.randn(3, 2, 3, 3), weight[0, 0] is 0 but for a 1 in the middle, "
-        "weight[0, 1] is all 0, and weight[2] is as before."
     ),
 )

@@ -1,4 +1,7 @@
-"""Lesson 10: cutout."""
+"""Lesson 10: cutout. A step before it: the mask of each picture's square."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,119 +19,120 @@ def arguments(n: int, height: int, width: int, size: int, seed: int) -> tuple[Te
     return images, rows, columns, size
 
 
-def apart(function, images: Tensor, *others) -> tuple[Tensor, Tensor]:
+def squares(rows: Tensor, columns: Tensor, size: int, height: int, width: int) -> Tensor:
+    """Which pixels lie in the square of each picture: bool (N, height, width)."""
+    return cutout(torch.ones(len(rows), 1, height, width), rows, columns, size)[:, 0] == 0
+
+
+def _stripes(rows: Tensor, columns: Tensor, size: int, height: int, width: int) -> Tensor:
+    whole_rows = squares(rows, torch.zeros_like(columns), size, height, size)[:, :, :1]
+    return whole_rows | squares(torch.zeros_like(rows), columns, size, size, width)[:, :1]
+
+
+def _apart(function: Callable, images: Tensor, *others: Any) -> dict[str, Any]:
     """What a function returns, and what it left of the images that it was given."""
-    return function(images, *others), images
+    return {"the answer": function(images, *others), "the images that were given, after the call": images}
 
 
-def _variant(*, place=lambda row, column, size: (row, column), fill=lambda image: 0.0, **other):
-    """`cutout`, picture by picture, with something done otherwise."""
+def _variant(*, mask=squares, fill=lambda images: torch.zeros(()), **other):
+    """`cutout` with something done otherwise."""
 
     def wrong(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
-        out = images if other.get("in_place") else images.clone()
-        for i in range(len(images)):
-            which = 0 if other.get("one_square") else i
-            top, left = place(int(rows[which]), int(columns[which]), size)
-            reach = size + other.get("more", 0)
-            channels = slice(0, 1) if other.get("first_channel") else slice(None)
-            area = (channels, slice(max(0, top), max(0, top + reach)), slice(max(0, left), max(0, left + reach)))
-            out[i][area] = fill(images[i])
-        return out
+        cut = mask(rows, columns, size, *images.shape[2:])[:, None]
+        if other.get("first_channel"):
+            cut = cut & (torch.arange(images.shape[1]) == 0)[:, None, None]
+        out = torch.where(cut, fill(images), images)
+        return images.copy_(out) if other.get("in_place") else out
 
     return wrong
 
 
-def _outside(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
-    return images - cutout(images, rows, columns, size)
+def _in_place_without_return(*given: Any) -> None:
+    _variant(in_place=True)(*given)
 
 
-def _stripes(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
-    out = images.clone()
-    for i, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-        out[i, :, row : row + size] = 0
-        out[i, :, :, column : column + size] = 0
-    return out
-
-
-def _whole_batch(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
-    out = images.clone()
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        out[:, :, row : row + size, column : column + size] = 0
-    return out
-
-
-def _nothing_returned_in_place(*arguments) -> None:
-    _variant(in_place=True)(*arguments)
-
-
+MASKS = (  # each with the mask that it takes
+    Mistake(
+        lambda rows, columns, size, *shape: squares(columns, rows, size, *shape),
+        "rows and columns are swapped. The row counts from the top: it is the dimension before the last.",
+    ),
+    Mistake(
+        lambda rows, columns, size, *shape: squares(rows - size // 2, columns - size // 2, size, *shape),
+        "your squares are centred on (row, column). These are their top left corners.",
+    ),
+    Mistake(
+        lambda rows, columns, size, *shape: squares(rows, columns, size + 1, *shape),
+        "your squares are one pixel too large. They go from row to row + size, without the latter.",
+    ),
+    Mistake(
+        lambda rows, columns, size, *shape: squares(rows, columns, size - 1, *shape),
+        "your squares are one pixel too small. A slice row:row + size has size pixels.",
+    ),
+    Mistake(
+        lambda rows, columns, *others: squares(rows[:1].expand(len(rows)), columns[:1].expand(len(rows)), *others),
+        "all pictures have the square of the first one. Each has its own row and column.",
+    ),
+    Mistake(
+        lambda rows, *others: squares(rows, *others).any(0).expand(len(rows), -1, -1),
+        "every square is cut out of every picture. Picture i has only square i.",
+    ),
+    Mistake(
+        lambda *given: ~squares(*given),
+        "you kept the squares and cut out everything else. Turn the mask round: True is inside of the square.",
+    ),
+    Mistake(
+        _stripes,
+        "these are whole stripes of rows and columns. A pixel is cut where its row and its column both lie inside.",
+    ),
+)
 CUTOUT = Exercise(
     name="cutout",
     reference=cutout,
-    call=apart,
+    observe=_apart,
+    steps=(
+        Exercise(
+            name="mask",
+            reference=squares,
+            cases=(
+                Case("the masks of squares of 12 pixels in 6 pictures of 32 x 32", lambda: _corners(6, 32, 32, 12, 0)),
+                Case("of 3 pixels in 4 pictures of 20 x 28", lambda: _corners(4, 20, 28, 3, 1)),
+            ),
+            mistakes=MASKS,
+        ),
+    ),
     cases=(
         Case("squares of 12 pixels in 6 pictures of 32 x 32", lambda: arguments(6, 32, 32, 12, 0)),
         Case("of 3 pixels in 4 pictures of 20 x 28", lambda: arguments(4, 20, 28, 3, 1)),
         Case("of 0 pixels, which changes nothing", lambda: arguments(3, 16, 16, 0, 2)),
     ),
     mistakes=(
+        *(Mistake(_variant(mask=mistake.wrong), mistake.hint) for mistake in MASKS),
         Mistake(
-            _nothing_returned_in_place,
-            "your function returns None and changes the pictures that it was given: work on a copy, such as "
-            "images.clone(), and return that.",
-        ),
-        Mistake(
-            _variant(place=lambda row, column, size: (row - size // 2, column - size // 2)),
-            "your squares are centred on (row, column): these are their top left corners.",
-        ),
-        Mistake(
-            _variant(place=lambda row, column, size: (column, row)),
-            "rows and columns are swapped: the third dimension of (N, C, H, W) is the row, from the top.",
-        ),
-        Mistake(
-            _variant(one_square=True),
-            "all pictures have the square of the first one: each has its own row and column.",
-        ),
-        Mistake(
-            _whole_batch,
-            "every square is cut out of every picture: picture i has only square i.",
+            _in_place_without_return,
+            "your function changes the pictures that it was given. Work on a copy, such as images.clone(), and return "
+            "that.",
         ),
         Mistake(
             _variant(in_place=True),
-            "the pictures that you were given have changed: the training needs them again in the next epoch. Work on a "
+            "the pictures that you were given have changed. The training needs them again in the next epoch: work on a "
             "copy, such as images.clone().",
         ),
         Mistake(
-            _variant(fill=lambda image: 1.0),
-            "the squares are filled with 1: fill them with 0, which in normalized pictures is the mean colour.",
+            _variant(fill=lambda images: torch.ones(())),
+            "the squares are filled with 1. Fill them with 0, which in normalized pictures is the mean colour.",
         ),
         Mistake(
-            _variant(fill=lambda image: image.mean((1, 2), keepdim=True)),
-            "the squares are filled with the mean of each picture: fill them with 0. Pictures are normalized, so "
-            "that 0 is the mean of all.",
-        ),
-        Mistake(
-            _variant(more=1),
-            "your squares are one pixel too large: from row to row + size, without the latter.",
-        ),
-        Mistake(
-            _variant(more=-1),
-            "your squares are one pixel too small: a slice row:row + size has size pixels.",
+            _variant(fill=lambda images: images.mean((2, 3), keepdim=True)),
+            "the squares are filled with the mean of each picture. Fill them with 0: pictures are normalized, so that "
+            "0 is the mean of all.",
         ),
         Mistake(
             _variant(first_channel=True),
-            "only the first channel is cut: the square goes through all three colours.",
+            "only the first channel is cut. The square goes through all three colours.",
         ),
-        Mistake(
-            _outside,
-            "you kept the squares and cut out everything else: turn the mask round.",
-        ),
-        Mistake(
-            _stripes,
-            "these are whole stripes of rows and columns: a pixel is cut where its row AND its column lie inside.",
-        ),
-    ),
-    otherwise=(
-        "some pixels are not what they should be. For picture i: rows rows[i] to rows[i] + size, columns columns[i] to "
-        "columns[i] + size, all channels, set to 0 in a copy."
     ),
 )
+
+
+def _corners(n: int, height: int, width: int, size: int, seed: int) -> tuple[Tensor, Tensor, int, int, int]:
+    return *arguments(n, height, width, size, seed)[1:], height, width

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
@@ -17,7 +18,7 @@ class Device:
     def __init__(self, seconds: list[float], compile_seconds: float = 0.0, launch: float = 0.02):
         self.compile_seconds, self.seconds, self.launch = compile_seconds, seconds, launch
         self.now = self.ready = 0.0  # the host's time, and when the device will have done all
-        self.calls = self.waits = 0
+        self.calls = 0
 
     def call(self) -> None:
         """Give the device a piece of work, and return before it is done."""
@@ -30,7 +31,6 @@ class Device:
 
     def synchronize(self) -> None:
         """Wait until it has done all."""
-        self.waits += 1
         self.now = max(self.now, self.ready)
 
     def clock(self) -> float:
@@ -94,83 +94,86 @@ def _per_call(pick: Callable) -> Callable:
     return wrong
 
 
-def _of(*devices: dict) -> Callable[[], tuple]:
-    return lambda: (devices,)
-
-
-def _measured(function: Callable, devices: tuple[dict, ...]) -> list[float]:
-    """What a solution says of each device."""
-    found = []
-    for settings in devices:
-        how = dict(settings)
-        warm_up, repeats = how.pop("warm_up"), how.pop("repeats")
-        device = Device(**how)
-        found.append(function(device.call, warm_up, repeats, device.synchronize, device.clock))
-    return found
+def _on_a_device(function: Callable, settings: dict) -> dict[str, Any]:
+    """What a solution does with a device, and what it says of it."""
+    how = dict(settings)
+    warm_up, repeats = how.pop("warm_up"), how.pop("repeats")
+    device = Device(**how)
+    seconds = function(device.call, warm_up, repeats, device.synchronize, device.clock)
+    return {"the calls that were made": str(device.calls), "the seconds of a call": seconds}
 
 
 FIRST = {"seconds": [9, 9, 9, 0.4, 0.2, 0.3, 1.1], "compile_seconds": 30.0, "warm_up": 3, "repeats": 4}
 OTHER = {"seconds": [2, 0.5, 0.6], "compile_seconds": 5.0, "warm_up": 1, "repeats": 2}
-COLD = {"seconds": [2], "compile_seconds": 8.0, "warm_up": 0, "repeats": 2}
+WARM = {"seconds": [2, 0.5, 0.8], "warm_up": 0, "repeats": 3}
 
+MEAN = Case("the mean of three calls, without any warm-up", lambda: (WARM,))
+TIMED = (  # whatever the warm-up
+    Mistake(
+        _variant(calls=1, over=lambda warm_up, repeats: 1),
+        "only one call was timed. A single one may be slow or quick by chance: time `repeats` of them.",
+    ),
+    Mistake(
+        _variant(calls=1),
+        "one call was timed and divided by `repeats`. Call the function `repeats` times.",
+    ),
+    Mistake(
+        _variant(no_wait_after=True),
+        "this times how long it takes to give the device its work. Synchronize before the last reading.",
+    ),
+    Mistake(
+        _variant(over=lambda warm_up, repeats: 1),
+        "these are the seconds of all timed calls together. Divide by `repeats`.",
+    ),
+    Mistake(_per_call(min), "this is the quickest call. Take the mean, since a run makes slow calls as well."),
+    Mistake(
+        _per_call(statistics.median),
+        "this is the median. Take the mean, which times the number of calls gives a run.",
+    ),
+    Mistake(
+        _variant(wait_each=True),
+        "the device is waited for after each call, and idles while the next is launched. Wait once, at the end.",
+    ),
+)
 TIMING = Exercise(
     name="timing",
     reference=seconds_per_call,
-    call=_measured,
+    observe=_on_a_device,
+    steps=(
+        Exercise(
+            name="mean",
+            reference=seconds_per_call,
+            observe=_on_a_device,
+            cases=(MEAN,),
+            mistakes=TIMED,
+        ),
+    ),
     cases=(
-        Case("30 s of compiling, then three slow calls, then four of 0.2 to 1.1 s", _of(FIRST)),
-        Case("another one, with one call of warm-up and two that are timed", _of(OTHER)),
-        Case("no warm-up asked for: then the compilation counts", _of(COLD)),
+        MEAN,
+        Case("30 s of compiling, then three slow calls, then four of 0.2 to 1.1 s", lambda: (FIRST,)),
+        Case("another one, with one call of warm-up and two that are timed", lambda: (OTHER,)),
     ),
     mistakes=(
         Mistake(
             _variant(early=True),
-            "the clock starts before the warm-up, so the 30 s of compiling are in it: start it after the warm-up.",
+            "the clock starts before the warm-up, so the 30 s of compiling are in it. Start it after the warm-up.",
         ),
         Mistake(
             _variant(skip=True),
-            "the warm-up calls are missing: the first call compiles, and that is not what a call takes later.",
+            "the warm-up calls are missing. The first call compiles, and that is not what a call takes later.",
         ),
         Mistake(
             _variant(warm_ups=1),
-            "there is one warm-up call whatever is asked for: make `warm_up` of them.",
-        ),
-        Mistake(
-            _variant(calls=1, over=lambda warm_up, repeats: 1),
-            "only one call was timed: a single one may be slow or quick by chance; time `repeats` of them.",
-        ),
-        Mistake(
-            _variant(calls=1),
-            "one call was timed and divided by `repeats`: call the function `repeats` times.",
-        ),
-        Mistake(
-            _variant(no_wait_after=True),
-            "this times how long it takes to give the device its work: synchronize before the last reading.",
+            "there is one warm-up call whatever is asked for. Make `warm_up` of them.",
         ),
         Mistake(
             _variant(no_wait_before=True),
-            "work of the warm-up is still going on when the clock starts: synchronize before the first reading, too.",
+            "work of the warm-up is still going on when the clock starts. Synchronize before the first reading, too.",
         ),
         Mistake(
             _variant(over=lambda warm_up, repeats: warm_up + repeats),
-            "the seconds of `repeats` calls were divided by all calls: the warm-up is not among those timed.",
+            "the seconds of `repeats` calls were divided by all calls. The warm-up is not among those timed.",
         ),
-        Mistake(
-            _variant(over=lambda warm_up, repeats: 1),
-            "these are the seconds of all timed calls together: divide by `repeats`.",
-        ),
-        Mistake(_per_call(min), "this is the quickest call: take the mean, since a run makes slow calls as well."),
-        Mistake(
-            _per_call(statistics.median),
-            "this is the median: take the mean, which times the number of calls gives a run.",
-        ),
-        Mistake(
-            _variant(wait_each=True),
-            "the device is waited for after each call, and idles while the next is launched: wait once, at the end.",
-        ),
-    ),
-    otherwise=(
-        "the seconds are not those of a call. In this order: `warm_up` calls; synchronize; read the clock; `repeats` "
-        "calls; synchronize; read the clock; the difference over `repeats`. The clock is the `now` that is given."
+        *TIMED,
     ),
 )

@@ -1,4 +1,8 @@
-"""Lesson 02: the filters that whiten patches."""
+"""Lesson 02: the filters that whiten patches. Three steps: the second moment, the scaled eigenvectors, both signs."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +11,11 @@ from torch import Tensor
 from airbench_core.tricks.whitening import whitening_filters
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
 
+GIVEN = "what your function was given, after the call"  # the training goes on with these images
+KEY = torch.randn(12, generator=torch.Generator().manual_seed(2), dtype=torch.double)
 
+
+@cache
 def pictures(n: int, seed: int) -> Tensor:
     """Smooth random pictures (n, 3, 32, 32), whose neighbouring pixels are nearly alike and whose mean is not 0."""
     generator = torch.Generator().manual_seed(seed)
@@ -16,79 +24,152 @@ def pictures(n: int, seed: int) -> Tensor:
     return smooth + 0.3 * torch.randn(n, 3, 32, 32, generator=generator) + torch.tensor([0.5, 0.2, -0.3])[:, None, None]
 
 
-def _variant(
-    *, n=lambda images, positions: images * positions, root=lambda values, eps: torch.sqrt(values + eps), **other
-):
-    """`whitening_filters` with something done otherwise."""
-
-    def wrong(images: Tensor, eps: float) -> Tensor:
-        patches = F.unfold(images.float(), 2)  # (N, 12, positions)
-        if other.get("centred"):
-            patches = patches - patches.mean((0, 2), keepdim=True)
-        moment = (patches @ patches.mT).sum(0) / n(len(patches), patches.shape[2])
-        values, vectors = torch.linalg.eigh(moment.double())
-        filters = vectors / root(values, other.get("eps", eps))
-        filters = filters if other.get("columns") else filters.T
-        filters = filters if other.get("ascending") else filters.flip(1 if other.get("columns") else 0)
-        filters = torch.cat([filters, other.get("sign", -1) * filters])[: other.get("keep", 24)].float()
-        return filters if other.get("flat") else filters.reshape(-1, 3, 2, 2)
-
-    return wrong
+def second_moment(
+    images: Tensor, over: Callable[[int, int], int] = lambda n, positions: n * positions, centred: bool = False
+) -> Tensor:
+    """The uncentred second moment (12, 12) of the 2x2 patches of images (N, 3, H, W): P'P over their number."""
+    patches = F.unfold(images.float(), 2)  # (N, 12, positions)
+    patches = patches - patches.mean((0, 2), keepdim=True) if centred else patches
+    return (patches @ patches.mT).sum(0) / over(len(patches), patches.shape[2])
 
 
-def _form(filters: Tensor) -> Tensor:
-    """Filters without the sign that each eigenvector happens to have: each with its products, and with its negation."""
-    rows = filters.double().flatten(1)
-    return torch.stack([torch.einsum("fi,fj->fij", rows, rows), torch.einsum("fi,fj->fij", rows, rows.roll(12, 0))])
+def scaled_eigenvectors(
+    moment: Tensor,
+    eps: float,
+    root: Callable[[Tensor, float], Tensor] = lambda values, eps: torch.sqrt(values + eps),
+    arranged: Callable[[Tensor], Tensor] = lambda columns: columns.T.flip(0),
+) -> Tensor:
+    """Its eigenvectors over sqrt(eigenvalue + eps), as filters (12, 3, 2, 2), the largest eigenvalue first."""
+    values, vectors = torch.linalg.eigh(moment.double())
+    return arranged(vectors / root(values, eps)).float().reshape(12, 3, 2, 2)
 
 
+def both_signs(filters: Tensor) -> Tensor:
+    """Filters (12, 3, 2, 2) and then the same negated: (24, 3, 2, 2)."""
+    return torch.cat([filters, -filters])
+
+
+def _signless(function: Callable, *arguments: Any) -> dict[str, Any]:
+    """The filters; of the right shape without the sign that each eigenvector happens to have."""
+    filters = function(*arguments)
+    shape = tuple(filters.shape) if isinstance(filters, Tensor) and filters.is_floating_point() else ()
+    if shape in ((12, 3, 2, 2), (24, 3, 2, 2)):
+        signs = (filters[:12].double().flatten(1) @ KEY).sign().repeat(len(filters) // 12)
+        filters = filters.double() * signs[:, None, None, None]
+    return {"the filters, the signs of eigenvectors aside": filters, GIVEN: arguments[0]}
+
+
+def _whole(moment: Callable = second_moment, scaled: Callable = scaled_eigenvectors, signs: Callable = both_signs):
+    return lambda images, eps: signs(scaled(moment(images), eps))
+
+
+MOMENT = Exercise(
+    name="moment",
+    reference=second_moment,
+    observe=lambda function, images: {"the moment": function(images), GIVEN: images},
+    cases=(
+        Case("the 12 x 12 second moment of the patches of 64 pictures", lambda: (pictures(64, 0),)),
+        Case("and of 32 others", lambda: (pictures(32, 1),)),
+    ),
+    mistakes=(
+        Mistake(
+            partial(second_moment, over=lambda n, positions: 1),
+            "P'P is a sum over all patches. Divide it by their number to have a mean.",
+        ),
+        Mistake(
+            partial(second_moment, over=lambda n, positions: n),
+            "P'P was divided by the number of pictures. There are 31 x 31 patches in each.",
+        ),
+        Mistake(
+            partial(second_moment, centred=True),
+            "you took the mean patch away (torch.cov does that too). The second moment is uncentred: P'P / n.",
+        ),
+    ),
+)
+FILTERS = Exercise(
+    name="filters",
+    reference=scaled_eigenvectors,
+    observe=_signless,
+    cases=(
+        Case("12 filters: eigenvectors over sqrt(eigenvalue + eps)", lambda: (second_moment(pictures(64, 0)), 5e-4)),
+        Case("and those of others, with a large eps", lambda: (second_moment(pictures(32, 1)), 0.5)),
+    ),
+    mistakes=(
+        Mistake(
+            partial(scaled_eigenvectors, root=lambda values, eps: values.clamp(min=0).sqrt() + eps),
+            "eps stands outside the root. It is added to the eigenvalue: sqrt(eigenvalue + eps).",
+        ),
+        Mistake(
+            partial(scaled_eigenvectors, root=lambda values, eps: values + eps),
+            "you divide by the eigenvalue, which is a variance. Divide by its root.",
+        ),
+        Mistake(
+            partial(scaled_eigenvectors, root=lambda values, eps: torch.ones_like(values)),
+            "these are the eigenvectors themselves. Divide each by the root of its eigenvalue plus eps.",
+        ),
+        Mistake(
+            partial(scaled_eigenvectors, root=lambda values, eps: 1 / torch.sqrt(values + eps)),
+            "you multiply by the root. Divide by it: directions in which patches spread a lot are made small.",
+        ),
+        Mistake(
+            partial(scaled_eigenvectors, arranged=lambda columns: columns.flip(1)),
+            "a filter is a row here, and torch.linalg.eigh gives eigenvectors as columns. Transpose.",
+        ),
+        Mistake(
+            partial(scaled_eigenvectors, arranged=lambda columns: columns.T),
+            "the smallest eigenvalue comes first, as torch.linalg.eigh sorts them. Turn the order round: flip(0).",
+        ),
+        Mistake(
+            lambda moment, eps: scaled_eigenvectors(moment, 5e-4),
+            "with another eps nothing changes. Use the argument, not a constant.",
+        ),
+    ),
+)
+SIGNS = Exercise(
+    name="signs",
+    reference=both_signs,
+    cases=(
+        Case(
+            "24 filters: the 12, then the same with the opposite sign",
+            lambda: (scaled_eigenvectors(second_moment(pictures(64, 0)), 5e-4),),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            lambda filters: filters,
+            "the same 12 negated are missing. GELU loses one sign, so both go in.",
+        ),
+        Mistake(
+            lambda filters: torch.cat([filters, filters]),
+            "the last 12 filters are the first 12 once more. They should have the opposite sign.",
+        ),
+        Mistake(
+            lambda filters: torch.stack([filters, -filters], 1).flatten(0, 1),
+            "each filter is followed by its own negative. All twelve come first, then all negatives: torch.cat.",
+        ),
+        Mistake(
+            lambda filters: torch.cat([filters, -filters.flip(0)]),
+            "the negatives come in reverse order. Filter 12 + i is the negative of filter i.",
+        ),
+        Mistake(
+            lambda filters: torch.cat([filters, -filters]).flatten(1),
+            "these are rows of 12 numbers. Reshape them to filters (3, 2, 2).",
+        ),
+    ),
+)
 WHITENING = Exercise(
     name="whitening",
     part="whiten",
     reference=whitening_filters,
-    form=_form,
+    observe=_signless,
+    steps=(MOMENT, FILTERS, SIGNS),
     cases=(
         Case("24 filters that whiten the patches of 64 pictures", lambda: (pictures(64, 0), 5e-4)),
         Case("and those of others, with a large eps", lambda: (pictures(32, 1), 0.5)),
     ),
     mistakes=(
-        Mistake(
-            _variant(keep=12), "there are 12 filters: the same 12 negated belong to them, since GELU loses one sign."
-        ),
-        Mistake(
-            _variant(sign=1), "the last 12 filters are the first 12 once more: they should have the opposite sign."
-        ),
-        Mistake(_variant(flat=True), "these are rows of 12 numbers: reshape them to filters of shape (3, 2, 2)."),
-        Mistake(
-            _variant(root=lambda values, eps: values.clamp(min=0).sqrt() + eps),
-            "eps stands outside the root: it is added to the eigenvalue, sqrt(eigenvalue + eps).",
-        ),
-        Mistake(
-            _variant(root=lambda values, eps: values + eps),
-            "you divide by the eigenvalue, which is a variance: divide by its root.",
-        ),
-        Mistake(
-            _variant(root=lambda values, eps: torch.ones_like(values)),
-            "these are the eigenvectors themselves: divide each by the root of its eigenvalue plus eps.",
-        ),
-        Mistake(
-            _variant(n=lambda images, positions: 1),
-            "the filters are too small: P'P is a sum over all patches; divide it by their number to have a mean.",
-        ),
-        Mistake(
-            _variant(n=lambda images, positions: images),
-            "P'P was divided by the number of pictures: there are 31 x 31 patches in each.",
-        ),
-        Mistake(_variant(centred=True), "you took the mean patch away: the second moment is uncentred, P'P / n."),
-        Mistake(
-            _variant(columns=True),
-            "a filter is a row here, and torch.linalg.eigh gives eigenvectors as columns: transpose.",
-        ),
-        Mistake(_variant(ascending=True), "the largest eigenvalue comes first: torch.linalg.eigh sorts them upwards."),
-        Mistake(_variant(eps=5e-4), "with another eps nothing changes: take the argument, not a constant."),
-    ),
-    otherwise=(
-        "the responses to the patches are not yet uncorrelated and of equal spread. Look at one step after the other: "
-        "(n, 12) patches, their 12 x 12 second moment, its eigenvectors, each over the root of its eigenvalue plus eps."
+        *(Mistake(_whole(signs=mistake.wrong), mistake.hint) for mistake in SIGNS.mistakes),
+        *(Mistake(_whole(scaled=mistake.wrong), mistake.hint) for mistake in FILTERS.mistakes),
+        *(Mistake(_whole(moment=mistake.wrong), mistake.hint) for mistake in MOMENT.mistakes),
     ),
 )
