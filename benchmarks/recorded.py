@@ -104,7 +104,10 @@ FILES = {
     ),
     "few-flips": (
         "flips of each kind, alone and beside translation",
-        ["airbench94 --set translate=0,2 --set flip=none,random,alternating --seeds 10"],
+        [
+            "airbench94 --set translate=0,2 --set flip=none,random,alternating --seeds 10",
+            "airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,20 --seeds 5",
+        ],
     ),
     "few-positions": (
         "what the lessons' sliders and lists can show",
@@ -117,11 +120,16 @@ FILES = {
             *(f"baseline --set epochs=9.9 --set {steps(name)} --seeds 5" for name in ("label_smoothing", "momentum")),
             f"baseline --set epochs=9.9 --set {steps('lr_peak_at')} --seeds 5",
             *(f"airbench94_muon --set {steps(name)} --seeds 5" for name in ("newton_schulz_steps", "muon_momentum")),
-            "airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,20 --seeds 5",
-            f"airbench94 --set epochs=5 --set lookahead=true,false --set {steps('lr_end')} "
-            f"--set {steps('batchnorm_momentum')} --seeds 10",
         ],
     ),
+    "few-lookahead": (
+        "Lookahead, the end of the schedule and the BatchNorm momentum, in all combinations",
+        [
+            f"airbench94 --set epochs=5 --set lookahead=true,false --set {steps('lr_end')} "
+            f"--set {steps('batchnorm_momentum')} --seeds 5"
+        ],
+    ),
+    "few-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
     "few-epochs": (
         "accuracy against epochs",
         ["airbench94 --set epochs=5,7,9.9,14,20 --seeds 5", "baseline --set epochs=9.9,14,20,30,45 --seeds 5"],
