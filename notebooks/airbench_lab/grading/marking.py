@@ -11,8 +11,10 @@ from typing import Any
 from airbench_core import AirbenchError, UsageError
 from airbench_lab.grading.personal import personal
 from airbench_lab.grading.process import Limits
-from airbench_lab.grading.sandbox import NOT_WRITTEN, Sandbox, StudentError
+from airbench_lab.grading.remote import NOT_WRITTEN, StudentError
+from airbench_lab.grading.sandbox import Sandbox
 from airbench_lab.grading.submissions import Submission
+from airbench_lab.grading.training import ELSEWHERE
 
 LONGEST = 1500  # characters of a message
 
@@ -88,7 +90,11 @@ class Assignment:
             except StudentError as error:
                 names, broken = {}, str(error)
             names |= {"student_id": submission.student, "mine": personal(submission.student, self.name)}
-            questions = [self._question(file, source, names, broken) for file, source in self.tests.items()]
+            trains_there = ELSEWHERE.set(sandbox.train)
+            try:
+                questions = [self._question(file, source, names, broken) for file, source in self.tests.items()]
+            finally:
+                ELSEWHERE.reset(trains_there)
             questions += [Question(name, None, points) for name, points in self.written.items()]
             errors = {number + 1: error for number, error in sorted(sandbox.errors.items())}
         return Marks(tuple(questions), errors, sandbox.output)

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import airbench_core
 import airbench_lab
@@ -46,9 +46,9 @@ class Limits:
 
 
 class Process:
-    """A running process, whose only folder is `folder`. Raises OSError if it cannot be started."""
+    """A running process of a module, whose only folder is `folder`. Raises OSError if it cannot be started."""
 
-    def __init__(self, folder: Path, limits: Limits, environment: dict[str, str]):
+    def __init__(self, module: str, folder: Path, limits: Limits, environment: dict[str, str]):
         self.output = ""  # what it prints, the beginning
         self._folder = folder
         (read_there, write_here), (read_here, write_there) = os.pipe(), os.pipe()
@@ -60,7 +60,7 @@ class Process:
             },
             "files": {"write": [str(folder), "/dev/null", *GPUS], "read": readable(), "lists": _listed()},
         }
-        command = [sys.executable, "-P", limits_script.__file__, json.dumps(asked), "airbench_lab.grading.student"]
+        command = [sys.executable, "-P", limits_script.__file__, json.dumps(asked), module]
         self._process = subprocess.Popen(
             [*command, str(read_there), str(write_there)],
             cwd=folder,
@@ -77,14 +77,14 @@ class Process:
         self._listener = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
         self._listener.start()
 
-    def exchange(self, message: tuple, deadline: float) -> Any:
-        """Send a request and give the answer. deadline: on time.monotonic().
+    def exchange(self, content: bytes, deadline: float) -> bytes:
+        """Send a message and give the answer. deadline: on time.monotonic().
 
         Raises TimeoutError, EOFError or BrokenPipeError if it has gone, ValueError for what is no answer.
         """
         self._pipe.deadline = deadline
-        wire.send(self._pipe, message)
-        return wire.read_reply(self._pipe)
+        wire.write(self._pipe, content)
+        return wire.read(self._pipe)
 
     def end(self) -> str:
         """End it, and what it started; gives how it had ended by itself."""

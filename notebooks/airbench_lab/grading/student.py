@@ -11,11 +11,12 @@ import traceback
 import types
 from typing import Any, BinaryIO
 
+import torch
 from IPython.core.inputtransformer2 import TransformerManager
 
-from airbench_core import Parts
+from airbench_core import Parts, Runtime
 from airbench_lab.grading import wire
-from airbench_lab.grading.training import Request, answer
+from airbench_lab.grading.remote import changed, kept
 
 LONGEST = 2000  # characters of an error that are kept
 
@@ -75,25 +76,15 @@ class Student:
 
     def call(self, name: str, arguments: tuple, named: dict) -> tuple[Any, Any, Any]:
         """What a function returns, and what its arguments are afterwards: it may work in place."""
+        numbers = {id(one): number for number, one in enumerate(wire.parameters_of(arguments))}
+        before = kept(arguments), kept(named)
         result = self._named(name)(*arguments, **named)
-        return wire.plain(result), _tensors(arguments), _tensors(named)
-
-    def train(self, request: Request) -> dict:
-        return answer(request, {part: self._named(name) for part, name in request.functions.items()})
+        return wire.plain(result, numbers), *changed(before, (kept(arguments), kept(named)))
 
     def _named(self, name: str) -> Any:
         """What has a name; "my_parts.whiten" is the function in `Parts`."""
         first, _, rest = name.partition(".")
         return getattr(self.names[first], rest) if rest else self.names[first]
-
-
-def _tensors(value: Any) -> Any:
-    """The tensors among arguments, in their places; all else is None."""
-    if isinstance(value, list | tuple):
-        return [_tensors(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _tensors(item) for name, item in value.items()}
-    return wire.plain(value) if type(value).__name__ in ("Tensor", "Parameter") else None
 
 
 def _said(error: BaseException, cell: str) -> str:
@@ -121,7 +112,11 @@ def serve(asked: BinaryIO, answered: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(Runtime.detect().threads)  # as in a training, which calls functions of this process
     # exit() and quit() end a cell, not the process.
+    torch.set_num_threads(
+        Runtime.detect().threads
+    )  # as many as in a training, which calls its functions from elsewhere
     builtins.exit = builtins.quit = lambda code=None: sys.exit(code)
     with os.fdopen(int(sys.argv[1]), "rb") as asked, os.fdopen(int(sys.argv[2]), "wb") as answered:
         serve(asked, answered)

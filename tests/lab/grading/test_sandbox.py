@@ -10,8 +10,11 @@ import pytest
 import torch
 from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.process import Limits
-from airbench_lab.grading.sandbox import Ended, NotStarted, Sandbox, StudentError
-from airbench_lab.grading.training import trained
+from airbench_lab.grading.remote import StudentError
+from airbench_lab.grading.sandbox import Ended, NotStarted, Sandbox
+from airbench_lab.grading.training import Request
+
+from airbench_core import AIRBENCH94
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="submissions are graded on Linux and macOS")
 QUICK = Limits(seconds=30, training=30, total=120, processes=3)
@@ -130,7 +133,7 @@ def test_what_it_leaves_behind_in_a_session_of_its_own_holds_nobody_up():
     started = time.monotonic()
     with Sandbox([cell, "good = 1"], SHORT) as sandbox:
         assert sandbox.names()["good"] == 1
-        pid = int((sandbox.folder / "pid").read_text())
+        pid = int((sandbox.folder / "student" / "pid").read_text())
     assert time.monotonic() - started < 40
     assert "not done after 6 s" in sandbox.errors[0]
     wait_until_gone(pid)
@@ -175,7 +178,7 @@ def test_it_writes_in_its_own_folder_alone(tmp_path):
         assert set(sandbox.errors) == {1, 2, 3, 4, 5}
         assert all(error.startswith("PermissionError") for error in sandbox.errors.values())
         folder = sandbox.folder
-        assert (folder / "here.txt").exists()
+        assert (folder / "student" / "here.txt").exists()
     assert not folder.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
     assert (tmp_path / "precious").read_text() == "as it was"
@@ -204,33 +207,49 @@ def test_it_reaches_no_network_and_no_other_process():
             assert len(sandbox.errors) == len(cells)
 
 
-def test_a_training_has_the_students_function_inside_and_is_judged_by_its_weights():
-    cells = [
-        "from airbench_core.tricks.whitening import whitening_filters\ncalls = []",
-        "def mine(images, eps):\n    calls.append(1)\n    return whitening_filters(images, eps)",
-        "def how_often():\n    return len(calls)",
-        "import airbench_lab.grading.training as t\n"
-        "honest = t.answer\n"
-        "def answer(*a):\n    return honest(*a) | {'accuracy': 1.0}\n"
-        "import airbench_lab.grading.student\nairbench_lab.grading.student.answer = answer",
-    ]
-    with Sandbox(cells, Limits(seconds=60, training=120)) as sandbox:
+TRAINING = """
+from airbench_core.tricks.{file} import {function}
+calls = []
+def mine(*arguments):
+    calls.append(1)
+    return {function}(*arguments)
+def how_often():
+    return len(calls)
+import airbench_lab.grading.training as t
+t.train = lambda *_: t.Trained(1.0, (0.0,), 0.01, "smoke")
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "function", "calls"),
+    [
+        ("whiten", "whitening", "whitening_filters", 1),
+        ("parameter_groups", "bias_scale", "parameter_groups", 1),
+        ("flip", "flip", "flip_mask", 2),
+        ("lookahead", "lookahead", "lookahead_update_", 2),
+    ],
+)
+def test_a_training_is_the_graders_and_calls_the_students_function(part, file, function, calls):
+    with Sandbox([TRAINING.format(file=file, function=function)], Limits(seconds=60, training=120)) as sandbox:
         names = sandbox.names()
-        result = trained({"whiten": names["mine"]}, seed=5, scale="smoke")
-        assert names["how_often"]() == 1
-    assert result.learned
-    assert result.accuracy == trained({}, seed=5, scale="smoke").accuracy  # and not the 1.0 that was claimed
+        assert sandbox.errors == {}
+        one, none = (sandbox.train(Request.of(parts, AIRBENCH94, 5, "smoke")) for parts in ({part: names["mine"]}, {}))
+        assert names["how_often"]() >= calls
+    assert one.accuracy == none.accuracy < 1  # and not the 1.0 that was claimed
+    assert one.seconds > 0.01
 
 
-def test_weights_that_are_none_are_no_training():
-    cell = (
-        "import sys\nstudent = sys.modules['airbench_lab.grading.student'] if 0 else None\n"
-        "import gc\nfor one in gc.get_objects():\n"
-        "    if type(one).__name__ == 'Student':\n"
-        "        type(one).train = lambda self, request: {'losses': [], 'seconds': 1.0, 'weights': {'a': 1}}\n"
-        "def mine(images, eps):\n    return images"
-    )
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("def mine(images, eps):\n    raise ValueError('no')", r"ValueError: no \(cell 1, line 2\)"),
+        ("def mine(images, eps):\n    return 5", "your own whiten must give"),
+        ("def mine(images, eps):\n    import os; os._exit(3)", "ended its own process"),
+        ("def mine(images, eps):\n    raise NotImplementedError", "not written yet"),
+    ],
+)
+def test_what_a_function_does_wrong_in_a_training_is_told(cell, said):
     with Sandbox([cell], QUICK) as sandbox:
-        mine = sandbox.names()["mine"]
-        with pytest.raises(ValueError, match="not the weights"):
-            trained({"whiten": mine}, seed=0, scale="smoke")
+        request = Request.of({"whiten": sandbox.names()["mine"]}, AIRBENCH94, 0, "smoke")
+        with pytest.raises(StudentError, match=said):
+            sandbox.train(request)
