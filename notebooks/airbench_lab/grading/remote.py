@@ -1,5 +1,6 @@
 """A function of the student's, called from another process than the one it is in."""
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -13,14 +14,24 @@ Call = Callable[[str, tuple, dict], tuple[Any, Any, Any]]
 
 
 class StudentError(Exception):
-    """What a student's code did wrong, in words for the student."""
+    """What a student's code did wrong, in words for the student.
+
+    raised: the kind of the student's own error, whose words may hold whatever the function was given.
+    """
+
+    def __init__(self, words: str, raised: str = ""):
+        super().__init__(words)
+        self.raised = raised
 
 
 def result_of(answer: dict) -> Any:
     """What a student's process answered. Raises StudentError for an error."""
     if "error" not in answer:
         return answer["ok"]
-    raise StudentError(NOT_WRITTEN if answer.get("kind") == "NotImplementedError" else str(answer["error"]))
+    kind = str(answer.get("kind"))
+    if kind == "NotImplementedError":
+        raise StudentError(NOT_WRITTEN)
+    raise StudentError(str(answer["error"]), kind if hasattr(builtins, kind) else "an error of its own")
 
 
 class Remote:

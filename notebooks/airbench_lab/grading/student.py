@@ -3,16 +3,18 @@
 Its standard output is the student's; what the grader asks and gets goes through two pipes of its own.
 """
 
-import ast
-import builtins
 import os
 import sys
 import traceback
 import types
+import warnings
 from typing import Any, BinaryIO
 
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Type
+from traitlets.config import Config
 
 from airbench_core import Parts, Runtime
 from airbench_lab.grading import wire
@@ -22,7 +24,7 @@ LONGEST = 2000  # characters of an error that are kept
 
 
 class _NothingToDo:
-    """In place of otter's `Notebook`, whose checks a grader makes, and of IPython's shell."""
+    """In place of the `Notebook` that makes a student's own checks: a grader makes all of them."""
 
     def __init__(self, *_: object, **__: object):
         pass
@@ -31,38 +33,70 @@ class _NothingToDo:
         return lambda *_, **__: None
 
 
+class _Compiler(CachingCompiler):
+    """Calls each cell by the name that an error is to give."""
+
+    cell = "cell"
+
+    def get_code_name(self, *_: object) -> str:
+        return self.cell
+
+
+class _Shell(InteractiveShell):
+    """Runs cells as a kernel does: magics and their cells, shell commands, `await`. Errors are told by the grader."""
+
+    compiler_class = Type(_Compiler)
+    system = InteractiveShell.system_raw  # without a terminal, which does not exist here
+
+    def enable_gui(self, gui: str | None = None) -> None: ...
+
+    def showtraceback(self, *_: object, **__: object) -> None: ...
+
+    def showsyntaxerror(self, *_: object, **__: object) -> None: ...
+
+
 class Student:
     """The names that the cells define, and what is done with them."""
 
     def __init__(self) -> None:
-        module = types.ModuleType("__main__")
-        nothing = _NothingToDo()  # magics and shell commands are left out, and nobody looks at what is displayed
-        module.__dict__.update(get_ipython=lambda: nothing, display=lambda *_, **__: None)
-        self.given = set(module.__dict__)
-        sys.modules["__main__"] = module  # so that what the cells define can be pickled
-        otter = types.ModuleType("otter")
-        otter.Notebook = _NothingToDo
-        sys.modules["otter"] = otter
-        self.names = module.__dict__
-        self.transform = TransformerManager()
+        for name in "otter", "airbench_lab.grading.checks":
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].Notebook = _NothingToDo
+        module = types.ModuleType("__main__")  # so that what the cells define can be pickled
+        settings = Config(HistoryManager={"enabled": False})
+        self.shell = _Shell.instance(user_module=module, config=settings)
+        self.shell.builtin_trap.activate()  # `display` and `get_ipython`, in calls from elsewhere too
+        self.names = self.shell.user_ns
+        self.names["exit"] = self.names["quit"] = lambda code=None: sys.exit(code)  # ends a cell, not the process
+        sys.path.insert(0, "")
+        self.given = set(self.names)
+        warnings.filterwarnings("ignore", "To exit: use")
 
     def ready(self) -> None:
         """Nothing but an answer: all is imported."""
 
     def cell(self, source: str, name: str) -> str:
         """Run a cell; gives what went wrong, or nothing."""
+        self.shell.compile.cell = name
         try:
-            tree = ast.parse(self.transform.transform_cell(source), name)
-            exec(compile(tree, name, "exec"), self.names)
-        except BaseException as error:  # SystemExit and KeyboardInterrupt too: a cell that ends takes nothing with it
-            return _said(error, name)
-        return ""
+            done = self.shell.run_cell(source)
+        except BaseException as error:  # whatever a cell does to the shell
+            return _said(error)
+        sys.stdout.flush()
+        error = done.error_before_exec or done.error_in_exec
+        return _said(error) if error is not None else ""
 
     def kinds(self) -> dict[str, str]:
-        """What there is: each name with "call" for a function, "parts" for `Parts`, else "value"."""
+        """What there is: each name with "empty" for `...`, "call" for a function, "parts" for `Parts`, else "value"."""
         own = {name: value for name, value in self.names.items() if name not in self.given and name[0] != "_"}
         return {
-            name: "call" if callable(value) else "parts" if isinstance(value, Parts) else "value"
+            name: "empty"
+            if value is ...
+            else "call"
+            if callable(value)
+            else "parts"
+            if isinstance(value, Parts)
+            else "value"
             for name, value in own.items()
             if not isinstance(value, types.ModuleType)
         }
@@ -87,13 +121,14 @@ class Student:
         return getattr(self.names[first], rest) if rest else self.names[first]
 
 
-def _said(error: BaseException, cell: str) -> str:
+def _said(error: BaseException) -> str:
     """An error in a line or two: its kind, its words, and the last line of the student's own."""
     if isinstance(error, SystemExit):
         return f"the code called exit() with {error.code!r}"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("cell ")]
     where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{where}"[:LONGEST]
+    words = str(error)[:LONGEST]
+    return f"{type(error).__name__}{words and ': '}{words}{where}"
 
 
 def serve(asked: BinaryIO, answered: BinaryIO) -> None:
@@ -107,16 +142,11 @@ def serve(asked: BinaryIO, answered: BinaryIO) -> None:
         try:
             message = {"ok": getattr(student, what)(*arguments)}
         except BaseException as error:
-            message = {"error": _said(error, what), "kind": type(error).__name__}
+            message = {"error": _said(error), "kind": type(error).__name__}
         wire.reply(answered, message)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(Runtime.detect().threads)  # as in a training, which calls functions of this process
-    # exit() and quit() end a cell, not the process.
-    torch.set_num_threads(
-        Runtime.detect().threads
-    )  # as many as in a training, which calls its functions from elsewhere
-    builtins.exit = builtins.quit = lambda code=None: sys.exit(code)
     with os.fdopen(int(sys.argv[1]), "rb") as asked, os.fdopen(int(sys.argv[2]), "wb") as answered:
         serve(asked, answered)

@@ -43,7 +43,8 @@ def serve(asked: BinaryIO, answered: BinaryIO) -> None:
             answer = "done", getattr(trainer, what)(*arguments)
         except Exception as error:
             known = isinstance(error, StudentError | AirbenchError)
-            answer = "failed", str(error) if known else f"the training raised {type(error).__name__}: {error}"
+            words = str(error) if known else f"the training raised {type(error).__name__}: {error}"
+            answer = "failed", words, getattr(error, "raised", "")
         wire.send(answered, answer)
 
 

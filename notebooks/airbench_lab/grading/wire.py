@@ -73,6 +73,8 @@ def plain(value: Any, numbers: Mapping[int, int] | None = None) -> Any:
         return {PARAMETER: numbers[id(value)]}
     if value is None or isinstance(value, bool):
         return value
+    if value is ...:
+        raise NotImplementedError
     for kind in (int, float, str):  # also of a class made from one: only its value travels
         if isinstance(value, kind):
             return kind(value)
