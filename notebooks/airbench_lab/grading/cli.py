@@ -11,7 +11,7 @@ from pathlib import Path
 from airbench_core import SCALES, AirbenchWarning, UsageError
 from airbench_lab.cli.options import seeds_from
 from airbench_lab.grading import confined
-from airbench_lab.grading.folder import GRADED, grade
+from airbench_lab.grading.folder import GRADED, feedback_folder, grade
 from airbench_lab.grading.generate import GENERATED
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
 from airbench_lab.grading.marking import assignments_in
@@ -30,7 +30,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def _add_grade(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "grade",
-        description="Grades every notebook (.ipynb, or .zip with one) in FOLDER and below. What cannot be graded is "
+        description="Grades every notebook in FOLDER and below, in .zip files too. What cannot be graded is "
         "listed with the reason. Started again it goes on where it was.",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that holds the submissions")
@@ -117,7 +117,8 @@ def run_leaderboard(args: argparse.Namespace) -> int:
 
 
 def _submissions(args: argparse.Namespace, assignments: Collection[str]) -> list[Submission]:
-    return find(args.folder, assignments, read_roster(args.roster) if args.roster else None)
+    roster = read_roster(args.roster) if args.roster else None
+    return find(args.folder, assignments, roster, without=feedback_folder(args.out))
 
 
 def _limits(args: argparse.Namespace, *others: str) -> Limits:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airbench_core import AirbenchError, UsageError
+from airbench_lab.grading.cells import read_notebook
 from airbench_lab.grading.personal import personal
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.remote import NOT_WRITTEN, StudentError
@@ -74,8 +75,10 @@ class Assignment:
                     for name in sorted(inside.namelist())
                     if name.startswith("tests/") and name.endswith(".py")
                 }
+            given = [read_notebook(path.read_bytes())[0] for path in (folder / "student").glob("*.ipynb")]
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UsageError(f"{folder} holds no generated assignment ({error}): run `make assignments`") from error
+        self.given = {cell for cells in given for cell in cells}  # the code that students begin with
         self.name: str = about["name"]
         self.digest: str = about["digest"]
         self.written: dict[str, float] = about["written"]  # the questions that the teacher reads, and their points
