@@ -52,7 +52,7 @@ def _command(
     }
     asked = {"namespaces": apart, "user": user, "limits": limits, "folder": str(folder), "devices": GPUS}
     asked |= {"disk": int(disk * GIGABYTE), "read": readable(), "lists": listed()}
-    return [sys.executable, str(SCRIPT), json.dumps(asked), module, *map(str, pipes)]
+    return [sys.executable, "-s", str(SCRIPT), json.dumps(asked), module, *map(str, pipes)]
 
 
 @cache

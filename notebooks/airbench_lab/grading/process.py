@@ -41,7 +41,6 @@ class Process:
 
     def __init__(self, module: str, folder: Path, limits: Limits, environment: dict[str, str]):
         self.output = ""  # what it prints, the beginning
-        self._folder = folder
         (read_there, write_here), (read_here, write_there) = os.pipe(), os.pipe()
         cores = os.cpu_count() or 1
         pipes = read_there, write_there
@@ -148,5 +147,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "MPLBACKEND": "agg",
         "USER": "student",
+        "PIP_RETRIES": "0",  # there is no network
     }
     return kept | own | cache | {"PYTHONPATH": os.pathsep.join(confined.listed())}

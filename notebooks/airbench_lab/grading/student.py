@@ -89,17 +89,7 @@ class Student:
     def kinds(self) -> dict[str, str]:
         """What there is: each name with "empty" for `...`, "call" for a function, "parts" for `Parts`, else "value"."""
         own = {name: value for name, value in self.names.items() if name not in self.given and name[0] != "_"}
-        return {
-            name: "empty"
-            if value is ...
-            else "call"
-            if callable(value)
-            else "parts"
-            if isinstance(value, Parts)
-            else "value"
-            for name, value in own.items()
-            if not isinstance(value, types.ModuleType)
-        }
+        return {name: _kind(value) for name, value in own.items() if not isinstance(value, types.ModuleType)}
 
     def value(self, name: str) -> Any:
         return wire.plain(self._named(name))
@@ -119,6 +109,14 @@ class Student:
         """What has a name; "my_parts.whiten" is the function in `Parts`."""
         first, _, rest = name.partition(".")
         return getattr(self.names[first], rest) if rest else self.names[first]
+
+
+def _kind(value: Any) -> str:
+    if value is ...:
+        return "empty"
+    if callable(value):
+        return "call"
+    return "parts" if isinstance(value, Parts) else "value"
 
 
 def _said(error: BaseException) -> str:

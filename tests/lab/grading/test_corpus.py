@@ -32,6 +32,7 @@ CORPUS = {
 OTTERS = """
 import json, sys
 from pathlib import Path
+from otter.execute import grade_notebook
 marks = {}
 for place in sorted(Path("work").iterdir()):
     tests = str(Path("tests").resolve())
