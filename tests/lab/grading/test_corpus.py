@@ -45,7 +45,7 @@ Path("marks.json").write_text(json.dumps(marks))
 
 
 @pytest.mark.slow  # a kernel for each
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_marks_are_those_that_otter_gives(adding, assignments, hand_in, tmp_path):
     for name, cells in CORPUS.items():
         first = "import otter\ngrader = otter.Notebook('adding.ipynb')"
