@@ -67,13 +67,22 @@ def assignment_in(cells: Sequence[str], assignments: Collection[str]) -> str:
 
 
 def written(source: str) -> str:
-    """A cell without what changes nothing: comments, blanks, quotes, and the id."""
-    return "\n".join(ast.unparse(node) for node in statements(source) if not _names_student(node))
+    """A cell without what changes nothing: comments, docstrings, blanks, and the id."""
+    kept = ast.Module([node for node in statements(source) if not _names_student(node)], [])
+    for node in ast.walk(kept):
+        for name in "body", "orelse", "finalbody":
+            if isinstance(inside := getattr(node, name, None), list):
+                setattr(node, name, [one for one in inside if not _is_text(one)])
+    return ast.unparse(kept)
 
 
 def _names_student(node: ast.stmt) -> bool:
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return any(isinstance(target, ast.Name) and target.id == "student_id" for target in targets)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _source(cell: dict) -> str:

@@ -6,13 +6,14 @@ from airbench_lab.grading.cells import written
 from airbench_lab.grading.submissions import Submission
 
 SHORTEST = 60  # characters of a cell that two students hardly write alike
-LEAST = 0.5  # of the cells of the one that has fewer
+LEAST = 0.5  # of its own cells
+LISTED = 5  # the most alike
 
 
 def alike(submissions: Sequence[Submission], given: Mapping[str, Collection[str]]) -> dict[str, str]:
-    """For each file with cells like those of another student's for the same assignment: which, and how many cells.
+    """For each file that has cells of another student's for the same assignment: whose, and how many of its own.
 
-    Comments, blanks and the id do not count. given: the cells that students were given, by assignment.
+    Comments, docstrings, blanks and the id do not count. given: the cells that students were given, by assignment.
     """
     own: dict[str, set[str]] = {}
     for one in filter(lambda one: one.can_be_graded, submissions):
@@ -26,9 +27,12 @@ def alike(submissions: Sequence[Submission], given: Mapping[str, Collection[str]
                 continue
             if not (one.file in own and other.file in own):
                 continue
-            fewer, shared = min(len(own[one.file]), len(own[other.file])), own[one.file] & own[other.file]
-            if shared and len(shared) >= LEAST * fewer:
-                others.append(f"{other.file} ({len(shared)} of {len(own[one.file])} cells)")
+            shared = len(own[one.file] & own[other.file])
+            if shared and shared >= LEAST * len(own[one.file]):
+                others.append((shared, other.file))
         if others:
-            found[one.file] = ", ".join(others)
+            others.sort(key=lambda pair: -pair[0])
+            words = [f"{file} ({shared} of {len(own[one.file])} cells)" for shared, file in others[:LISTED]]
+            more = [f"{len(others) - LISTED} more"] if len(others) > LISTED else []
+            found[one.file] = ", ".join(words + more)
     return found

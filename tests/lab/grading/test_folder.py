@@ -166,7 +166,7 @@ def test_each_file_has_a_page_of_its_own(grade, hand_in):
 def test_what_is_alike_is_listed(grade, hand_in):
     long = "def add(a, b):\n    total = a\n    total = total + b\n    return total if total else 0"
     handed_in = hand_in("a.ipynb", long)
-    hand_in("b.ipynb", f"# all my own work\n{long.replace('    ', '        ')}", student="cd2")
+    hand_in("b.ipynb", f"'all my own work'\n# mine\n{long.replace('    ', '        ')}", student="cd2")
     hand_in("c.ipynb", RIGHT, student="ef3")
     hand_in("again.ipynb", long)
     rows, _, _ = grade(handed_in)
