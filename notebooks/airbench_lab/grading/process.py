@@ -71,10 +71,11 @@ class Process:
         wire.write(self._pipe, content)
         return wire.read(self._pipe)
 
-    def end(self) -> str:
-        """End it, and what it started; gives how it had ended by itself."""
-        with suppress(subprocess.TimeoutExpired):  # it may be just ending by itself
-            self._process.wait(0.5)
+    def end(self, *, ending: bool = False) -> str:
+        """End it, and what it started; gives how it ended. ending: it is just doing so by itself."""
+        if ending:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
         self._process.terminate()  # confinement/__main__.py ends all below
         try:
             status = self._process.wait(10)

@@ -114,7 +114,7 @@ class Sandbox:
             self._end_trainer()
             raise StudentError(f"the training was not done after {self.limits.training:.0f} s") from None
         except (EOFError, BrokenPipeError):
-            raise StudentError(f"the training ended its process ({self._end_trainer()})") from None
+            raise StudentError(f"the training ended its process ({self._end_trainer(ending=True)})") from None
         except BaseException:
             self._end_trainer()  # it waits for an answer
             raise
@@ -188,7 +188,7 @@ class Sandbox:
             loop = "is there a loop that never ends?"
             raise Ended(f"not done after {deadline - now:.0f} s {whole}: {loop}") from None
         except (EOFError, BrokenPipeError):
-            raise Ended(f"the code ended its own process ({self._end()})") from None
+            raise Ended(f"the code ended its own process ({self._end(ending=True)})") from None
         except ValueError as error:
             self._end()
             raise Ended(f"the process sent something else than an answer ({error})") from None
@@ -203,19 +203,19 @@ class Sandbox:
         try:  # to import torch takes seconds, many on a busy machine: they are nobody's
             process.exchange(pickle.dumps(("ready",)), time.monotonic() + START_SECONDS)
         except (OSError, EOFError, ValueError) as error:
-            how = process.end()
+            how = process.end(ending=True)
             raise NotStarted(f"the process {module} did not start ({how}): {process.output[-500:]}") from error
         return process
 
-    def _end_trainer(self) -> str:
+    def _end_trainer(self, *, ending: bool = False) -> str:
         trainer, self._trainer = self._trainer, None
-        return trainer.end() if trainer else ""
+        return trainer.end(ending=ending) if trainer else ""
 
-    def _end(self) -> str:
+    def _end(self, *, ending: bool = False) -> str:
         """End the process, if there is one; gives how it had ended."""
         process, self._process = self._process, None
         if process is None:
             return "it was not there"
-        how = process.end()
+        how = process.end(ending=ending)
         self.output = (self.output + process.output)[:KEPT_OUTPUT]
         return how
