@@ -10,12 +10,12 @@ from pathlib import Path
 
 from airbench_core import SCALES, AirbenchWarning, UsageError
 from airbench_lab.cli.options import seeds_from
-from airbench_lab.grading.folder import GRADED, grade
+from airbench_lab.grading import confined
+from airbench_lab.grading.folder import GRADED, feedback_folder, grade
 from airbench_lab.grading.generate import GENERATED
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
-from airbench_lab.grading.limits import landlock_version
 from airbench_lab.grading.marking import assignments_in
-from airbench_lab.grading.process import Limits, readable
+from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, find, read_roster
 from airbench_lab.lessons.speedrun import RULES
 from airbench_lab.study import layout
@@ -30,7 +30,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def _add_grade(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "grade",
-        description="Grades every notebook (.ipynb, or .zip with one) in FOLDER and below. What cannot be graded is "
+        description="Grades every notebook in FOLDER and below, in .zip files too. What cannot be graded is "
         "listed with the reason. Started again it goes on where it was.",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that holds the submissions")
@@ -78,9 +78,9 @@ def _add_grading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--total-seconds", type=float, default=limits.total, help=f"for a submission (default {limits.total:g})"
     )
-    parser.add_argument(
-        "--memory", type=float, default=limits.memory, help=f"GB for a submission (default {limits.memory:g})"
-    )
+    for name, what in ("memory", "GB of memory"), ("disk", "GB that it may write, in memory"):
+        most = getattr(limits, name)
+        parser.add_argument(f"--{name}", type=float, default=most, help=f"{what} for a submission (default {most:g})")
 
 
 def run_grade(args: argparse.Namespace) -> int:
@@ -117,27 +117,31 @@ def run_leaderboard(args: argparse.Namespace) -> int:
 
 
 def _submissions(args: argparse.Namespace, assignments: Collection[str]) -> list[Submission]:
-    return find(args.folder, assignments, read_roster(args.roster) if args.roster else None)
+    roster = read_roster(args.roster) if args.roster else None
+    return find(args.folder, assignments, roster, without=feedback_folder(args.out))
 
 
 def _limits(args: argparse.Namespace, *others: str) -> Limits:
-    for name in ("seconds", "training_seconds", "total_seconds", "memory", *others):
+    for name in ("seconds", "training_seconds", "total_seconds", "memory", "disk", *others):
         if not getattr(args, name) > 0:
             raise UsageError(f"{name}={getattr(args, name):g} is not legal: more than 0")
-    return Limits(seconds=args.seconds, training=args.training_seconds, total=args.total_seconds, memory=args.memory)
+    return Limits(
+        seconds=args.seconds,
+        training=args.training_seconds,
+        total=args.total_seconds,
+        memory=args.memory,
+        disk=args.disk,
+    )
 
 
 def _say_how_safe(*private: Path) -> None:
-    """Warn of what submissions can do here that they should not. private: folders that they should not read."""
-    if not landlock_version():
-        warnings.warn(
-            "this system has no Landlock (Linux 5.13 or newer has): submitted code runs with limits of time and "
-            "memory, but can read and write what you can. Use a machine or an account for it alone",
-            AirbenchWarning,
-            stacklevel=2,
-        )
-        return
-    open_to_all = [Path(path) for path in readable()]
+    """Say what holds submitted code here, and warn of what does not. private: folders that it should not read."""
+    limits = confined.holds()
+    print(f"submitted code on this machine: {'; '.join(words for words, yes in limits.items() if yes)}")
+    if missing := [words for words, yes in limits.items() if not yes]:
+        words = f"not on this machine ({confined.namespaces()}): {'; '.join(missing)}. Use a machine for it alone"
+        warnings.warn(words, AirbenchWarning, stacklevel=2)
+    open_to_all = [Path(path) for path in confined.readable()]
     for folder in private:
         if any(folder.resolve().is_relative_to(path) for path in open_to_all):
             words = f"submitted code can read {folder}, as all programs and libraries there: keep it somewhere else"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from airbench_core import AirbenchError
-from airbench_lab.grading.feedback import page
+from airbench_lab.grading.copies import alike
+from airbench_lab.grading.feedback import page, page_name
 from airbench_lab.grading.marking import Assignment, Check, Marks, Question
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, key_of
@@ -48,6 +49,7 @@ def grade(
     again = sum(one.can_be_graded for one in submissions) - len(todo)
     if again:
         say(f"{again} of {len(submissions)} were graded before (in {log}) and are not graded again")
+    copied = alike(submissions, {name: assignment.given for name, assignment in assignments.items()})
     lock = threading.Lock()
 
     def one(submission: Submission) -> None:
@@ -82,10 +84,15 @@ def grade(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         finally:
-            rows = [_row(submission, done.get(keys[submission.file])) for submission in submissions]
+            rows = [_row(one, done.get(keys[one.file]), copied.get(one.file, "")) for one in submissions]
             _write_table(out, rows)
     _write_feedback(out, submissions, done, keys)
     return rows
+
+
+def feedback_folder(out: Path) -> Path:
+    """Where the pages for the students lie, beside the table."""
+    return out.with_name(f"{out.stem}-feedback")
 
 
 def marks_from(values: Mapping[str, Any]) -> Marks:
@@ -103,8 +110,8 @@ def _key(submission: Submission, assignments: Mapping[str, Assignment], scale: s
     return key_of(submission.digest, tests, scale, json.dumps(asdict(limits)), submission.file)
 
 
-def _row(submission: Submission, record: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A line of the table."""
+def _row(submission: Submission, record: Mapping[str, Any] | None, copied: str) -> dict[str, Any]:
+    """A line of the table. copied: which others have cells like its own."""
     status = submission.note or (record["status"] if record else "not graded yet")
     row: dict[str, Any] = {
         "student": submission.student,
@@ -115,6 +122,7 @@ def _row(submission: Submission, record: Mapping[str, Any] | None) -> dict[str, 
         "possible": "",
         "to be read": "",
         "details": submission.details or (record or {}).get("details", ""),
+        "alike": copied,
         "seconds": (record or {}).get("seconds", ""),
     }
     if record and record["status"] == GRADED:
@@ -146,11 +154,11 @@ def _write_feedback(
     done: Mapping[str, Mapping[str, Any]],
     keys: Mapping[str, str],
 ) -> None:
-    folder = out.with_name(f"{out.stem}-feedback")
+    folder = feedback_folder(out)
     folder.mkdir(exist_ok=True)
     for submission in submissions:
         record = done.get(keys[submission.file])
         marks = marks_from(record["marks"]) if record and record["status"] == GRADED else None
-        name = submission.file.replace("/", "__").rpartition(".")[0]
         details = submission.details or (record or {}).get("details", "")
-        (folder / f"{name}.md").write_text(page(submission, marks, details), encoding="utf-8")
+        text = page(submission, marks, details)
+        (folder / page_name(submission)).write_text(text, encoding="utf-8", errors="backslashreplace")

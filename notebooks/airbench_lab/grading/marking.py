@@ -1,5 +1,6 @@
 """One submission marked: otter's tests, hidden ones too, on what the student's code left in its sandbox."""
 
+import inspect
 import json
 import tempfile
 import zipfile
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from airbench_core import AirbenchError, UsageError
+from airbench_lab.grading.cells import read_notebook
 from airbench_lab.grading.personal import personal
 from airbench_lab.grading.process import Limits
-from airbench_lab.grading.sandbox import NOT_WRITTEN, Sandbox, StudentError
+from airbench_lab.grading.remote import NOT_WRITTEN, StudentError
+from airbench_lab.grading.sandbox import Sandbox
 from airbench_lab.grading.submissions import Submission
+from airbench_lab.grading.training import ELSEWHERE
 
-LONGEST = 1500  # characters of a message
+LONGEST, LONGEST_HIDDEN = 1500, 300  # characters of a message
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,10 @@ class Assignment:
                     for name in sorted(inside.namelist())
                     if name.startswith("tests/") and name.endswith(".py")
                 }
+            given = [read_notebook(path.read_bytes())[0] for path in (folder / "student").glob("*.ipynb")]
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UsageError(f"{folder} holds no generated assignment ({error}): run `make assignments`") from error
+        self.given = {cell for cells in given for cell in cells}  # the code that students begin with
         self.name: str = about["name"]
         self.digest: str = about["digest"]
         self.written: dict[str, float] = about["written"]  # the questions that the teacher reads, and their points
@@ -87,11 +93,17 @@ class Assignment:
                 broken = ""
             except StudentError as error:
                 names, broken = {}, str(error)
-            names |= {"student_id": submission.student, "mine": personal(submission.student, self.name)}
-            questions = [self._question(file, source, names, broken) for file, source in self.tests.items()]
-            questions += [Question(name, None, points) for name, points in self.written.items()]
+            # What it prints and raises from here on may be what the hidden tests give it.
             errors = {number + 1: error for number, error in sorted(sandbox.errors.items())}
-        return Marks(tuple(questions), errors, sandbox.output)
+            output = sandbox.printed()
+            names |= {"student_id": submission.student, "mine": personal(submission.student, self.name)}
+            trains_there = ELSEWHERE.set(sandbox.train)
+            try:
+                questions = [self._question(file, source, names, broken) for file, source in self.tests.items()]
+            finally:
+                ELSEWHERE.reset(trains_there)
+            questions += [Question(name, None, points) for name, points in self.written.items()]
+        return Marks(tuple(questions), errors, output)
 
     def _question(self, file: str, source: str, names: dict[str, Any], broken: str) -> Question:
         tests = _test_file(file, source)
@@ -99,17 +111,41 @@ class Assignment:
         if broken:
             checks = tuple(Check(case.name, False, case.hidden, broken) for case in tests.test_cases)
             return Question(tests.name, 0.0, possible, checks)
-        tests.run(dict(names))
-        checks = tuple(
-            Check(
-                result.test_case.name,
-                result.passed,
-                result.test_case.hidden,
-                (result.test_case.success_message or "") if result.passed else _message(result),
-            )
-            for result in tests.test_case_results
-        )
+        from otter.test_files.abstract_test import TestCaseResult
+
+        checks = tuple(_check(case, names) for case in tests.test_cases)
+        tests.test_case_results = [
+            TestCaseResult(case, check.message, check.passed)
+            for case, check in zip(tests.test_cases, checks, strict=True)
+        ]
         return Question(tests.name, float(tests.score), possible, checks)
+
+
+def _check(case: Any, names: dict[str, Any]) -> Check:
+    """One of otter's test cases on what a submission left."""
+    said = case.failure_message or ""
+    wanted = list(inspect.signature(case.body.test_func).parameters)
+    if any(names.get(name) is ... for name in wanted):
+        return Check(case.name, False, case.hidden, NOT_WRITTEN)
+    if missing := [name for name in wanted if name not in names]:
+        return Check(case.name, False, case.hidden, f"{said} No cell gives {' or '.join(missing)}.".strip())
+    try:
+        case.body.call_func(dict(names))
+    except Exception as error:  # of a test, or whatever it met in what it was given
+        if str(error) == NOT_WRITTEN:
+            return Check(case.name, False, case.hidden, NOT_WRITTEN)
+        reason = _reason(error, case.hidden)
+        return Check(case.name, False, case.hidden, " ".join(part for part in (said, reason) if part)[:LONGEST])
+    return Check(case.name, True, case.hidden, case.success_message or "")
+
+
+def _reason(error: Exception, hidden: bool) -> str:
+    """Why a check failed. Of an error in a student's function under a hidden test its kind alone: no inputs."""
+    if isinstance(error, StudentError) and hidden and error.raised:
+        return f"Your code raised {error.raised}; its words are not shown, since the inputs are hidden."
+    known = isinstance(error, AssertionError | StudentError)
+    words = str(error) if known else f"{type(error).__name__}: {error}"
+    return words.splitlines()[0][:LONGEST_HIDDEN] if hidden and words else words
 
 
 def assignments_in(folder: Path) -> dict[str, Assignment]:
@@ -132,15 +168,3 @@ def _test_file(file: str, source: str) -> Any:
         path = Path(folder) / file
         path.write_text(source, encoding="utf-8")
         return create_test_file(str(path), NBMetadataConfig())
-
-
-def _message(result: Any) -> str:
-    """What the test's author has to say, and what was wrong, without the test's own lines."""
-    said = result.test_case.failure_message or ""
-    raised = (result.message or "").strip().splitlines()
-    last = raised[-1] if raised else ""
-    kind, _, words = last.partition(": ")
-    if words == NOT_WRITTEN:
-        return words
-    reason = words if kind in ("AssertionError", "StudentError", "Ended") else last
-    return " ".join(part for part in (said, reason) if part)[:LONGEST]

@@ -43,8 +43,10 @@ class Personal:
         return int.from_bytes(digest[:8], "big")
 
 
-def personal(student_id: str, assignment: str) -> Personal:
+def personal(student_id: str | int, assignment: str) -> Personal:
     """The numbers of a student. Blanks around the id and its case do not matter. Raises UsageError for no id."""
+    if isinstance(student_id, int) and not isinstance(student_id, bool):
+        student_id = str(student_id)
     if not isinstance(student_id, str) or not student_id.strip():
         raise UsageError('student_id is empty: write your own between the quotes, as in student_id = "ab123"')
     return Personal(normal_id(student_id), assignment)

@@ -9,6 +9,7 @@ that ends the process, is left out from then on, and the rest goes on in a new p
 """
 
 import os
+import pickle
 import shutil
 import tempfile
 import time
@@ -17,19 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from airbench_core import Parts
 from airbench_lab.grading import wire
 from airbench_lab.grading.process import KEPT_OUTPUT, Limits, Process
-from airbench_lab.grading.training import Request
+from airbench_lab.grading.remote import Remote, StudentError, result_of
+from airbench_lab.grading.training import Request, Trained
 
-NOT_WRITTEN = "not written yet"
 START_SECONDS = 180
-
-
-class StudentError(Exception):
-    """What a student's code did wrong, in words for the student."""
 
 
 class Ended(StudentError):
@@ -53,28 +48,35 @@ class Sandbox:
         self._left_out: set[int] = set()
         self._refused: dict[str, str] = {}  # functions that ended a process, and how
         self._started = 0
+        self._trained: dict[Request, Trained] = {}
         self._process: Process | None = None
+        self._trainer: Process | None = None
 
     def __enter__(self) -> "Sandbox":
         self.folder = Path(tempfile.mkdtemp(prefix="airbench-submission-"))
+        self.folder.chmod(0o711)  # what is in it may be another account's
         self._deadline = time.monotonic() + self.limits.total
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end()
+        self._end_trainer()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def names(self) -> dict[str, Any]:
         """What the cells define: values, and functions as `Remote`. What cannot be sent is left out."""
         found: dict[str, Any] = {}
         for name, kind in self._ask("kinds", seconds=self.limits.seconds).items():
+            if kind == "empty":
+                found[name] = ...
+                continue
             if kind == "call":
-                found[name] = Remote(self, name)
+                found[name] = Remote(name, self.call)
                 continue
             try:
                 if kind == "parts":
                     own = self._ask("parts", name, seconds=self.limits.seconds)
-                    found[name] = Parts(**{part: Remote(self, f"{name}.{part}") for part in own})
+                    found[name] = Parts(**{part: Remote(f"{name}.{part}", self.call) for part in own})
                     continue
                 found[name] = wire.restored(self._ask("value", name, seconds=self.limits.seconds))
             except Ended:
@@ -83,22 +85,51 @@ class Sandbox:
                 continue
         return found
 
+    def printed(self) -> str:
+        """What has been printed so far, the beginning."""
+        time.sleep(0.1)  # it comes through a pipe of its own
+        return (self.output + (self._process.output if self._process else ""))[:KEPT_OUTPUT]
+
     def call(self, name: str, arguments: tuple, named: dict) -> tuple[Any, Any, Any]:
-        return self._of(name, "call", name, arguments, named, seconds=self.limits.seconds)
+        answer = self._called(name, pickle.dumps(("call", name, arguments, named)))
+        return result_of(self._answer_in(answer))
 
-    def train(self, request: Request) -> dict:
-        """Make a training there; its weights, losses and seconds as the process says."""
-        name = ", ".join(sorted(request.functions.values()))
-        result = self._of(name, "train", request, seconds=self.limits.training)
-        if not isinstance(result, dict) or not {"losses", "seconds", "weights"} <= set(result):
-            raise StudentError("the training gave no result")
-        return result
+    def train(self, request: Request) -> Trained:
+        """Make a training, in a process that never ran the notebook: only the functions are called where they are.
 
-    def _of(self, name: str, *message: Any, seconds: float) -> Any:
+        The same one is made once. Raises StudentError.
+        """
+        if request in self._trained:
+            return self._trained[request]
+        self._trainer = self._trainer or self._process_for("trainer")
+        deadline = min(time.monotonic() + self.limits.training, self._deadline)
+        asked = pickle.dumps(("train", request))
+        try:
+            while True:
+                kind, *answer = pickle.loads(self._trainer.exchange(asked, deadline))
+                if kind != "call":
+                    break
+                asked = self._called(*answer)
+        except TimeoutError:
+            self._end_trainer()
+            raise StudentError(f"the training was not done after {self.limits.training:.0f} s") from None
+        except (EOFError, BrokenPipeError):
+            raise StudentError(f"the training ended its process ({self._end_trainer(ending=True)})") from None
+        except BaseException:
+            self._end_trainer()  # it waits for an answer
+            raise
+        if kind == "failed":
+            raise StudentError(*answer)
+        (self._trained[request],) = answer
+        return self._trained[request]
+
+    def _called(self, name: str, content: bytes) -> bytes:
+        """The answer of the student's process to the call of a function, unread."""
         if name in self._refused:
             raise StudentError(self._refused[name])
         try:
-            return self._ask(*message, seconds=seconds)
+            self._ready()
+            return self._exchange(content, self.limits.seconds)
         except Ended as error:
             self._refused[name] = str(error)
             raise
@@ -106,14 +137,15 @@ class Sandbox:
     def _ask(self, *message: Any, seconds: float) -> Any:
         """A request and its answer. Raises StudentError for the student's own error, Ended if the process has gone."""
         self._ready()
-        return self._exchange(message, seconds)
+        return self._answered(message, seconds)
 
     def _ready(self) -> None:
         """A process in which all cells have been run but those that end one."""
         while self._process is None:
             if self._started == self.limits.processes:
                 raise Ended(f"the code ended or blocked its process {self._started} times: the rest was not run")
-            self._start()
+            self._started += 1
+            self._process = self._process_for("student")
             with suppress(Ended):  # `errors` says so; once more, without that cell
                 self._run_cells()
 
@@ -122,7 +154,7 @@ class Sandbox:
             if number in self._left_out:
                 continue
             try:
-                error = self._exchange(("cell", source, f"cell {number + 1}"), self.limits.training)
+                error = self._answered(("cell", source, f"cell {number + 1}"), self.limits.training)
             except Ended as ended:
                 self._left_out.add(number)
                 self.errors[number] = f"{ended}; this cell was left out"
@@ -132,77 +164,58 @@ class Sandbox:
             if isinstance(error, str) and error:
                 self.errors[number] = error
 
-    def _exchange(self, message: tuple, seconds: float) -> Any:
+    def _answered(self, message: tuple, seconds: float) -> Any:
+        return result_of(self._answer_in(self._exchange(pickle.dumps(message), seconds)))
+
+    def _answer_in(self, content: bytes) -> dict:
+        try:
+            return wire.answer_in(content)
+        except ValueError as error:
+            self._end()
+            raise Ended(f"the process sent something else than an answer ({error})") from None
+
+    def _exchange(self, content: bytes, seconds: float) -> bytes:
         now = time.monotonic()
         deadline = min(now + seconds, self._deadline)
         if deadline <= now:
             self._end()
             raise Ended(f"the submission took more than {self.limits.total:g} s in all")
         try:
-            answer = self._process.exchange(message, deadline)
-            if not isinstance(answer, dict) or not ({"ok", "error"} & set(answer)):
-                raise ValueError("neither a result nor an error")
+            return self._process.exchange(content, deadline)
         except TimeoutError:
             self._end()
             whole = "in all" if deadline == self._deadline else "for a single step"
             loop = "is there a loop that never ends?"
             raise Ended(f"not done after {deadline - now:.0f} s {whole}: {loop}") from None
         except (EOFError, BrokenPipeError):
-            raise Ended(f"the code ended its own process ({self._end()})") from None
+            raise Ended(f"the code ended its own process ({self._end(ending=True)})") from None
         except ValueError as error:
             self._end()
             raise Ended(f"the process sent something else than an answer ({error})") from None
-        if "error" in answer:
-            if answer.get("kind") == "NotImplementedError":
-                raise StudentError(NOT_WRITTEN)
-            raise StudentError(str(answer["error"]))
-        return answer["ok"]
 
-    def _start(self) -> None:
+    def _process_for(self, module: str) -> Process:
+        """A process that is ready, for this module of the folder grading."""
         if os.name != "posix":
             raise Ended("submissions are graded on Linux and macOS")
-        self._started += 1
-        self._process = Process(self.folder, self.limits, self.environment)
+        folder = self.folder / module
+        folder.mkdir(exist_ok=True)
+        process = Process(f"airbench_lab.grading.{module}", folder, self.limits, self.environment)
         try:  # to import torch takes seconds, many on a busy machine: they are nobody's
-            self._process.exchange(("ready",), time.monotonic() + START_SECONDS)
+            process.exchange(pickle.dumps(("ready",)), time.monotonic() + START_SECONDS)
         except (OSError, EOFError, ValueError) as error:
-            how = self._end()
-            raise NotStarted(f"the process for a submission did not start ({how}): {self.output[-500:]}") from error
+            how = process.end(ending=True)
+            raise NotStarted(f"the process {module} did not start ({how}): {process.output[-500:]}") from error
+        return process
 
-    def _end(self) -> str:
+    def _end_trainer(self, *, ending: bool = False) -> str:
+        trainer, self._trainer = self._trainer, None
+        return trainer.end(ending=ending) if trainer else ""
+
+    def _end(self, *, ending: bool = False) -> str:
         """End the process, if there is one; gives how it had ended."""
         process, self._process = self._process, None
         if process is None:
             return "it was not there"
-        how = process.end()
+        how = process.end(ending=ending)
         self.output = (self.output + process.output)[:KEPT_OUTPUT]
         return how
-
-
-class Remote:
-    """A function of the student's, called in the student's process; what it changes in place is changed here, too."""
-
-    def __init__(self, sandbox: Sandbox, name: str):
-        self._sandbox, self.__name__ = sandbox, name
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        result, positional, by_name = self._sandbox.call(self.__name__, arguments, named)
-        _take_over(list(arguments), positional)
-        _take_over(named, by_name)
-        return wire.restored(result)
-
-    def train_there(self, request: Request) -> dict:
-        return self._sandbox.train(request)
-
-
-def _take_over(here: Any, there: Any) -> None:
-    """Copy what became of tensors, wherever the answer is of the form of the question."""
-    if isinstance(here, Tensor) and isinstance(there, Tensor):
-        if here.shape == there.shape and here.dtype == there.dtype:
-            here.data.copy_(there)
-    elif isinstance(here, dict) and isinstance(there, dict):
-        for name in here.keys() & there.keys():
-            _take_over(here[name], there[name])
-    elif isinstance(here, list | tuple) and isinstance(there, list | tuple):
-        for one, other in zip(here, there, strict=False):
-            _take_over(one, other)

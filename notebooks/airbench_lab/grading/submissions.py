@@ -1,6 +1,5 @@
 """What is in a folder of submissions: of each file whose it is and for which assignment, or why that cannot be said."""
 
-import ast
 import csv
 import hashlib
 import io
@@ -8,17 +7,19 @@ import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import nbformat
+from pathlib import Path, PurePosixPath
 
 from airbench_core import UsageError
+from airbench_lab.grading.cells import assignment_in, read_notebook, student_id
 from airbench_lab.grading.personal import normal_id
 
-LARGEST = 50_000_000  # bytes of a notebook
+LARGEST = 500_000_000  # bytes of a notebook: outputs can be pictures
+# Files that somebody meant as a submission, though no notebook can be read from them.
+MEANT = (".html", ".htm", ".pdf", ".py", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 # Why a submission is not simply graded. Those that can be graded are, all the same.
-CORRUPT, NO_ID, UNKNOWN, DUPLICATE, OTHER = (
+CORRUPT, NO_NOTEBOOK, NO_ID, UNKNOWN, DUPLICATE, OTHER = (
     "corrupt notebook",
+    "not a notebook",
     "no student id",
     "unknown student",
     "duplicate",
@@ -28,7 +29,8 @@ CORRUPT, NO_ID, UNKNOWN, DUPLICATE, OTHER = (
 
 @dataclass(frozen=True)
 class Submission:
-    """A file that was handed in. file: its path below the folder. note: one of the words above, or nothing; details."""
+    """A notebook that was handed in. file: its path below the folder, and in its archive. note: one of the words above,
+    or nothing; details."""
 
     path: Path
     file: str
@@ -41,32 +43,50 @@ class Submission:
 
     @property
     def can_be_graded(self) -> bool:
-        return self.note not in (CORRUPT, NO_ID, OTHER)
+        return self.note not in (CORRUPT, NO_NOTEBOOK, NO_ID, OTHER)
 
 
-def find(folder: Path, assignments: Collection[str], roster: Collection[str] | None = None) -> list[Submission]:
-    """The notebooks and zip files (with one notebook each) below `folder`, in the order of their names.
+def find(
+    folder: Path, assignments: Collection[str], roster: Collection[str] | None = None, *, without: Path | None = None
+) -> list[Submission]:
+    """What was handed in below `folder`, in the order of the names: notebooks, those in zip files, and what is neither.
 
-    assignments: the names that are known. roster: the ids of all students, if they are known. Raises UsageError if
-    there is nothing.
+    assignments: the names that are known. roster: the ids of all students, if they are known. without: a folder that
+    is left out. Raises UsageError if there is nothing.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name the one that holds the submissions")
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix.lower() in (".ipynb", ".zip")]
-    paths = [path for path in paths if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)]
+    skipped = without.resolve() if without else None
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (".ipynb" in path.name.lower() or path.suffix.lower() in (".zip", *MEANT))
+        and not _hidden(path.relative_to(folder).parts)
+        and skipped not in path.resolve().parents
+    ]
     if not paths:
         raise UsageError(f"{folder} holds no .ipynb and no .zip file")
-    found = [_read(path, path.relative_to(folder).as_posix(), assignments) for path in paths]
+    found = [one for path in paths for one in _read(path, path.relative_to(folder).as_posix(), assignments)]
     return list(_noted(found, set(map(normal_id, roster)) if roster is not None else None))
 
 
 def read_roster(path: Path) -> list[str]:
-    """The ids in the first column of a CSV file; a first line that says what the column is may be there."""
+    """The ids in the first column of a table as spreadsheets save it, with commas, semicolons or tabs.
+
+    A first line that says what the column is may be there.
+    """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            ids = [row[0].strip() for row in csv.reader(file) if row and row[0].strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise UsageError(f"cannot read the roster {path}: {error}") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")  # an older Excel's
+    first = text.partition("\n")[0]
+    between = max(",;\t", key=first.count)
+    ids = [row[0].strip() for row in csv.reader(io.StringIO(text), delimiter=between) if row and row[0].strip()]
     return ids[1:] if ids and ids[0].lower() in ("id", "student", "student_id", "student id") else ids
 
 
@@ -75,67 +95,66 @@ def key_of(*made_of: str) -> str:
     return hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:24]
 
 
-def student_id(cells: Collection[str]) -> str:
-    """The text that the first assignment `student_id = "..."` gives; nothing if there is none."""
-    for source in cells:
-        try:
-            tree = ast.parse(source)
-        except SyntaxError:
-            continue
-        for node in tree.body:
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            if any(isinstance(target, ast.Name) and target.id == "student_id" for target in targets):
-                value = node.value.value if isinstance(node.value, ast.Constant) else ""
-                return normal_id(value) if isinstance(value, str) else ""
-    return ""
+def _hidden(parts: Collection[str]) -> bool:
+    """Whether it is what programs leave beside the work: checkpoints, and a Mac's own."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _read(path: Path, file: str, assignments: Collection[str]) -> Submission:
-    submission = Submission(path, file)
+def _read(path: Path, file: str, assignments: Collection[str]) -> Iterator[Submission]:
+    """The submission, or those of an archive."""
+    plain, suffix = Submission(path, file), path.suffix.lower()
     try:
-        content = _notebook_in(path)
-        notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
-        nbformat.validate(notebook)
-        cells = tuple(str(cell.source) for cell in notebook.cells if cell.cell_type == "code" and not _is_a_check(cell))
-        about = notebook.metadata.get("otter", {})
-        assignment = str(about.get("assignment_name", "")) if isinstance(about, dict) else ""
+        if suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                inside = [
+                    one
+                    for one in archive.infolist()
+                    if one.filename.endswith(".ipynb") and not _hidden(PurePosixPath(one.filename).parts)
+                ]
+                if not inside:
+                    held = ", ".join(one.filename for one in archive.infolist())[:100] or "nothing"
+                    yield replace(plain, note=NO_NOTEBOOK, details=f"no notebook in the archive, which holds {held}")
+                for one in inside:
+                    below = replace(plain, file=f"{file}/{one.filename}") if len(inside) > 1 else plain
+                    try:
+                        yield _understood(below, _bounded(one.file_size) and archive.read(one), assignments)
+                    except Exception as error:
+                        yield _corrupt(below, error)
+        elif suffix in MEANT:
+            yield replace(plain, note=NO_NOTEBOOK, details=f"a {suffix} file: the notebook itself (.ipynb) is needed")
+        else:
+            yield _understood(plain, _bounded(path.stat().st_size) and path.read_bytes(), assignments)
     except Exception as error:  # a file can be wrong in any way: none of them may stop the others
-        return replace(submission, note=CORRUPT, details=" ".join(f"{type(error).__name__}: {error}".split())[:200])
+        yield _corrupt(plain, error)
+
+
+def _bounded(size: int) -> bool:
+    if size > LARGEST:
+        raise ValueError(f"{size:,} bytes: at most {LARGEST:,}")
+    return True
+
+
+def _corrupt(submission: Submission, error: Exception) -> Submission:
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return replace(submission, note=CORRUPT, details=words)
+
+
+def _understood(submission: Submission, content: bytes, assignments: Collection[str]) -> Submission:
+    cells, assignment = read_notebook(content)
     submission = replace(
         submission,
-        digest=hashlib.sha256(content).hexdigest(),
+        digest=hashlib.sha256("\0".join(cells).encode(errors="surrogatepass")).hexdigest(),
         student=student_id(cells),
-        assignment=assignment,
+        assignment=assignment or assignment_in(cells, assignments),
         cells=cells,
     )
-    if assignment not in assignments:
-        which = f"it is for {assignment!r}" if assignment else "it does not say for which assignment it is"
+    if submission.assignment not in assignments:
+        named = submission.assignment
+        which = f"it is for {named!r}" if named else "it does not say for which assignment it is"
         return replace(submission, note=OTHER, details=f"{which}; there are {', '.join(sorted(assignments))}")
     if not submission.student:
         return replace(submission, note=NO_ID, details='no cell says student_id = "..."')
     return submission
-
-
-def _notebook_in(path: Path) -> bytes:
-    if path.suffix.lower() == ".ipynb":
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path.stat().st_size:,} bytes: at most {LARGEST:,}")
-        return path.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
-        inside = [
-            one for one in archive.infolist() if one.filename.endswith(".ipynb") and "__MACOSX" not in one.filename
-        ]
-        if len(inside) != 1:
-            raise ValueError(f"{len(inside)} notebooks in the archive: exactly one is needed")
-        if inside[0].file_size > LARGEST:
-            raise ValueError(f"{inside[0].file_size:,} bytes: at most {LARGEST:,}")
-        return archive.read(inside[0])
-
-
-def _is_a_check(cell: nbformat.NotebookNode) -> bool:
-    """Whether otter says that a grader leaves this cell out."""
-    about = cell.metadata.get("otter", {})
-    return bool("otter_ignore" in cell.metadata.get("tags", []) or (isinstance(about, dict) and about.get("ignore")))
 
 
 def _noted(found: list[Submission], roster: set[str] | None) -> Iterator[Submission]:

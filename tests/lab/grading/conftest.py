@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -60,3 +61,17 @@ def hand_in(tmp_path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def running() -> Callable[[str], int]:
+    """How many processes of this machine have an argument on their command line."""
+
+    def count(argument: str) -> int:
+        found = 0
+        for about in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it may have ended
+                found += argument.encode() in about.read_bytes().split(b"\0")
+        return found
+
+    return count

@@ -20,7 +20,7 @@ each_wrong = pytest.mark.parametrize(
     ("name", "wrong"),
     [pytest.param(name, one, id=f"{name}: {one['name']}") for name in NAMES for one in WRONG.get(name, [])],
 )
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first test waits until all are graded
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]  # the first test waits until all are graded
 
 
 @pytest.fixture(scope="module")

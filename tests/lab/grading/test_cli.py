@@ -2,7 +2,7 @@
 
 import pytest
 from airbench_lab import cli
-from airbench_lab.grading import cli as grading
+from airbench_lab.grading import confined
 
 
 def test_grade_writes_the_table_and_says_by_its_status_whether_all_is_well(hand_in, assignments, tmp_path, capsys):
@@ -37,22 +37,22 @@ def test_what_is_asked_for_wrongly_is_told_in_a_line(arguments, error, assignmen
     assert said.count("\n") == 1
 
 
-def test_a_system_that_cannot_confine_submissions_is_warned_of(monkeypatch, hand_in, assignments, tmp_path, capsys):
-    folder = hand_in("a.ipynb", student="")
-    monkeypatch.setattr(grading, "landlock_version", lambda: 0)
-    out = tmp_path / "grades.csv"
-    cli.main(["grade", str(folder), "--out", str(out), "--assignments", str(assignments), "--scale", "smoke"])
-    assert "no Landlock" in capsys.readouterr().err
-
-
-def test_folders_that_submissions_could_read_are_warned_of(monkeypatch, hand_in, assignments, tmp_path, capsys):
+def test_what_holds_submissions_here_is_said_and_what_does_not_is_warned_of(
+    monkeypatch, hand_in, assignments, tmp_path, capsys
+):
     folder = hand_in("a.ipynb", student="")
     arguments = ["grade", str(folder), "--out", str(tmp_path / "grades.csv"), "--assignments", str(assignments)]
-    monkeypatch.setattr(grading, "landlock_version", lambda: 7)
-    monkeypatch.setattr(grading, "readable", lambda: ["/usr"])
+    monkeypatch.setattr(confined, "readable", lambda: ["/usr"])
+    monkeypatch.setattr(confined, "holds", lambda: {"it is not root": True, "it sees no other process": False})
+    monkeypatch.setattr(confined, "namespaces", lambda: "no namespaces")
+    cli.main(arguments)
+    said = capsys.readouterr()
+    assert "submitted code on this machine: it is not root\n" in said.out
+    assert "not on this machine (no namespaces): it sees no other process" in said.err
+    monkeypatch.setattr(confined, "holds", lambda: {"it is not root": True})
     cli.main(arguments)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(grading, "readable", lambda: ["/usr", str(assignments)])
+    monkeypatch.setattr(confined, "readable", lambda: ["/usr", str(assignments)])
     cli.main(arguments)
     assert capsys.readouterr().err.count(f"can read {assignments}") == 1
 

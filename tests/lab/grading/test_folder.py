@@ -1,6 +1,8 @@
 """A folder graded: the table, the pages, going on after an interruption, and nobody harming anybody."""
 
 import csv
+import re
+import zipfile
 from contextlib import contextmanager
 
 import pytest
@@ -19,7 +21,7 @@ MISBEHAVING = {
     "exit": ("exit()", "called exit()"),
     "hard exit": ("import os; os._exit(0)", "ended its own process"),
     "huge allocation": ("import torch; torch.ones(10**12)", "memory"),
-    "writes outside": ("open('/usr/harm', 'w')", "PermissionError"),
+    "writes outside": ("open('/usr/harm', 'w')", "Error: [Errno"),
     "prints a megabyte": ("print('x' * 1_000_000)", None),
     "tampers": ("import otter, torch; torch.equal = lambda *a: True; otter.Notebook = None", None),
 }
@@ -39,6 +41,13 @@ def grade(assignments, hand_in):
     return run
 
 
+def page_of(out, file):
+    """The page for a file, of which there is one."""
+    name = re.sub(r"[^\w.-]+", "_", file)
+    (page,) = (out.parent / "grades-feedback").glob(f"*--{name}-*.html")
+    return page.read_text(encoding="utf-8")
+
+
 def test_each_that_misbehaves_is_graded_with_a_reason_and_harms_nobody(grade, hand_in):
     for number, (name, (cell, _)) in enumerate(MISBEHAVING.items()):
         handed_in = hand_in(f"{name}.ipynb", cell, RIGHT, student=f"s{number}")
@@ -47,8 +56,8 @@ def test_each_that_misbehaves_is_graded_with_a_reason_and_harms_nobody(grade, ha
     assert {row["points"] for row in rows.values()} == {"3"}  # all but the bad cell is as it should be
     assert len(said) == len(rows)
     for name, (_, reason) in MISBEHAVING.items():
-        page = (out.parent / "grades-feedback" / f"{name}.md").read_text(encoding="utf-8")
-        assert "**3 of 3 points**" in page
+        page = page_of(out, f"{name}.ipynb")
+        assert "<strong>3 of 3 points" in page
         assert (reason or "") in page
         assert ("Cells that raised an error" in page) == (reason is not None)
         assert len(page) < 5000
@@ -74,7 +83,7 @@ def test_the_table_lists_all_with_points_and_reasons(grade, hand_in):
     assert read["b.ipynb"]["student"] == "'=cd2"  # a spreadsheet would run it as a formula
     assert set(rows) == set(read)
     assert len(said) == 4
-    assert "corrupt" in (out.parent / "grades-feedback" / "d.md").read_text(encoding="utf-8").lower()
+    assert "corrupt" in page_of(out, "d.ipynb").lower()
 
 
 def test_what_was_graded_is_not_graded_again_but_what_changed_is(grade, hand_in):
@@ -86,7 +95,7 @@ def test_what_was_graded_is_not_graded_again_but_what_changed_is(grade, hand_in)
     assert said[0].startswith("1 of 2 were graded before")
     assert len(said) == 2
     assert (rows["a.ipynb"]["points"], rows["b.ipynb"]["points"]) == ("3", "1")
-    assert "1 of 3 points" in (out.parent / "grades-feedback" / "b.md").read_text(encoding="utf-8")
+    assert "1 of 3 points" in page_of(out, "b.ipynb")
 
 
 @pytest.fixture
@@ -138,3 +147,30 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_graded(grade,
     known = assignments_in(assignments)
     with pytest.raises(AirbenchError, match="cannot write"):
         folder.grade(find(handed_in, known), known, handed_in / "no" / "such" / "grades.csv", scale="smoke")
+
+
+def test_each_file_has_a_page_of_its_own(grade, hand_in):
+    handed_in = hand_in("a/b.ipynb", RIGHT)
+    hand_in("a_b.ipynb", "def add(a, b):\n    return 5", student="cd2")
+    hand_in("same.ipynb", RIGHT, student="ab1")
+    with zipfile.ZipFile(handed_in / "same.zip", "w") as archive:
+        archive.write(handed_in / "a_b.ipynb", "work.ipynb")
+    _, _, out = grade(handed_in)
+    pages = [path.read_text(encoding="utf-8") for path in (out.parent / "grades-feedback").iterdir()]
+    assert len(pages) == 4
+    assert sorted(("Student: ab1" in page, "3 of 3 points" in page) for page in pages) == 2 * [(False, False)] + 2 * [
+        (True, True)
+    ]
+
+
+def test_what_is_alike_is_listed(grade, hand_in):
+    long = "def add(a, b):\n    total = a\n    total = total + b\n    return total if total else 0"
+    handed_in = hand_in("a.ipynb", long)
+    hand_in("b.ipynb", f"'all my own work'\n# mine\n{long.replace('    ', '        ')}", student="cd2")
+    hand_in("c.ipynb", RIGHT, student="ef3")
+    hand_in("again.ipynb", long)
+    rows, _, _ = grade(handed_in)
+    assert rows["b.ipynb"]["alike"] == "a.ipynb (1 of 1 cells), again.ipynb (1 of 1 cells)"
+    assert rows["a.ipynb"]["alike"] == "b.ipynb (1 of 1 cells)"
+    assert rows["c.ipynb"]["alike"] == ""
+    assert rows["b.ipynb"]["points"] == "3"

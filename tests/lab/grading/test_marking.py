@@ -2,6 +2,7 @@
 
 import pytest
 from airbench_lab.grading.marking import Assignment, assignments_in
+from airbench_lab.grading.personal import personal
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import find
 
@@ -65,10 +66,40 @@ def test_what_is_not_written_says_just_that(marked):
     assert {message for _, message in checks(marks).values()} == {"not written yet"}
 
 
-def test_a_name_that_is_missing_fails_the_test_and_no_more(marked):
+@pytest.mark.parametrize("cell", ["add = ...", "def add(a, b):\n    ...\n    return ...", "def add(a, b): return ..."])
+def test_an_empty_answer_is_not_written_either(marked, cell):
+    assert set(checks(marked(cell)).values()) == {(False, "not written yet")}
+
+
+def test_a_name_that_is_missing_is_named(marked):
     marks = marked("x = 1")
     assert marks.points == 0
-    assert all(not passed and message for passed, message in checks(marks).values())
+    assert checks(marks)["q1 - 1"] == (False, "It should add. No cell gives add.")
+
+
+def test_an_error_is_told_from_its_first_line_on(marked):
+    marks = marked("def add(a, b):\n    raise ValueError('first\\nsecond')")
+    assert checks(marks)["q1 - 1"] == (False, "It should add. ValueError: first\nsecond (cell 2, line 2)")
+
+
+LEAK = """
+print("in a cell")
+class Secret(Exception): pass
+def add(a, b):
+    print("inputs", a, b)
+    error = type(f"Leak{a}", (Exception,), {}) if b == 1 else ValueError
+    raise error(f"inputs {a} and {b}")
+"""
+
+
+def test_hidden_inputs_do_not_come_out(marked):
+    marks = marked(LEAK)
+    number = str(personal("ab1", "adding").seed)
+    assert "in a cell" in marks.output
+    assert "inputs" not in marks.output
+    assert "inputs 2 and 3" in checks(marks)["q1 - 1"][1]
+    assert number not in checks(marks)["q1 - 2"][1]
+    assert "an error of its own" in checks(marks)["q1 - 2"][1]
 
 
 def test_tests_that_are_tampered_with_give_nothing(marked):

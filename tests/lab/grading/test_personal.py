@@ -22,6 +22,7 @@ def test_the_same_id_has_the_same_numbers_in_another_process():
 
 def test_blanks_and_case_of_an_id_do_not_matter():
     assert personal(" AB1 ", "tta").seed == personal("ab1", "tta").seed
+    assert personal(123456, "tta").seed == personal("123456", "tta").seed
 
 
 def test_students_assignments_and_purposes_differ():

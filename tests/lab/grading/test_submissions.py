@@ -1,11 +1,14 @@
 """What is found in a folder: whose, for what, and what is the matter with it."""
 
+import json
 import zipfile
+from pathlib import Path
 
 import nbformat
 import pytest
 from airbench_lab.grading import submissions
-from airbench_lab.grading.submissions import find, read_roster, student_id
+from airbench_lab.grading.cells import student_id
+from airbench_lab.grading.submissions import find, read_roster
 
 from airbench_core import UsageError
 
@@ -58,16 +61,99 @@ def test_duplicates_are_told_of_each_other_and_may_be_graded(hand_in):
     assert found["c.ipynb"].note == ""
 
 
-def test_an_archive_with_one_notebook_is_a_submission(hand_in, tmp_path):
+def test_each_notebook_of_an_archive_is_a_submission(hand_in):
     folder = hand_in("one.ipynb", student="cd2")
     inside = (folder / "one.ipynb").read_bytes()
-    for name, n in ("single.zip", 1), ("double.zip", 2):
+    for name, files in ("single.zip", ["a.ipynb"]), ("double.zip", ["a.ipynb", "deep/b.ipynb"]), ("none.zip", []):
         with zipfile.ZipFile(folder / name, "w") as archive:
-            for number in range(n):
-                archive.writestr(f"folder/{number}.ipynb", inside)
-            archive.writestr("__MACOSX/folder/._0.ipynb", b"what a Mac leaves there")
+            for file in files:
+                archive.writestr(f"folder/{file}", inside)
+            archive.writestr("folder/.ipynb_checkpoints/a-checkpoint.ipynb", inside)
+            archive.writestr("__MACOSX/folder/._a.ipynb", b"what a Mac leaves there")
+            archive.writestr("folder/cut.csv", b"data")
     (folder / "one.ipynb").unlink()
-    assert notes(folder) == {"single.zip": "", "double.zip": submissions.CORRUPT}
+    found = {one.file: one for one in find(folder, ["adding"])}
+    assert {file: one.note for file, one in found.items()} == {
+        "single.zip": submissions.DUPLICATE,
+        "double.zip/folder/a.ipynb": submissions.DUPLICATE,
+        "double.zip/folder/deep/b.ipynb": submissions.DUPLICATE,
+        "none.zip": submissions.NO_NOTEBOOK,
+    }
+    assert "folder/cut.csv" in found["none.zip"].details
+
+
+def saved(cells=("student_id = 'ab1'", "x = 1"), **changes):
+    """A notebook as JSON, with no more in it than a grader needs."""
+    notebook = {"cells": [{"cell_type": "code", "source": source} for source in cells]}
+    return notebook | {"metadata": {"otter": {"assignment_name": "adding"}}} | changes
+
+
+AS_PEOPLE_SAVE_THEM = {
+    "no execution_count, no nbformat": json.dumps(saved()).encode(),
+    "UTF-8 with BOM": b"\xef\xbb\xbf" + json.dumps(saved()).encode(),
+    "UTF-16": json.dumps(saved()).encode("utf-16"),
+    "lines in a list": json.dumps(saved([["student_id = 'ab1'\n", "x = 1"]])).encode(),
+    "nbformat 3": json.dumps(
+        {
+            "metadata": {"otter": {"assignment_name": "adding"}},
+            "worksheets": [{"cells": [{"cell_type": "code", "input": ["student_id = 'ab1'"]}]}],
+        }
+    ).encode(),
+    "60 MB of outputs": json.dumps(
+        saved() | {"cells": [{"cell_type": "code", "source": "student_id = 'ab1'", "outputs": ["x" * 60_000_000]}]}
+    ).encode(),
+    "no metadata of otter, a call that names it": json.dumps(
+        saved(["student_id = 'ab1'", "mine = personal(student_id, 'adding')"], metadata={})
+    ).encode(),
+    "no metadata at all, otter's own cell": json.dumps(
+        saved(["import otter\ngrader = otter.Notebook('adding.ipynb')", "student_id = 'ab1'"], metadata=None)
+    ).encode(),
+    "fields of the wrong kinds": json.dumps(
+        saved() | {"cells": [5, {"cell_type": "code", "source": "student_id = 'ab1'", "metadata": None}, {}]}
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("name", AS_PEOPLE_SAVE_THEM)
+def test_what_can_be_read_is_read(tmp_path, name):
+    (tmp_path / "one.ipynb").write_bytes(AS_PEOPLE_SAVE_THEM[name])
+    (one,) = find(tmp_path, ["adding", "baking"])
+    assert (one.student, one.assignment, one.note) == ("ab1", "adding", "")
+
+
+@pytest.mark.parametrize("content", [b"[]", b"5", b"{}", b'{"cells": 3}', b"<html>", b"\x00" * 9, b"[" * 100_000])
+def test_what_is_no_notebook_is_corrupt(tmp_path, content):
+    (tmp_path / "one.ipynb").write_bytes(content)
+    (one,) = find(tmp_path, ["adding"])
+    assert one.note == submissions.CORRUPT
+    assert one.details
+
+
+def test_what_was_meant_as_a_submission_has_a_row(hand_in):
+    folder = hand_in("one.ipynb")
+    hand_in("ONE.IPYNB.txt", student="cd2")
+    for name in "a.html", "b.tar.gz", "c.pdf", "d.py":
+        (folder / name).write_bytes(b"something")
+    (folder / "grades-feedback").mkdir()
+    (folder / "grades-feedback" / "page.html").write_text("a page of the grader's own")
+    found = {one.file: one for one in find(folder, ["adding"], without=folder / "grades-feedback")}
+    assert {file: one.note for file, one in found.items()} == {
+        "one.ipynb": "",
+        "ONE.IPYNB.txt": "",
+        **dict.fromkeys(["a.html", "b.tar.gz", "c.pdf", "d.py"], submissions.NO_NOTEBOOK),
+    }
+    assert "a .gz file" in found["b.tar.gz"].details
+
+
+def test_only_what_is_hidden_below_the_folder_is_left_out(hand_in, monkeypatch):
+    folder = hand_in("one.ipynb")
+    hand_in(".ipynb_checkpoints/one-checkpoint.ipynb")
+    (folder / "code").mkdir()
+    monkeypatch.chdir(folder / "code")
+    assert list(notes(Path("..") / ".." / folder.name)) == ["one.ipynb"]
+    hidden = folder.parent / ".work"
+    folder.rename(hidden)
+    assert list(notes(hidden)) == ["one.ipynb"]
 
 
 def test_cells_that_otter_leaves_out_are_left_out(hand_in):
@@ -79,19 +165,18 @@ def test_cells_that_otter_leaves_out_are_left_out(hand_in):
     assert one.cells[1:] == ("kept = 1",)
 
 
-def test_checkpoints_of_jupyter_are_no_submissions(hand_in):
-    folder = hand_in("one.ipynb")
-    hand_in(".ipynb_checkpoints/one-checkpoint.ipynb")
-    assert list(notes(folder)) == ["one.ipynb"]
-
-
 @pytest.mark.parametrize(
     ("cells", "found"),
     [
         (["student_id = 'a'", "student_id = 'b'"], "a"),
         (["this is no python", "x = 1\nstudent_id = 'a'  # mine"], "a"),
         (["student_id = input()"], ""),
-        (["student_id = 5"], ""),
+        (["student_id = 123456"], "123456"),
+        (["student_id = True"], ""),
+        (["student_id: str = 'A'"], "a"),
+        (["%matplotlib inline\nstudent_id = 'a'"], "a"),
+        (["%%time\n%time student_id = 'a'"], "a"),
+        (["%%writefile f.py\nstudent_id = 'b'", "student_id = 'a'"], "a"),
         (["# student_id = 'a'"], ""),
         ([], ""),
     ],
@@ -108,10 +193,19 @@ def test_a_folder_that_holds_nothing_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["id\nab1\ncd2\n", "ab1\ncd2", "Student ID,name\nab1,Ann\n\ncd2,Bob\n", "\ufeffab1\ncd2\n"]
+    "content",
+    [
+        b"id\nab1\ncd2\n",
+        b"ab1\ncd2",
+        b"Student ID,name\nab1,Ann\n\ncd2,Bob\n",
+        b"\xef\xbb\xbfab1\ncd2\n",
+        b"id;name\r\nab1;Ann, B.\r\ncd2;M\xfcller\r\n",
+        b"id\tname\nab1\tAnn\ncd2\tBob\n",
+        b'"ab1";"Ann"\n"cd2";"Bob"\n',
+    ],
 )
-def test_a_roster_is_the_first_column(tmp_path, text):
-    (tmp_path / "roster.csv").write_text(text, encoding="utf-8")
+def test_a_roster_is_the_first_column(tmp_path, content):
+    (tmp_path / "roster.csv").write_bytes(content)
     assert read_roster(tmp_path / "roster.csv") == ["ab1", "cd2"]
 
 

@@ -13,9 +13,9 @@ from airbench_core import AIRBENCH94_MUON, Parts, UsageError
 
 def there_and_back(value):
     stream = io.BytesIO()
-    wire.reply(stream, wire.plain(value))
+    wire.reply(stream, {"ok": wire.plain(value)})
     stream.seek(0)
-    return wire.restored(wire.read_reply(stream))
+    return wire.restored(wire.answer_in(wire.read(stream))["ok"])
 
 
 @pytest.mark.parametrize("value", [None, True, 3, 2.5, "text", [1, (2, "b")], {"a": [1.5], 2: None}, AIRBENCH94_MUON])
@@ -53,19 +53,27 @@ def test_a_reply_that_would_run_code_is_not_read():
     buffer = io.BytesIO()
     torch.save(Evil(), buffer)
     for content in (buffer.getvalue(), pickle.dumps(Evil()), b"nonsense"):
-        stream = io.BytesIO(wire.HEADER.pack(len(content)) + content)
         with pytest.raises(ValueError, match="plain values"):
-            wire.read_reply(stream)
+            wire.answer_in(content)
 
 
 def test_a_length_that_nobody_can_mean_is_not_waited_for():
     with pytest.raises(ValueError, match="at most"):
-        wire.read_reply(io.BytesIO(wire.HEADER.pack(1 << 60)))
+        wire.read(io.BytesIO(wire.HEADER.pack(1 << 60)))
 
 
 def test_a_reply_that_ends_early_says_so():
     with pytest.raises(EOFError):
-        wire.read_reply(io.BytesIO(wire.HEADER.pack(100) + b"short"))
+        wire.read(io.BytesIO(wire.HEADER.pack(100) + b"short"))
+
+
+def test_parameters_of_a_network_that_was_sent_come_back_as_the_same_objects():
+    here, there = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    numbers = {id(one): number for number, one in enumerate(wire.parameters_of([there, 5]))}
+    sent = wire.plain([{"params": [there.bias], "lr": 0.1}], numbers)
+    (group,) = wire.restored(sent, wire.parameters_of([here, 5]))
+    assert group["params"][0] is here.bias
+    assert group["lr"] == 0.1
 
 
 def test_an_illegal_recipe_is_refused_like_any_other():
