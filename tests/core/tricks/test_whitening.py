@@ -34,6 +34,16 @@ def test_whitening_filters_whiten(eps):
     check_whitened(correlated_images(), eps)
 
 
+@pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
+def test_the_patches_are_those_of_unfold_to_the_bit(memory):
+    images = correlated_images().contiguous(memory_format=memory)
+    patches = F.unfold(images, 2)
+    moment = (patches @ patches.mT).sum(0) / (patches.shape[0] * patches.shape[2])
+    eigenvalues, eigenvectors = torch.linalg.eigh(moment.double())
+    filters = (eigenvectors / torch.sqrt(eigenvalues + 5e-4)).T.flip(0).reshape(12, 3, 2, 2)
+    assert torch.equal(whitening_filters(images, 5e-4)[:12], filters.float())
+
+
 def test_whitening_filters_whiten_cifar10(cifar10):
     check_whitened(normalize(cifar10.train_images[:5000], cifar10.mean, cifar10.std, torch.float32), 5e-4)
 
