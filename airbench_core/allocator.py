@@ -1,9 +1,8 @@
 """Keep freed memory in the process while a CPU trains.
 
 By default glibc hands large blocks back to the system when they are freed, and the system clears fresh pages for the
-next. A training step frees and allocates the same hundreds of megabytes again and again, so a quarter of its time
-goes into clearing pages (benchmarks/README.md has the measurement). Other C libraries are left alone, and so is a
-process whose user has set malloc's options.
+next: a quarter of a step's time (benchmarks/README.md). Other C libraries are left alone, and so is a process whose
+user has set malloc's options.
 """
 
 import ctypes

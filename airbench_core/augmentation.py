@@ -1,7 +1,6 @@
 """Translations and cutout of whole batches; `Augmentation`, which applies them and the flip; the plan of batches.
 
 What is random is drawn once an epoch for all images (`Augmentation.draw`); flip and crop of a batch are one gather.
-Who wants other batches rewrites `plan`, and the training loop stays.
 """
 
 import itertools

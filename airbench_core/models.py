@@ -48,8 +48,7 @@ class Model:
         """How sure it is of each class, by its recipe's TTA: float32 (N, classes) on the CPU, rows add up to 1.
 
         pictures: one or several, of any size, as `data.pictures.squares` takes them: files, PIL images, uint8 (not
-            divided by 255, not normalized: that is done here as in the training). runtime: default that of the device
-            which the network is on.
+            divided by 255). runtime: default that of the device which the network is on.
         """
         several = isinstance(pictures, Sequence) and not isinstance(pictures, str)
         several = several or (isinstance(pictures, Tensor | np.ndarray) and pictures.ndim == 4)

@@ -1,9 +1,8 @@
 """The network of airbench, with random weights; what makes it fast to train is in tricks/.
 
-Notable: the first layer is small, for filters that whiten 2x2 patches (tricks/whitening.py);
-BatchNorm has a trained bias but no trained scale; weights are cast to the dtype of the activations, so that
-float32 weights with bfloat16 compute and pure float16 run through the same lines. Functions that are attributes
-(`conv2d`, `norm_gelu`) can be replaced, object by object, by quicker ones that mean the same (`fast/`).
+Notable: the first layer is small, for filters that whiten 2x2 patches; BatchNorm has a trained bias but no trained
+scale; weights are cast to the dtype of the activations. Functions that are attributes (`conv2d`, `norm_gelu`) can be
+replaced, object by object, by quicker ones that mean the same (`fast/`).
 Source: Jordan, arXiv:2404.00498, section 3; all numbers as in its repository's airbench94.
 """
 

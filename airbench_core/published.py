@@ -41,9 +41,8 @@ AIRBENCH94_MUON = replace(
     bias_scale=1, unit_head=True, whiten_bias_zero=False, lookahead=False,
 )  # fmt: skip
 
-# The reference of the speedruns: torchvision's network and initialization, trained as in [Z]'s base_resnet18 (Nesterov
-# SGD, the rate from 0.2 up to 1 after a fifth of the steps, then down to 0), but without that script's cutout of 16
-# pixels and without TTA. [R] states 96.0 % for "standard ResNet-18 training" and not which augmentation it had.
+# The reference of the speedruns: torchvision's network, trained as in [Z]'s base_resnet18, without cutout and TTA.
+# [R] states 96.0 % for "standard ResNet-18 training" and not which augmentation it had.
 RESNET18 = Recipe(
     network="resnet18", widths=(64, 128, 256, 512),
     whiten=False, whiten_bias_epochs=None, identity_init=False, bias_scale=1, lookahead=False,

@@ -3,8 +3,7 @@
     replace(AIRBENCH94, flip="random")        # airbench94 with one trick changed
 
 The defaults are airbench94's (Jordan, arXiv:2404.00498), so what differs from them (`Recipe.changes`) is short, and
-stays the same when a field is added later. Values that make no sense are refused
-when the recipe is built, with the field, the value and the legal ones. The published recipes: published.py.
+stays the same when a field is added later. The published recipes: published.py.
 """
 
 import math

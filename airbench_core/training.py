@@ -339,9 +339,5 @@ class Trainer:
 def _warn_of_mirrors(recipe: Recipe, data: Dataset) -> None:
     mirrors = [f"{name}={value}" for name in ("flip", "tta") if (value := getattr(recipe, name)) != "none"]
     if data.mirror_changes_class and mirrors:
-        warnings.warn(
-            f"{' and '.join(mirrors)} on {data.name}, where a mirrored picture may show something else: "
-            "set flip and tta to none",
-            AirbenchWarning,
-            stacklevel=3,
-        )
+        where = f"{' and '.join(mirrors)} on {data.name}, where a mirrored picture may show something else"
+        warnings.warn(f"{where}: set flip and tta to none", AirbenchWarning, stacklevel=3)

@@ -2,11 +2,9 @@
 
 It stands in for CIFAR-10 in tests and demonstrations; no claim about a training trick is drawn from it.
 
-- One shape a picture, in random colour, size, place, rotation and proportion, on a cloudy background, among strokes
-  that partly cover it, then blurred and noisy. Mirroring a picture never changes its class.
+- One shape a picture, on a cloudy background, among strokes. Mirroring a picture never changes its class.
 - The same bytes on every machine: RandomState's stream is frozen, and pixels are computed with operations that
   IEEE 754 rounds exactly (+ - * / sqrt, comparisons), never with sums whose order a library may choose.
-- Edges are anti-aliased by signed distances: a pixel's coverage is its distance to the edge, clipped to 0..1.
 """
 
 import os

@@ -2,11 +2,10 @@
 
 Nothing here uses the network: who calls may give a function that fetches what is missing.
 
-A data set is looked for in the folder given as `root`, then in that named by the environment variable
-AIRBENCH_DATA, then in the user's cache folder (`cache.cache_folder`). (Of a data set's own folder, such as
-cifar-10-batches-py, named as one of these, the one around it is taken.) The first folder that holds anything of
-it is the one that is read: if what it holds is incomplete or altered, that is an error, and no other copy is taken
-in its place. Only when none of the folders holds it is it fetched: into the first of them.
+A data set is looked for in the folder given as `root`, then in that named by AIRBENCH_DATA, then in the user's cache
+folder. (Of a data set's own folder, such as cifar-10-batches-py, the one around it is taken.) The first folder that
+holds anything of it is the one that is read: if what it holds is incomplete or altered, that is an error. Only when
+none of the folders holds it is it fetched: into the first of them.
 """
 
 import gzip

@@ -1,7 +1,6 @@
 """Quicker functions for a network that trains on a CPU. Their twins: F.conv2d and F.gelu.
 
-Results differ from theirs by rounding alone; in norm_gelu.py, in bfloat16, by less than its rounding. For the
-measurements see benchmarks/README.md.
+Results differ from theirs by rounding alone; in norm_gelu.py, in bfloat16, by less than its rounding.
 """
 
 import torch

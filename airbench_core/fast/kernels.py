@@ -52,8 +52,7 @@ def _compiler() -> list[str] | None:
 def _library(compiler: list[str], defines: list[str]) -> Path:
     """The compiled library; its name says what it was made of and for, since a home folder may serve many machines.
 
-    The name also holds the hash of the file, and what others can write is not run: one that was cut, changed or made by
-    somebody else is compiled anew. Raises OSError where the folder belongs to somebody else.
+    What was cut, changed or made by somebody else is compiled anew. Raises OSError where the folder is somebody else's.
     """
     made_of = [*(source.read_text() for source in SOURCES), *compiler, *FLAGS, *defines, _processor()]
     digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]

@@ -1,8 +1,7 @@
 """A whole training step as one graph: the device replays what was recorded once, and the host only says on which rows.
 
 Twin: the same step without it, in `Trainer.step_through`. Recorded with it are the gather of the batch from its rows
-and the choice of the learning rates by a step counter on the device. A step then costs the host a copy of rows, a
-launch and the sum of the losses; an eager one over a hundred launches.
+and the choice of the learning rates by a step counter on the device.
 """
 
 import gc

@@ -1,7 +1,4 @@
-"""torch.compile: the same computation, as fewer and larger kernels.
-
-On a GPU a whole compiled step is then replayed as one CUDA graph (`fast/whole_step.py`).
-"""
+"""torch.compile: the same computation, as fewer and larger kernels; on a GPU see also fast/whole_step.py."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +12,8 @@ from airbench_core.errors import AirbenchError
 def compiled(method: MethodType) -> Callable:
     """torch.compile for one object's method, apart from all others.
 
-    Dynamo counts what it compiled per code object and gives up after a few with only a warning
-    in its log: so each object gets a code object of its own, shapes are never made dynamic, and
-    giving up is an error.
+    Dynamo counts what it compiled per code object and gives up after a few with only a warning in its log: so each
+    object gets a code object of its own, shapes are never made dynamic, and giving up is an error.
     """
     function = method.__func__
     own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)

@@ -62,9 +62,8 @@ class AlternatingFlip(Dataset):
     `set_epoch` must be called before each epoch. To read a sample before its first call is an error: who forgets the
     call would otherwise train on still pictures and never know.
 
-    AlternatingFlip(Subset(whole, indices)) numbers the subset from 0; Subset(AlternatingFlip(whole), indices) keeps the
-    numbers, and so the orientations, of the whole. Validation images are not to be mirrored: split first, and wrap the
-    training part. Pickles and deep copies have an epoch of their own; a DataLoader's workers share their parent's.
+    Validation images are not to be mirrored: split first, and wrap the training part. Pickles and deep copies have an
+    epoch of their own; a DataLoader's workers share their parent's.
 
     Raises UsageError if `dataset` is not map-style, `seed` no integer or, when read, no epoch is set; DataError if
     there is no picture in a sample.
