@@ -177,8 +177,8 @@ class Trainer:
         for steps in self.epochs() if epochs is None else epochs:
             with clock:
                 network.train()
-                self.loss_sum = total = torch.zeros((), dtype=torch.float32, device=self.runtime.device)
-                trained = 0
+                self.loss_sum = data.train_labels.new_zeros((), dtype=torch.float32)
+                total, trained = self.loss_sum, 0
                 for step in steps:
                     yield step
                     for group, rates in learning_rates:

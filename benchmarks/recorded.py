@@ -104,10 +104,7 @@ FILES = {
     ),
     "few-flips": (
         "flips of each kind, alone and beside translation",
-        [
-            "airbench94 --set translate=0,2 --set flip=none,random,alternating --seeds 10",
-            "airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,20 --seeds 5",
-        ],
+        ["airbench94 --set translate=0,2 --set flip=none,random,alternating --seeds 10"],
     ),
     "few-positions": (
         "what the lessons' sliders and lists can show",
@@ -128,6 +125,10 @@ FILES = {
             f"airbench94 --set epochs=5 --set lookahead=true,false --set {steps('lr_end')} "
             f"--set {steps('batchnorm_momentum')} --seeds 5"
         ],
+    ),
+    "few-longer": (
+        "flips of each kind, in fewer and more epochs",
+        ["airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,20 --seeds 5"],
     ),
     "few-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
     "few-epochs": (

@@ -11,7 +11,7 @@ from airbench_core.recipes import Recipe
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
     """The groups of sgd: what is trained of `network`, with its "lr" and "weight_decay".
 
-    The "lr" is that at the peak of the schedule; the biases of the BatchNorms have `bias_scale` times it.
+    The "lr" is that at the peak of the schedule; BatchNorm biases have `bias_scale` times it.
     """
     k = 1024 * (1 + 1 / (1 - recipe.momentum))
     lr = recipe.lr / k

@@ -12,8 +12,8 @@ from airbench_core.errors import AirbenchError
 def compiled(method: MethodType) -> Callable:
     """torch.compile for one object's method, apart from all others.
 
-    Dynamo counts what it compiled per code object and gives up after a few with only a warning in its log: so each
-    object gets a code object of its own, shapes are never made dynamic, and giving up is an error.
+    Dynamo counts what it compiled per code object and gives up after a few with only a warning.
+    So each object gets a code object of its own, and giving up is an error.
     """
     function = method.__func__
     own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)

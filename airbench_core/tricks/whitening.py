@@ -17,8 +17,8 @@ def whitening_filters(images: Tensor, eps: float) -> Tensor:
     the i-th largest eigenvalue, divided by sqrt(eigenvalue + eps); the other twelve are their
     negatives, since the GELU that follows would lose one sign.
     """
-    # (N, 12, positions), by views: F.unfold would launch a kernel for each image on a GPU.
-    patches = images.float().unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)
+    patches = images.float().unfold(2, 2, 1).unfold(3, 2, 1)  # views: F.unfold is slow on a GPU
+    patches = patches.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)  # (N, 12, positions)
     moment = (patches @ patches.mT).sum(0) / (patches.shape[0] * patches.shape[2])
     # 12 x 12 in double precision on the CPU: exact enough on every device, and cheaper than a
     # GPU's solver.
