@@ -132,11 +132,7 @@ def _said(error: BaseException) -> str:
 def serve(asked: BinaryIO, answered: BinaryIO) -> None:
     """Answer one request after the other, until the grader has no more."""
     student = Student()
-    while True:
-        try:
-            what, *arguments = wire.receive(asked)
-        except EOFError:
-            return
+    for what, *arguments in wire.requests(asked):
         try:
             message = {"ok": getattr(student, what)(*arguments)}
         except BaseException as error:

@@ -34,11 +34,7 @@ class Trainer:
 def serve(asked: BinaryIO, answered: BinaryIO) -> None:
     """Answer one request after the other, until the grader has no more."""
     trainer = Trainer(asked, answered)
-    while True:
-        try:
-            what, *arguments = wire.receive(asked)
-        except EOFError:
-            return
+    for what, *arguments in wire.requests(asked):
         try:
             answer = "done", getattr(trainer, what)(*arguments)
         except Exception as error:

@@ -8,7 +8,7 @@ parameters of a network that was sent come back as their numbers, in the network
 import io
 import pickle
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
@@ -37,6 +37,16 @@ def send(stream: BinaryIO, message: Any) -> None:
 def receive(stream: BinaryIO) -> Any:
     """What the grader sent. Raises EOFError when it has gone."""
     return pickle.loads(read(stream))
+
+
+def requests(stream: BinaryIO) -> Iterator[Any]:
+    """What `receive` gives, one after the other, until the stream ends."""
+    while True:
+        try:
+            request = receive(stream)
+        except EOFError:
+            return
+        yield request
 
 
 def reply(stream: BinaryIO, value: Any) -> None:
