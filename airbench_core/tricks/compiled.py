@@ -16,7 +16,7 @@ def compiled(method: MethodType) -> Callable:
     So each object gets a code object of its own, and giving up is an error.
     """
     function = method.__func__
-    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__)
     with compile_errors():
         return torch.compile(MethodType(own, method.__self__), dynamic=False, fullgraph=True)
 

@@ -12,7 +12,8 @@ import warnings
 from contextlib import redirect_stderr
 from io import StringIO
 
-from airbench_core import AIRBENCH94, SCALES, Runtime, load_dataset
+from airbench_core import AIRBENCH94, SCALES, Runtime
+from airbench_lab.data import load_dataset
 from airbench_lab.speed import default_scale, estimate_seconds, measure_speed
 
 # Seconds at the laptop scale of Run All of each lesson, once each (README has them too), and of a run of airbench94 on
