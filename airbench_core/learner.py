@@ -61,8 +61,8 @@ class Learner:
         self.graphs = record and WholeStep(self.learning_rates, runtime.device, record)
         if runtime.device.type == "cpu" and not runtime.compile:
             speed_up_(self.network, runtime.dtype)
-        self.loss = compiled(self._loss) if runtime.compile else self._loss
-        self.forward = compiled(self._forward) if runtime.compile else self._forward
+        self.loss = compiled(self._loss, runtime.device) if runtime.compile else self._loss
+        self.forward = compiled(self._forward, runtime.device) if runtime.compile else self._forward
 
     def reset(self, seed: int) -> None:
         """Random weights and no momentum. In place: compiled functions and recorded graphs keep their tensors."""
