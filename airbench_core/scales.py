@@ -62,13 +62,9 @@ def _channels(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
 _ALL = (
     Scale(name="full", about="as published"),
     Scale(name="quarter", about="a quarter of the width, all else as published", width=1 / 4),
-    Scale(
-        name="laptop", about="narrower, fewer images, fewer epochs",
-        width=1 / 4, batch_size=3 / 16, epochs=0.4, lr=1.4, train_images=10_000, test_images=5_000,
-    ),
     # Few pictures, seen often: what a trick is worth shows against the scatter of seeds (benchmarks/README.md).
     Scale(
-        name="few", about="narrow, 2,000 images, seen often: single tricks show in seconds",
+        name="laptop", about="narrow, 2,000 images, seen often: single tricks show in seconds",
         width=1 / 8, batch_size=25 / 256, epochs=1.6, lr=1.4, train_images=2_000, test_images=5_000,
     ),
     Scale(

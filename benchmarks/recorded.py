@@ -4,9 +4,9 @@
     python benchmarks/recorded.py commands FILE...             these sweeps, each as a command
     python benchmarks/recorded.py pack FILE... --logs LOG... [--timed LOG...]
 
-FILE: a name of FILES, or its beginning: `few` means all that begin with few-; none means all. A file's name begins with
-the scale, and with a folder for what is beside the rest: made by an older version, say. The accuracy of a seed is not
-quite the same on another machine, so what a file holds was all made by one kind, and runs of two are never compared.
+FILE: a name of FILES, or its beginning: `quarter` means all that begin with quarter-; none means all. A file's name begins
+with the scale. The accuracy of a seed is not quite the same on another machine, so what a file holds was all made by
+one kind, and runs of two are never compared.
 
 `pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
 defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Of a file that is not
@@ -43,7 +43,6 @@ from airbench_core.scales import SCALES
 DATA = "cifar10"
 
 # What is in each file: sweeps, as one writes them, by what they are for.
-SINGLE = ("whiten=true,false", "identity_init=true,false", "bias_scale=64,1", "lookahead=true,false")
 PUBLISHED = ("airbench94", "airbench94_muon", "airbench95", "airbench96", "airbench96_faster")
 
 
@@ -53,60 +52,15 @@ def steps(name: str) -> str:
 
 
 FILES = {
-    "laptop-switches": (
-        "airbench94 with one of its tricks off",
-        [f"airbench94 --set {axis} --seeds 5" for axis in (*SINGLE, "flip=alternating,random")],
-    ),
-    "laptop-toggles": ("all combinations of airbench94's tricks", ["toggles --seeds 3"]),
-    "laptop-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
-    "laptop-epochs": (
-        "accuracy against epochs",
-        [
-            "airbench94 --set epochs=3,5,7,9.9,14,20,30 --seeds 5",
-            "baseline --set epochs=5,9.9,14,20,30,45 --seeds 5",
-        ],
-    ),
-    "laptop-ablation": (
-        "one trick added to the whitened baseline, one removed from airbench94",
-        ["ablation --seeds 5", "ablation --set epochs=7,9.9,14,20 --seeds 3"],
-    ),
-    "laptop-rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
-    "laptop-flip": ("random against alternating flip", ["flip --seeds 5"]),
-    "laptop-unflipped": ("airbench94 without any flip", ["airbench94 --set flip=none --set epochs=9.9,20 --seeds 5"]),
-    "laptop-muon": (
-        "Muon, and with a single Newton-Schulz step, at two learning rates",
-        ["airbench94_muon --seeds 5", "airbench94_muon --set newton_schulz_steps=1 --set lr=0.24,0.5 --seeds 5"],
-    ),
-    "laptop-baseline": (
-        "the baseline's own choices, one changed",
-        [
-            "baseline --set epochs=9.9 --set label_smoothing=0.2,0 --seeds 5",
-            "baseline --set epochs=9.9 --set momentum=0.5 --seeds 5",
-            "baseline --set epochs=9.9 --set lr_start=1 --set lr_peak_at=0 --set lr_end=1 --seeds 5",
-        ],
-    ),
-    "recipes/laptop-recipes": (
-        "every published recipe, and the baseline with airbench94's epochs",
-        [
-            "baseline --seeds 5",
-            "baseline --set epochs=9.9 --seeds 5",
-            *(f"{name} --seeds 5" for name in PUBLISHED),
-            "resnet18 --seeds 2",
-        ],
-    ),
-    "epyc/laptop-lookahead": (
-        "airbench94 with and without Lookahead, with two BatchNorm momenta",
-        ["airbench94 --set lookahead=true,false --set batchnorm_momentum=0.6,0.9 --seeds 5"],
-    ),
-    "few-regimes": (
+    "laptop-regimes": (
         "for each trick the trainings in which it shows",
         ["regimes --seeds 5", "regimes --seed 5 --seeds 45 --race"],
     ),
-    "few-flips": (
+    "laptop-flips": (
         "flips of each kind, alone and beside translation",
         ["airbench94 --set translate=0,2 --set flip=none,random,alternating --seeds 10"],
     ),
-    "few-positions": (
+    "laptop-positions": (
         "what the lessons' sliders and lists can show",
         [
             *(
@@ -119,21 +73,47 @@ FILES = {
             *(f"airbench94_muon --set {steps(name)} --seeds 5" for name in ("newton_schulz_steps", "muon_momentum")),
         ],
     ),
-    "few-lookahead": (
+    "laptop-lookahead": (
         "Lookahead, the end of the schedule and the BatchNorm momentum, in all combinations",
         [
             f"airbench94 --set epochs=5 --set lookahead=true,false --set {steps('lr_end')} "
             f"--set {steps('batchnorm_momentum')} --seeds 5"
         ],
     ),
-    "few-longer": (
+    "laptop-longer": (
         "flips of each kind, in fewer and more epochs",
         ["airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,20 --seeds 5"],
     ),
-    "few-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
-    "few-epochs": (
+    "laptop-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
+    "laptop-epochs": (
         "accuracy against epochs",
         ["airbench94 --set epochs=5,7,9.9,14,20 --seeds 5", "baseline --set epochs=9.9,14,20,30,45 --seeds 5"],
+    ),
+    "laptop-switches": (
+        "airbench94 with one of its tricks off, the others on",
+        ["airbench94 --set lookahead=true,false --seeds 10", "airbench94 --set flip=alternating,random --seeds 10"],
+    ),
+    "laptop-toggles": ("all combinations of airbench94's tricks", ["toggles --seeds 3"]),
+    "laptop-ablation": (
+        "one trick added to the whitened baseline, one removed from airbench94",
+        ["ablation --seeds 5", "ablation --set epochs=7,9.9,14,20 --seeds 3"],
+    ),
+    "laptop-rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
+    "laptop-muon": (
+        "Muon with a single Newton-Schulz step, at two learning rates",
+        ["airbench94_muon --set newton_schulz_steps=1 --set lr=0.24,0.5 --seeds 5"],
+    ),
+    "laptop-baseline": (
+        "the baseline's own choices, one changed",
+        [
+            "baseline --set epochs=9.9 --set label_smoothing=0.2,0 --seeds 5",
+            "baseline --set epochs=9.9 --set momentum=0.5 --seeds 5",
+            "baseline --set epochs=9.9 --set lr_start=1 --set lr_peak_at=0 --set lr_end=1 --seeds 5",
+        ],
+    ),
+    "laptop-recipes": (
+        "the larger published recipes",
+        ["airbench95 --seeds 5", "airbench96 --seeds 3", "airbench96_faster --seeds 3"],
     ),
     "quarter-epochs": (
         "accuracy against epochs",

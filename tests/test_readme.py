@@ -72,14 +72,6 @@ def test_the_table_of_recipes_is_what_is_counted():
     ]
 
 
-def test_the_laptop_table_of_recipes_is_that_of_the_recorded_runs():
-    recipes_table = script("recipes_table")
-    shown = table_after("<!-- benchmarks/recipes_table.py -->", BENCHMARKS)
-    rows = recipes_table.table()
-    assert shown == recipes_table.markdown(rows)
-    assert all(row.accuracy.n >= 2 for row in rows)
-
-
 def test_the_table_of_cost_growth_is_that_of_the_newest_recording():
     cost_growth = script("cost_growth")
     shown = table_after("<!-- benchmarks/cost_growth.py -->", BENCHMARKS)
@@ -110,7 +102,7 @@ def test_the_ratios_to_the_plain_port_are_those_recorded():
 
 
 RESULTS = ROOT / "benchmarks" / "results"
-LOGS = [*sorted(RESULTS.glob("laptop-*.jsonl")), *sorted(RESULTS.glob("full-*.jsonl")), script("recipes_table").LOG]
+LOGS = [*sorted(RESULTS.glob("laptop-*.jsonl")), *sorted(RESULTS.glob("full-*.jsonl"))]
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.name)

@@ -1,6 +1,6 @@
 """What every lesson starts from: the machine, the scale, the images; a line that says which, and how long it will take.
 
-    from airbench_lab.preflight import data, few, run_all, runtime, scale
+    from airbench_lab.preflight import data, laptop, run_all, runtime, scale
 
     run_all("02")
 
@@ -29,12 +29,12 @@ MEASURE_SECONDS = 0.3  # for each of three counts
 
 runtime = Runtime.detect()
 scale = default_scale(runtime)
-few = scale if scale == "smoke" else "few"  # where single tricks show: see `study.studies.REGIMES`
+laptop = scale if scale == "smoke" else "laptop"  # where single tricks show, on a GPU too: `study.studies.REGIMES`
 # Which data set it is stands below, without the folder.
 with redirect_stderr(StringIO()), warnings.catch_warnings(record=True, action="always") as _caught:
     data = load_dataset("auto")
 
-drawing.STAMP.update(data=data.name, scale=few, commit=runlog.commit() or "")
+drawing.STAMP.update(data=data.name, scale=laptop, commit=runlog.commit() or "")
 _images = SCALES[scale].data(data)
 print(
     f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} thread(s); scale {scale}: "

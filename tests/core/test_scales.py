@@ -66,5 +66,5 @@ def test_a_value_that_only_the_scale_makes_illegal_names_the_scale():
 
 
 def test_unknown_scale():
-    with pytest.raises(UsageError, match="scale=tiny is not legal: full, quarter, laptop, few, smoke"):
+    with pytest.raises(UsageError, match="scale=tiny is not legal: full, quarter, laptop, smoke"):
         scale_named("tiny")

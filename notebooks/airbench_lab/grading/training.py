@@ -23,7 +23,7 @@ from airbench_lab.speed import default_scale
 
 # Far above chance, safely below the least that the recipes reach: at the laptop scale single runs of airbench94 without
 # one of its tricks reach 67 % and more (n=5 each, recorded/), at the smoke scale 29 to 35 % (n=3).
-LEARNED = {"full": 0.9, "quarter": 0.8, "laptop": 0.55, "few": 0.35, "smoke": 0.2}
+LEARNED = {"full": 0.9, "quarter": 0.8, "laptop": 0.35, "smoke": 0.2}
 # Set where a notebook is run for its recipe and functions alone: trainings of its own give made-up numbers at once.
 DRY = "AIRBENCH_DRY"
 

@@ -10,7 +10,7 @@ from airbench_lab.replay import lookup
 from airbench_lab.study.statistics import Difference, difference, power
 from airbench_lab.study.studies import REGIMES
 
-SCALE, DATA = "few", "cifar10"
+SCALE, DATA = "laptop", "cifar10"
 
 
 class Worth(NamedTuple):

@@ -14,7 +14,7 @@ from airbench_lab.study.settings import brief, read
 FIELDS = {f.name: f for f in fields(Recipe)}
 
 # Values on a slider, of fields whose legal range is too wide for one; a recipe's own value is put among them. So few
-# that each is recorded at the scale few (benchmarks/recorded.py), changed in the recipe that its lesson starts from.
+# that each is recorded at the laptop scale (benchmarks/recorded.py), changed in the recipe that its lesson starts from.
 STEPS: dict[str, tuple] = {
     "whiten_eps": (1e-6, 1e-4, 5e-4, 1e-2, 1),
     "whiten_bias_epochs": (0, 1, 3, 6, None),

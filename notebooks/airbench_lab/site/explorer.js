@@ -129,10 +129,10 @@ function render({ model, el }) {
     ]);
     const head = ["trick", "points of accuracy", "changed of airbench94"];
     return markup`${rows.length ? table(title, head, rows) : markup`<figcaption>${title}</figcaption>`}
-      <p>At the scale few, chosen so that the trick shows; not what it is worth at full scale.
+      <p>At the scale laptop, chosen so that the trick shows; not what it is worth at full scale.
       ${some.length ? `Recorded on ${[...new Set(some.map((one) => one.hardware))].join(" and ")}.` : ""}
       ${missing.length ? markup`Not recorded: ${missing.join(", ")}. Run it:
-        <code>${command} regimes --scale few --seeds 50 --out mine.jsonl</code>` : ""}</p>`;
+        <code>${command} regimes --scale laptop --seeds 50 --out mine.jsonl</code>` : ""}</p>`;
   }
 
   draw();

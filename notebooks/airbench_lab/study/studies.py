@@ -113,7 +113,7 @@ def variance() -> list[Variant]:
 class Regime(NamedTuple):
     """A small training in which a trick shows: two recipes, not scaled, whose difference it makes; and what was chosen.
 
-    At the scale `few`: a network of an eighth of the width, on 2,000 pictures that it sees 16 times. What a trick is
+    At the scale `laptop`: a network of an eighth of the width, on 2,000 pictures that it sees 16 times. What a trick is
     worth there is not what it is worth at the full scale; its sign is the paper's. How all was chosen, on other seeds
     than those that are recorded: benchmarks/README.md.
     """
@@ -164,7 +164,7 @@ STUDIES = {
     "toggles": Study("airbench94's six tricks on and off in all combinations", toggles),
     "flip": Study("random against alternating flip: epochs, cutout, reshuffling (figure 5, table 1)", flip),
     "scaling": Study("FLOPs against error: airbench94, 95 and 96 (figure 3)", scaling),
-    "regimes": Study("for each trick the trainings in which it shows, at the scale few", regimes),
+    "regimes": Study("for each trick the trainings in which it shows, at the scale laptop", regimes),
     "variance": Study("many runs of airbench94, with their predictions", variance, predictions=True),
 }
 

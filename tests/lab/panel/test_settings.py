@@ -13,7 +13,7 @@ from airbench_core import AIRBENCH94, RECIPES, SCALES, UsageError
     [
         ({"whitening": False}, "did you mean whiten"),
         ({"epochs": -1}, "epochs=-1"),
-        ({"scale": "huge"}, "scale=huge is not legal: full, quarter, laptop, few, smoke"),
+        ({"scale": "huge"}, "scale=huge is not legal: full, quarter, laptop, smoke"),
         ({"seeds": 0}, "seeds=0 is not legal: a whole number, 1 to 100"),
         ({"seeds": 2.0}, "seeds=2.0"),
         ({"seeds": True}, "seeds=True"),  # else a run more would be a run less clear

@@ -124,7 +124,7 @@ def test_labels_are_those_of_the_data_that_the_runs_were_made_with():
         ),
         ("smoke", "builtin", "d65631fde27eb86f", "the data set builtin at scale smoke has the digest"),
         ("laptop", "mine", "d", "these runs are of the data set mine, which cannot be loaded by name"),
-        ("tiny", "builtin", "d", "scale=tiny is not legal: full, quarter, laptop, few, smoke"),
+        ("tiny", "builtin", "d", "scale=tiny is not legal: full, quarter, laptop, smoke"),
     ],
 )
 def test_labels_of_other_data_are_refused(scale, name, digest, told, predicted):
