@@ -96,9 +96,8 @@ FILES = {
     "laptop-toggles": ("all combinations of airbench94's tricks", ["toggles --seeds 3"]),
     "laptop-ablation": (
         "one trick added to the whitened baseline, one removed from airbench94",
-        ["ablation --seeds 5", "ablation --set epochs=7,9.9,14,20 --seeds 3"],
+        ["ablation --seeds 5"],
     ),
-    "laptop-rungs": ("each rung with the same epochs", ["ladder --set epochs=7,9.9,14,20 --seeds 3"]),
     "laptop-muon": (
         "Muon with a single Newton-Schulz step, at two learning rates",
         ["airbench94_muon --set newton_schulz_steps=1 --set lr=0.24,0.5 --seeds 5"],

@@ -117,13 +117,13 @@ def test_the_commands_are_those_of_the_sweeps(recorded, monkeypatch, capsys):
     assert "airbench sweep toggles --seeds 3 --scale laptop --data cifar10 --out recorded.jsonl" in printed
     monkeypatch.setattr(sys, "argv", ["recorded.py", "commands", "lap"])
     assert recorded.main() == 2
-    assert "no file is called lap; there are laptop-switches, " in capsys.readouterr().err
+    assert "no file is called lap; there are laptop-regimes, " in capsys.readouterr().err
 
 
 def test_to_make_goes_on_where_it_was_and_ends_at_a_failure(recorded, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(recorded, "main_of_airbench", lambda words: asked.append(words) or len(asked) // 3)
-    assert recorded.make(["few-regimes", "laptop-muon"], tmp_path / "runs") == 1
+    assert recorded.make(["laptop-regimes", "laptop-muon"], tmp_path / "runs") == 1
     logs = [words[-1] for words in asked]
-    assert logs == [*[str(tmp_path / "runs" / "few-regimes.jsonl")] * 2, str(tmp_path / "runs" / "laptop-muon.jsonl")]
+    assert logs == [*[str(tmp_path / "runs" / "laptop-regimes.jsonl")] * 2, str(tmp_path / "runs" / "laptop-muon.jsonl")]
     assert asked[1][:7] == ["sweep", "regimes", "--seed", "5", "--seeds", "45", "--race"]

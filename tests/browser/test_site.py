@@ -190,13 +190,3 @@ def test_what_was_not_recorded_is_said_with_the_command_that_records_it(index: P
     numbers = index.locator(".airbench .numbers")
     expect(numbers).to_contain_text("not recorded")
     expect(numbers).to_contain_text("airbench sweep airbench94 --set whiten=false --set identity_init=false")
-
-
-def test_each_scale_shows_what_is_recorded_at_it(index: Page):
-    about, numbers = index.locator(".airbench .about"), index.locator(".airbench .numbers")
-    expect(about).to_contain_text("at the scale laptop")
-    before = index.locator(".airbench .plot svg").inner_html()
-    index.get_by_label("recorded at the scale").select_option("few")
-    expect(about).to_contain_text("at the scale few")
-    expect(numbers).to_contain_text("n=50")
-    assert index.locator(".airbench .plot svg").inner_html() != before

@@ -45,11 +45,11 @@ class Rules:
 
 
 # 94 % is what the paper's recipe reaches, and it holds at full scale alone. At the laptop scale airbench94 reaches
-# 71.5 % (n=5, 70.6 to 72.5, airbench_lab/recorded); its target lies one point below. What passes at the smoke scale
+# 60.8 % (n=50, airbench_lab/recorded); its target lies one point below. What passes at the smoke scale
 # says nothing: it only lets the machinery run.
 RULES = {
     "full": Rules(scale="full", target=0.94),
-    "laptop": Rules(scale="laptop", target=0.705),
+    "laptop": Rules(scale="laptop", target=0.598),
     "smoke": Rules(scale="smoke", target=0.15),
 }
 
