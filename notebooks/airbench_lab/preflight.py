@@ -13,6 +13,8 @@ from contextlib import redirect_stderr
 from io import StringIO
 
 from airbench_core import AIRBENCH94, SCALES, Runtime, load_dataset
+from airbench_lab import runlog
+from airbench_lab.figures import drawing
 from airbench_lab.speed import default_scale, estimate_seconds, measure_speed
 
 # Seconds at the laptop scale of Run All of each lesson, once each (README has them too), and of a run of airbench94 on
@@ -31,6 +33,7 @@ few = scale if scale == "smoke" else "few"  # where single tricks show: see `stu
 with redirect_stderr(StringIO()), warnings.catch_warnings(record=True, action="always") as _caught:
     data = load_dataset("auto")
 
+drawing.STAMP.update(data=data.name, scale=few, commit=runlog.commit() or "")
 _images = SCALES[scale].data(data)
 print(
     f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} thread(s); scale {scale}: "

@@ -42,11 +42,16 @@ def refresh(path: Path) -> None:
 def _keep_pictures(notebook: nbformat.NotebookNode, client: NotebookClient) -> None:
     """Put the picture that a widget shows beside it, for pages that show no widgets, such as GitHub's."""
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
+        for output in list(cell.get("outputs", [])):
             data = output.get("data", {})
-            if WIDGET in data and (found := _picture(data[WIDGET]["model_id"], client)):
+            if WIDGET not in data:
+                continue
+            if found := _picture(data[WIDGET]["model_id"], client):
                 small = b64encode(fewer_colours(b64decode(found))).decode()
                 data |= {"image/png": small, "text/plain": MOVE}
+            elif "image/png" in data:  # a panel's: as an output of its own, or HTML beside it is all that is shown
+                beside = nbformat.v4.new_output("display_data", {"text/html": data.pop("text/html")})
+                cell.outputs.insert(cell.outputs.index(output) + 1, beside)
 
 
 def _picture(model: str, client: NotebookClient) -> str | None:

@@ -54,6 +54,15 @@ def test_sliders_leave_the_picture_that_they_show_first(lesson):
     assert refresh.WIDGET not in data
 
 
+def test_a_panel_leaves_its_picture_and_its_table_as_outputs_of_their_own(lesson):
+    """Where both are one output, pages show the HTML alone."""
+    path = lesson("from airbench_lab.panel import Panel\nPanel()")
+    assert refresh.main([]) == 0
+    picture, table = (output["data"] for output in json.loads(path.read_text())["cells"][0]["outputs"])
+    assert picture.keys() == {"image/png", "text/plain"}
+    assert table.keys() == {"text/html"}
+
+
 def test_a_lesson_that_fails_stays_as_it_was(lesson, capsys):
     path = lesson("print(1)", "1 / 0")
     before = path.read_bytes()

@@ -21,6 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+# What every PNG says of itself in its text: the data set, the scale and the commit of the notebook that draws it.
+STAMP: dict[str, str] = {}
 
 BLACK, BLUE, VERMILION, GREEN = "#000000", "#0072B2", "#D55E00", "#009E73"
 PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
@@ -87,7 +91,7 @@ STYLES = (
 
 
 class Drawing(Figure):
-    """A figure that knows its numbers. A notebook shows it with its table, folded; `png` makes the picture alone.
+    """A figure that knows its numbers. A notebook shows it with its words and table, folded; `png` makes the picture.
 
     table: what is drawn, in the same units, a row for each bar, point or picture. alt: what there is to see, in words.
     """
@@ -100,14 +104,15 @@ class Drawing(Figure):
         with house_style():  # some ticks are made only now
             super().draw(renderer)
 
-    def _repr_html_(self) -> str:
+    def _ipython_display_(self) -> None:
+        """Two outputs, the picture and its numbers: pages that clean HTML, as GitHub's, show no picture within it."""
+        from IPython.display import display  # here: it is needed in notebooks alone
+
         # Twice as many pixels as are shown, for screens that have them.
-        picture = f"data:image/png;base64,{b64encode(fewer_colours(png(self, sharpness=2))).decode()}"
-        width, alt = round(WIDTH * DPI), html.escape(self.alt)
-        return (
-            f'<figure style="margin: 0"><img src="{picture}" alt="{alt}" width="{width}" style="max-width: 100%">'
-            f"<details><summary>The numbers as a table</summary>{table_html(self)}</details></figure>"
-        )
+        picture = b64encode(fewer_colours(png(self, sharpness=2))).decode()
+        shown = {"width": round(WIDTH * DPI), "alt": self.alt}
+        display({"image/png": picture, "text/plain": self.alt}, metadata={"image/png": shown}, raw=True)
+        display({"text/html": words_html(self), "text/plain": self.alt}, raw=True)
 
 
 @contextmanager
@@ -127,20 +132,31 @@ def png(figure: Figure, sharpness: float = 1) -> bytes:
     """
     out = io.BytesIO()
     # Quick to pack: such a picture is small anyway, and a live one is made four times a second.
-    figure.savefig(out, format="png", dpi=sharpness * DPI, facecolor="white", pil_kwargs={"compress_level": 1})
+    figure.savefig(
+        out, format="png", dpi=sharpness * DPI, facecolor="white", metadata=STAMP, pil_kwargs={"compress_level": 1}
+    )
     return out.getvalue()
 
 
 def fewer_colours(picture: bytes) -> bytes:
     """The same picture in a third of the bytes, for a notebook that is kept: with as many colours as fit into KEPT."""
+    says = PngInfo()
     with Image.open(io.BytesIO(picture)) as image:
+        for name, text in image.text.items():
+            says.add_text(name, text)
         for colours, method in (255, Image.Quantize.MEDIANCUT), (40, Image.Quantize.FASTOCTREE):
             out = io.BytesIO()
             few = image.convert("RGB").quantize(colours, method=method, dither=Image.Dither.NONE)
-            few.save(out, "png", optimize=True)
+            few.save(out, "png", optimize=True, pnginfo=says)
             if len(out.getvalue()) < KEPT:
                 break
     return out.getvalue()
+
+
+def words_html(figure: Drawing) -> str:
+    """What there is to see, and the table: for whoever does not see it."""
+    words = f"<p>{html.escape(figure.alt)}</p>{table_html(figure)}"
+    return f"<details><summary>The figure in words and numbers</summary>{words}</details>"
 
 
 def table_html(figure: Drawing) -> str:

@@ -36,6 +36,26 @@ def worth(trick: str) -> Worth | None:
     return Worth(difference(a, b), power(pairs), *means, without.hardware)
 
 
+def answer(trick: str, guess: float | None) -> str:
+    """What is recorded of a trick, in three lines; in the second a guess, in points, is held against the interval."""
+    found = worth(trick)
+    if found is None:
+        return "nothing is recorded"
+    low, high = 100 * found.gain.low, 100 * found.gain.high
+    said = "no guess written down"
+    if guess is not None:
+        where = "below" if guess < low else "above" if guess > high else "inside"
+        said = f"your guess: {guess:+g} points, {where} the interval"
+    gain = f"{100 * found.gain.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
+    return "\n".join(
+        [
+            f"{found.gain.n_a} recorded pairs: {gain}",
+            said,
+            f"spread of a pair {100 * found.gain.std:.2f} points; three show the sign in {found.power:.0%} of draws",
+        ]
+    )
+
+
 def table() -> pd.DataFrame:
     """A row for each trick: accuracies and their difference in percent and points, its interval, pairs, power."""
     rows = [

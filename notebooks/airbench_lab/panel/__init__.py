@@ -18,6 +18,7 @@ import pandas as pd
 from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime, load_dataset
 from airbench_core.published import recipe_named
 from airbench_lab.figures import curves, png
+from airbench_lab.figures.drawing import fewer_colours
 from airbench_lab.panel import environment
 from airbench_lab.panel.experiment import FOLDER, Experiment
 from airbench_lab.panel.runs import rows_frame
@@ -179,14 +180,12 @@ class Panel:
         """The widgets; for pages that cannot show them (a notebook on GitHub), what there was to be seen at first."""
         if self._view is None:
             return {"text/plain": str(self)}
-        bundle = self._view.root._repr_mimebundle_()
-        return {**bundle, "text/plain": str(self), "text/html": self._still()}
-
-    def _still(self) -> str:
         now = take_snapshot(self._experiment)
         figure = curves([*now.others, *filter(None, [now.live])])
-        picture = f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"
-        return f'<img src="{picture}" alt="{html.escape(figure.alt)}">{rows_html(now.rows)}'
+        words = f"<p>{html.escape(figure.alt)}</p>{rows_html(now.rows)}"
+        picture = base64.b64encode(fewer_colours(png(figure))).decode()
+        bundle = self._view.root._repr_mimebundle_()
+        return {**bundle, "text/plain": str(self), "text/html": words, "image/png": picture}
 
     def _replace_older(self) -> None:
         """Close what an earlier execution of the same cell made."""

@@ -1,17 +1,21 @@
 """Every figure, drawn once: it can be read, by whoever sees it and by whoever does not."""
 
+import html
 import io
 import itertools
 from base64 import b64decode
 from pathlib import Path
 
 import matplotlib
+import nbconvert
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from airbench_lab import figures
 from airbench_lab.figures import STYLES, Drawing, Line, png, table_html
+from airbench_lab.figures import drawing as drawing_module
 from airbench_lab.figures.curves import EARLIER, RECORDED
 from airbench_lab.figures.differences import differences
 from airbench_lab.figures.drawing import KEPT
@@ -194,6 +198,21 @@ GALLERY = {
 }
 
 
+@pytest.fixture
+def bundles(monkeypatch):
+    """What a notebook gets of a figure: the data of its outputs, and the metadata of the first."""
+
+    def displayed(drawing: Drawing) -> tuple[list[dict], dict]:
+        shown = []
+        monkeypatch.setattr(
+            "IPython.display.display", lambda data, metadata=None, *, raw: shown.append((data, metadata))
+        )
+        drawing._ipython_display_()
+        return [data for data, _ in shown], shown[0][1]
+
+    return displayed
+
+
 def test_every_figure_hangs_in_the_gallery():
     functions = {name for name in figures.__all__ if name.islower()} - {"lines", "png", "table_html"}
     called = " ".join(Path(__file__).read_text().split("figures.")[1:])
@@ -201,7 +220,7 @@ def test_every_figure_hangs_in_the_gallery():
 
 
 @pytest.mark.parametrize("name", GALLERY)
-def test_it_can_be_read(name, made, trained, shown):
+def test_it_can_be_read(name, made, trained, shown, bundles):
     draw, rows = GALLERY[name]
     drawing = draw(made, trained)
     texts = shown(drawing)
@@ -215,13 +234,14 @@ def test_it_can_be_read(name, made, trained, shown):
         along = min(one.box.y1, other.box.y1) - max(one.box.y0, other.box.y0)
         assert min(across, along) <= 1, (one, other)  # lines of text may touch
 
-    page = drawing._repr_html_()
-    kept = b64decode(page.partition("base64,")[2].partition('"')[0])
+    (picture, page), metadata = bundles(drawing)
+    assert picture["text/plain"] == metadata["image/png"]["alt"] == drawing.alt
+    kept, page = b64decode(picture["image/png"]), page["text/html"]
     assert len(kept) < 1.1 * KEPT
     picture = np.asarray(Image.open(io.BytesIO(kept)).convert("RGB"))
     width = round(drawing.bbox.x1)
     assert picture.shape[1] == 2 * width <= 1600  # twice what it shows; JupyterLab has room for 800
-    assert f'width="{width}"' in page
+    assert metadata["image/png"]["width"] == width
     assert picture[[0, 0, -1, -1], [0, -1, 0, -1]].min() >= 250  # white, but for what fewer colours make of it
     assert 0.005 < (picture < 200).any(-1).mean() < 0.6  # neither blank nor black
 
@@ -229,10 +249,10 @@ def test_it_can_be_read(name, made, trained, shown):
     assert table_html(drawing) in page  # for a screen reader
     assert page.count('<th scope="col"') == len(drawing.table.columns)
     assert page.count("<tr>") == rows + 1
-    assert f'alt="{drawing.alt[:20]}' in page
+    assert f"<p>{html.escape(drawing.alt)}</p>" in page
     assert len(drawing.alt) > 40
     assert drawing.alt.endswith(".")
-    assert "nan" not in page.replace("NVIDIA", "").lower().split("<details>")[1]
+    assert "nan" not in page.replace("NVIDIA", "").lower()
 
     for axes in drawing.findobj(matplotlib.axes.Axes):
         series = [line for line in axes.lines if len(line.get_xdata()) > 1 and line.get_linestyle() != "None"]
@@ -253,9 +273,35 @@ def test_what_a_notebook_has_set_changes_nothing(made, trained):
         assert matplotlib.rcParams["font.size"] == 22
 
 
-def test_markup_in_a_label_is_text_and_a_cell_says_what_is_missing():
+def test_a_picture_says_of_what_it_was_drawn_also_when_it_has_fewer_colours(monkeypatch):
+    monkeypatch.setitem(drawing_module.STAMP, "data", "cifar10")
+    plain = png(Drawing(pd.DataFrame(), "words", 2))
+    for one in plain, drawing_module.fewer_colours(plain):
+        assert Image.open(io.BytesIO(one)).text["data"] == "cifar10"
+
+
+def test_every_page_shows_a_figure_once(bundles):
+    """Also as Markdown and LaTeX, which GitHub and arXiv show, and which know no picture within HTML."""
+    figure = figures.curves(_lines())
+    (picture, words), metadata = bundles(figure)
+    outputs = [
+        nbformat.v4.new_output("display_data", picture, metadata=metadata),
+        nbformat.v4.new_output("display_data", words),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("figure", outputs=outputs)])
+    for exporter, image in (
+        (nbconvert.HTMLExporter, "<img "),
+        (nbconvert.MarkdownExporter, "![png](output_0_0.png)"),
+        (nbconvert.LatexExporter, "{output_0_0.png}"),
+    ):
+        page, _ = exporter().from_notebook_node(notebook)
+        assert page.split("</head>")[-1].count(image) == 1, exporter
+        assert figure.alt[:60] in page
+
+
+def test_markup_in_a_label_is_text_and_a_cell_says_what_is_missing(bundles):
     evil = Line(label='<b>"run" for $x^$', epochs=[1], accuracies=[0.5])
-    page = figures.curves([evil])._repr_html_()
+    page = bundles(figures.curves([evil]))[0][1]["text/html"]
     assert "<b>" not in page
     assert "&lt;b&gt;&quot;run&quot;" in page
     drawing = Drawing(pd.DataFrame({"a": [float("nan"), float("inf"), 12.3456], "n": [1, 2, 3]}), "words", 2)

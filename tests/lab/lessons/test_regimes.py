@@ -47,6 +47,24 @@ def test_a_worth_is_paired_by_seed_and_counted_over_all_draws_of_three(monkeypat
     assert found.power == 1 / 4  # the three draws that hold the -0.2 add up to 0
 
 
+@pytest.mark.parametrize(
+    ("guess", "said"),
+    [
+        (None, "no guess written down"),
+        (2, "your guess: +2 points, below the interval"),
+        (10, "your guess: +10 points, inside the interval"),
+        (20.5, "your guess: +20.5 points, above the interval"),
+    ],
+)
+def test_a_guess_is_held_against_the_recorded_interval(guess, said, monkeypatch):
+    recorded(monkeypatch, Recorded({0: 0.5, 1: 0.6, 2: 0.7}), Recorded({0: 0.6, 1: 0.68, 2: 0.82}))
+    first, second, third = regimes.answer("whitening", guess).splitlines()
+    assert first == "3 recorded pairs: +10.00 points, 95 % interval +5.03 to +14.97"
+    assert second == said
+    assert "2.00 points" in third
+    assert "100%" in third
+
+
 def test_what_is_not_recorded_or_on_two_machines_has_no_worth(monkeypatch):
     some = {0: 0.5, 1: 0.6, 2: 0.7}
     recorded(monkeypatch, Recorded({}), Recorded(some))

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from base64 import b64decode
 from dataclasses import replace
 from time import monotonic as clock
 
@@ -125,7 +126,8 @@ def test_a_click_trains_and_a_second_one_is_refused_and_one_thread_paints_four_t
     assert live["losses"]
     page = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in page
-    assert page["text/html"].startswith('<img src="data:image/png;base64,')
+    assert b64decode(page["image/png"]).startswith(b"\x89PNG")
+    assert "<caption>The runs made here" in page["text/html"]
 
 
 def test_a_failure_is_shown(make):

@@ -117,5 +117,13 @@ def test_a_lesson_keeps_its_cells_and_two_hold_the_explorer(name, embedded):
     shown = build.with_links(notebook, file.name)["cells"]
     assert shown[0]["source"].startswith("".join(notebook["cells"][0]["source"]).partition("\n")[0] + "\n\n")
     assert f'href="{file.name}"' in shown[0]["source"]
-    assert [cell for cell in shown[1:] if cell.get("id") != "explorer"] == notebook["cells"][1:]
+    own = [cell for cell in shown[1:] if cell.get("id") != "explorer"]
+    assert [{**cell, "metadata": {}} for cell in own] == [{**cell, "metadata": {}} for cell in notebook["cells"][1:]]
     assert len(shown) == len(notebook["cells"]) + embedded
+
+
+def test_a_picture_is_described_to_those_who_do_not_see_it():
+    output = {"data": {"image/png": "AAAA", "text/plain": ["One line ", "up."]}}
+    cells = [{"source": "# Title\n"}, {"source": "curves()", "metadata": {}, "outputs": [output]}]
+    (_, shown) = build.with_links({"cells": cells}, "02.ipynb")["cells"]
+    assert shown["metadata"] == {"mystnb": {"image": {"alt": "One line up."}}}
