@@ -10,6 +10,8 @@ from airbench_core import UsageError
 from airbench_lab.figures.drawing import BLACK, BLUE, GREY, STYLES, Drawing, house_style, interval
 from airbench_lab.study.statistics import mean_interval
 
+APART = 0.02  # of two ways, along lr_end
+
 
 def lookahead_round(path: ArrayLike, slow: ArrayLike, decays: ArrayLike) -> Drawing:
     """One round of Lookahead in the plane, and beside it how much of the slow weights is kept over a training.
@@ -71,12 +73,16 @@ def by_end(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], 
     with house_style():
         drawing = Drawing(pd.DataFrame(rows), f"{measured} by where the learning rate ends. {said}.", height=3.4)
         grid = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+        room = 0.05 * (high - low) or 1
+        grid[0].set_ylim(low - room, high + room)  # first: an interval that leaves the axes is drawn as an arrow
         for axes, (title, lines) in zip(grid, panels.items(), strict=True):
-            for way, style in zip(lines, STYLES[1:] + STYLES[:1], strict=False):
+            for i, (way, style) in enumerate(zip(lines, STYLES[1:] + STYLES[:1], strict=False)):
                 own = [row for row in rows if (row["panel"], row["way"]) == (title, way)]
-                axes.plot([row["lr_end"] for row in own], [row["mean"] for row in own], **style.line, label=way)
-                for row in own:
-                    interval(axes, row["lr_end"], row["low"], row["high"], style.colour, upright=True)
+                at = [row["lr_end"] + APART * (i - (len(lines) - 1) / 2) for row in own]
+                axes.plot(at, [row["mean"] for row in own], **style.line, label=way)
+                for x, row in zip(at, own, strict=True):
+                    interval(axes, x, row["low"], row["high"], style.colour, upright=True)
             axes.set(xlabel="lr_end: share of the peak", xlim=(-0.06, 1.06))
             axes.set_title(title, loc="left")
             axes.grid(alpha=0.3)

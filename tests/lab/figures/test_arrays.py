@@ -385,13 +385,14 @@ def test_means_stand_where_the_learning_rate_ends_with_their_intervals():
     ways = {"SGD": {0.5: [3, 3], 0: [1, 2, 3]}, "with Lookahead": {0: [5, 6], 1: [5, 5]}}
     drawing = figures.by_end({"few": ways, "many": {way: {1: [0, 0]} for way in ways}}, "loss")
     left, right = drawing.axes
-    np.testing.assert_allclose(line(left, "SGD").get_xydata(), [[0, 2], [0.5, 3]])
-    np.testing.assert_allclose(line(left, "with Lookahead").get_xydata(), [[0, 5.5], [1, 5]])
-    np.testing.assert_allclose(line(right, "SGD").get_xydata(), [[1, 0]])
+    np.testing.assert_allclose(line(left, "SGD").get_xydata(), [[-0.01, 2], [0.49, 3]])
+    np.testing.assert_allclose(line(left, "with Lookahead").get_xydata(), [[0.01, 5.5], [1.01, 5]])
+    np.testing.assert_allclose(line(right, "SGD").get_xydata(), [[0.99, 0]])
     row = drawing.table.iloc[0]
     assert (row["panel"], row["way"], row["lr_end"], row["n"]) == ("few", "SGD", 0, 3)
     assert (row["low"], row["high"]) == pytest.approx((2 - 2.484, 2 + 2.484), abs=0.001)  # t is 4.303 for three
     assert left.get_ylabel() == "loss"
+    assert left.get_ylim()[1] > drawing.table["high"].max()
     assert "few, with Lookahead, lr_end 0: 5.5" in drawing.alt
 
 
