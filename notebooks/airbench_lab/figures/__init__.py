@@ -17,7 +17,7 @@ from airbench_lab.figures.flips import sides
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, losses, singular_values
 from airbench_lab.figures.ladder import ladder
-from airbench_lab.figures.layers import by_layer, depths, trajectories
+from airbench_lab.figures.layers import depths, trajectories
 from airbench_lab.figures.lookahead import by_end, lookahead_round
 from airbench_lab.figures.pictures import pictures, titled
 from airbench_lab.figures.timing import break_even, launches, seconds
@@ -31,7 +31,6 @@ __all__ = [
     "board",
     "break_even",
     "by_end",
-    "by_layer",
     "changed_predictions",
     "covariances",
     "curves",

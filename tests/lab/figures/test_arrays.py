@@ -48,8 +48,6 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
         ("sides", [(SOME, dict.fromkeys("ab", np.zeros((5, 4))))], "5 epochs are not legal"),
         ("depths", [({},), ({"a": NONE[:1]},), ({"a": [NONE] * 9},), ({"a": [NONE] * 3, "b": [NONE] * 2},)], "2 to 8"),
         ("depths", [({"a": [np.ones((4, 4)), np.ones((5, 4))]},), ({"a": np.ones((2, 3, 4, 4))},)], "2 to 8 maps"),
-        ("by_layer", [({},), ({key: {"a": [1]} for key in "abcd"},), ({"x": {"a": [1, 2], "b": [1]}},)], "quantities"),
-        ("by_layer", [({"x": {"a": [1]}, "y": {"b": [1]}},), ({"x": EIGHT},)], "quantities"),
         ("trajectories", [({},), (dict.fromkeys("abcd", WALK),), ({"a": WALK[0]},), ({"a": [[]]},)], "trajectories"),
         ("trajectories", [({"a": WALK, "b": WALK[:9]},)], "as many steps"),
         ("lookahead_round", [(PATH[:, :1], [2, 1], [0, 1]), (PATH, [2, 1, 0], [0, 1])], "a path of shape"),
@@ -309,37 +307,18 @@ def test_maps_are_drawn_in_the_order_of_the_layers_with_their_correlation():
     assert "kept −1.00, lost 0.00" in drawing.alt
 
 
-def test_numbers_by_layer_have_a_line_for_each_network_in_each_panel():
-    panels = {
-        "norm": {"random": [3, 2, 1], "identity": [0.5, 1, 1]},
-        "agreement": {"random": [0, -0.1, 0], "identity": [1, 1, 1]},
-    }
-    drawing = figures.by_layer(panels, layers="convolution")
-    for axes, (what, lines) in zip(drawing.axes, panels.items(), strict=True):
-        assert axes.get_title("left") == what
-        assert {line.get_label(): line.get_ydata().tolist() for line in axes.lines} == lines
-        assert all(line.get_xdata().tolist() == [1, 2, 3] for line in axes.lines)
-        low, high = axes.get_ylim()
-        assert low <= min(0, *np.ravel(list(lines.values())))
-        assert high >= np.max(list(lines.values()))
-    assert drawing.table.columns.tolist() == ["of", "convolution", "norm", "agreement"]
-    assert drawing.table.iloc[3].tolist() == ["identity", 1, 0.5, 1]
-    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["random", "identity"]
-
-
 def test_each_parameter_has_its_line_beside_mean_and_spread_and_of_many_some_are_drawn():
     panels = {"slow": WALK[:, :5] / 8, "fast": WALK[:, :5], "many": WALK}
-    drawing = figures.trajectories(panels, value="bias", mark=20, marked="frozen")
+    drawing = figures.trajectories(panels, value="bias")
     for axes, (name, values) in zip(drawing.axes, panels.items(), strict=True):
         lines = [line.get_ydata() for line in axes.lines]
         drawn = values.T[[0, -1]] if name == "many" else values.T
         np.testing.assert_allclose([lines[0], lines[23]] if name == "many" else lines[:5], drawn)
         mean, spread = values.mean(1), values.std(1)
-        np.testing.assert_allclose(lines[-4:-1], [mean, mean - spread, mean + spread])
-        assert len(lines) == min(values.shape[1], 24) + 4
+        np.testing.assert_allclose(lines[-3:], [mean, mean - spread, mean + spread])
+        assert len(lines) == min(values.shape[1], 24) + 3
         assert axes.lines[0].get_xdata().tolist() == list(range(1, 31))
-        assert axes.lines[-1].get_xdata() == [20, 20]
-        assert "frozen" in axes.get_xlabel()
+        assert axes.get_xlabel() == "step"
         assert axes.get_title("left") == name
         assert axes.get_ylim() == drawing.axes[0].get_ylim()
         last = drawing.table[drawing.table["training"] == name].iloc[-1]

@@ -85,11 +85,6 @@ def _singular(*_):
     return figures.singular_values({"before": values, "after 1 step": values**0.5, "after 3 steps": values**0.1})
 
 
-def _by_layer(*_):
-    lines = {"random": [0.2, 0.1, 0.15, 0.2, 0.3, 0.2], "identity": [0.5, 0.1, 0.1, 0.2, 0.1, 0.1]}
-    return figures.by_layer({"norm of the gradient": lines, "agreement of 8 batches (cosine)": lines}, "convolution")
-
-
 def _sums(*_):
     names = ("whiten + identity_init + bias_scale", "all five", "lookahead + flip")
     effects = {name: ({0: -6.0, 1: -7.0 - i}, {0: -3.0, 1: -1.0}) for i, name in enumerate(names)}
@@ -125,7 +120,7 @@ def _seconds(*_):
 def _trajectories(*_):
     values = np.cumsum(RNG.normal(size=(80, 64)), axis=0)
     panels = {"bias scale 1": values / 64, "bias scale 64": values}
-    return figures.trajectories(panels, value="bias of the last BatchNorm", mark=63, marked="whitening bias frozen")
+    return figures.trajectories(panels, value="bias of the last BatchNorm")
 
 
 def _by_end(*_):
@@ -159,7 +154,6 @@ GALLERY = {
     "losses": (lambda *_: figures.losses({"raw pixels": 0.9 ** np.arange(101), "whitened": np.ones(101)}), 8),
     "singular values": (_singular, 64),
     "depths": (lambda *_: figures.depths({"random": RNG.random((7, 31, 31)), "identity": RNG.random((7, 31, 31))}), 14),
-    "by layer": (_by_layer, 12),
     "sums": (_sums, 3),
     "pictures": (
         lambda *_: figures.pictures(
