@@ -1,9 +1,10 @@
 """airbench, one trick at a time: the training code of fast CIFAR-10 speedruns, every trick a switch.
 
 from dataclasses import replace
-from airbench_core import AIRBENCH94, load_dataset, train
+from airbench_core import AIRBENCH94, Dataset, train
+from torchvision.datasets import CIFAR10
 
-data = load_dataset("auto")
+data = Dataset.of(CIFAR10("data"), CIFAR10("data", train=False))  # or airbench_lab.data.load_dataset("cifar10")
 result = train(replace(AIRBENCH94, flip="random"), data, seed=0, scale="laptop")
 print(result.accuracy, result.seconds)
 """

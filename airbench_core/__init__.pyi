@@ -1,5 +1,4 @@
-from airbench_core.data.datasets import Dataset as Dataset
-from airbench_core.data.datasets import load_dataset as load_dataset
+from airbench_core.dataset import Dataset as Dataset
 from airbench_core.devices import Runtime as Runtime
 from airbench_core.errors import AirbenchError as AirbenchError
 from airbench_core.errors import AirbenchWarning as AirbenchWarning

@@ -58,20 +58,13 @@ class Augmentation:
     def __init__(
         self, images: Tensor, recipe: Recipe, generator: torch.Generator, flip=flip_mask, own=None, order=None
     ):
-        self.recipe, self.generator, self.of_order, self.flip, self.own = (
-            recipe,
-            generator,
-            order or generator,
-            flip,
-            own,
-        )
+        self.recipe, self.generator, self.of_order = recipe, generator, order or generator
+        self.flip, self.own = flip, own
         self.size = images.shape[-1]
         for name, largest in ("cutout", self.size), ("translate", self.size - 1):  # a reflection has no more to show
-            if getattr(recipe, name) > largest:
-                raise UsageError(
-                    f"{name}={getattr(recipe, name)} is too much for images of {self.size} x {self.size} pixels: "
-                    f"{largest} at most"
-                )
+            if (n := getattr(recipe, name)) > largest:
+                side = f"images of {self.size} x {self.size} pixels"
+                raise UsageError(f"{name}={n} is too much for {side}: {largest} at most")
         self.n = n = len(images)
         side, both = self.size + 2 * recipe.translate, recipe.flip != "none"
         # The mirrored images follow the others: a mirrored crop is a crop of one of them.

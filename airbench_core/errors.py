@@ -3,25 +3,12 @@
 The command line prints them without a traceback. Everything else that is raised is a defect of ours.
 """
 
-import sys
-from contextlib import suppress
-from typing import TextIO
-
 
 def printable(text: str) -> str:
     """`text` as one line that does nothing to a terminal: control characters as Python writes them."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def tell(line: str, file: TextIO | None = None) -> None:
-    """Print a line for people at once, on stderr or on `file`; nothing where that is full, closed, or read by nobody.
-
-    What is being made shall not be lost because nobody sees it.
-    """
-    with suppress(OSError):
-        print(printable(line), file=file or sys.stderr, flush=True)
 
 
 class AirbenchError(Exception):

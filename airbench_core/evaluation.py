@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from airbench_core.augmentation import normalize
-from airbench_core.data.datasets import Dataset
+from airbench_core.dataset import Dataset
 from airbench_core.devices import LAYOUTS, Runtime
 from airbench_core.tricks.tta import combine, tta_views
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from airbench_core.augmentation import Augmentation
-from airbench_core.data.datasets import Dataset
+from airbench_core.dataset import Dataset
 from airbench_core.devices import LAYOUTS, Runtime
 from airbench_core.errors import UsageError
 from airbench_core.fast.cpu import speed_up_
@@ -61,8 +61,8 @@ class Learner:
         self.graphs = record and WholeStep(self.learning_rates, runtime.device, record)
         if runtime.device.type == "cpu" and not runtime.compile:
             speed_up_(self.network, runtime.dtype)
-        self.loss = compiled(self._loss) if runtime.compile else self._loss
-        self.forward = compiled(self._forward) if runtime.compile else self._forward
+        self.loss = compiled(self._loss, runtime.device) if runtime.compile else self._loss
+        self.forward = compiled(self._forward, runtime.device) if runtime.compile else self._forward
 
     def reset(self, seed: int) -> None:
         """Random weights and no momentum. In place: compiled functions and recorded graphs keep their tensors."""
@@ -93,17 +93,14 @@ class Learner:
         return self.graphs.learning_rates, self.graphs.start(step, augmentation)
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        if self.parts.loss:
-            return self.losses(images, labels).sum()
-        logits = self.network(images)
-        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="sum")
+        return self.losses(images, labels).sum() if self.parts.loss else self.losses(images, labels, "sum")
 
-    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+    def losses(self, images: Tensor, labels: Tensor, reduction: str = "none") -> Tensor:
         """Images (B, 3, H, W), labels (B,) -> the loss of each (B,)."""
         logits = self.network(images)
         if self.parts.loss:
             return self.parts.loss(logits, labels)
-        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="none")
+        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction=reduction)
 
     def _forward(self, images: Tensor) -> Tensor:
         return self.network(images)

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from airbench_core.data.pictures import squares
 from airbench_core.devices import LAYOUTS, Runtime
 from airbench_core.errors import AirbenchError, DataError, UsageError
 from airbench_core.evaluation import view_logits
 from airbench_core.learner import make_network
 from airbench_core.network import OwnNetwork
+from airbench_core.pictures import squares
 from airbench_core.recipes import Recipe
 from airbench_core.tricks.tta import combine
 

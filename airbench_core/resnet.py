@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
+from torchvision.models.resnet import BasicBlock, conv3x3
 
 from airbench_core.network import draw_uniform_
 from airbench_core.recipes import Recipe
@@ -19,28 +19,21 @@ from airbench_core.recipes import Recipe
 # Of smaller images the last strided convolution sees one pixel, and with AVX-512 in bfloat16 the gradient of its filter
 # is wrong on a CPU (benchmarks/README.md).
 SMALLEST = 5
-NARROW = 16  # channels, below which a CPU's 1x1 convolution of stride 2 is not safe
 
 
-class NarrowConv1x1(nn.Conv2d):
-    """A 1x1 convolution of stride 2, as one of stride 1 on every second pixel of every second row.
+class ShortCut(nn.Conv2d):
+    """A 1x1 convolution of stride 1 or 2, the latter on every second pixel of every second row.
 
-    oneDNN's gradients of the other write beyond their memory, in channels-last float32: with AVX2 from 1 to 7 input
+    oneDNN's own gradients at stride 2 write beyond their memory, in channels-last float32: with AVX2 from 1 to 7 input
     channels, with AVX-512 from 8 to 15 and sides of 46 and 48 (its issue 6035 is alike; benchmarks/convolutions.py).
     """
 
-    def __init__(self, width_in: int, width_out: int):
+    def __init__(self, width_in: int, width_out: int, stride: int):
         super().__init__(width_in, width_out, 1, bias=False)
+        self.step = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x[:, :, ::2, ::2], self.weight)
-
-
-def short_cut_conv(width_in: int, width_out: int, stride: int) -> nn.Conv2d:
-    """(N, width_in, S, S) -> (N, width_out, ceil(S / stride), ...), without bias: what a short cut begins with."""
-    if stride == 2 and width_in < NARROW:
-        return NarrowConv1x1(width_in, width_out)
-    return conv1x1(width_in, width_out, stride)
+        return F.conv2d(x[:, :, :: self.step, :: self.step], self.weight)
 
 
 class ResNet18(nn.Module):
@@ -54,7 +47,7 @@ class ResNet18(nn.Module):
         def stage(width_in: int, width_out: int, stride: int) -> nn.Sequential:
             short_cut = None
             if stride != 1 or width_in != width_out:
-                short_cut = nn.Sequential(short_cut_conv(width_in, width_out, stride), norm(width_out))
+                short_cut = nn.Sequential(ShortCut(width_in, width_out, stride), norm(width_out))
             first = BasicBlock(width_in, width_out, stride, short_cut, norm_layer=norm)
             return nn.Sequential(first, BasicBlock(width_out, width_out, norm_layer=norm))
 

@@ -7,7 +7,7 @@ from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
 
 if TYPE_CHECKING:  # they import torch
-    from airbench_core.data.datasets import Dataset
+    from airbench_core.dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from airbench_core.augmentation import Augmentation, normalize, plan
-from airbench_core.data.datasets import Dataset, load_dataset
+from airbench_core.dataset import Dataset
 from airbench_core.devices import Runtime
 from airbench_core.errors import AirbenchWarning, DataError, Diverged, UsageError
 from airbench_core.evaluation import Logits, accuracy, exhaust, infer
@@ -45,7 +45,7 @@ ALL_ONE: Seeds = {}  # nothing has a seed of its own
 
 def train(
     recipe: Recipe | str,
-    data: Dataset | str,
+    data: Dataset,
     *,
     seed: int = 0,
     seeds: Seeds = ALL_ONE,
@@ -55,7 +55,7 @@ def train(
     observer: Observer | None = None,
     stop: Event | None = None,
 ) -> RunResult:
-    """Train `recipe` on `data` once; names stand for what is published and for what `load_dataset` finds.
+    """Train `recipe`, or the published one of that name, on `data` once.
 
     seeds: such as {"order": 1}, what has a seed of its own: the weights ("init"), the images' order, their
     augmentation. runtime: default `Runtime.detect()`. observer: called with an `EpochRecord` after each epoch, off the
@@ -73,7 +73,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe | str,
-        data: Dataset | str,
+        data: Dataset,
         *,
         scale: str | Scale = "full",
         runtime: Runtime | None = None,
@@ -93,9 +93,11 @@ class Trainer:
         with self.runtime.active():
             self._set_up(data, record)
 
-    def _set_up(self, data: Dataset | str, record: Record | None) -> None:
+    def _set_up(self, data: Dataset, record: Record | None) -> None:
         device = self.runtime.device
-        self.data = self.scale.data(load_dataset(data)).to(device)
+        if not isinstance(data, Dataset):
+            raise UsageError(f"data: a {type(data).__name__} is not legal: airbench_lab.data.load_dataset gives one")
+        self.data = self.scale.data(data).to(device)
         self.images = len(self.data.train_images)
         self.steps_per_epoch = self.recipe.steps_per_epoch(self.images)
         _warn_of_mirrors(self.recipe, self.data)
@@ -292,13 +294,8 @@ class Trainer:
         if watched:
             logits, weights = exhaust(self.infer("none"), check)
             test_accuracy = accuracy(combine(logits, weights), self.data.test_labels)
-        return EpochRecord(
-            epoch=number,
-            epochs=steps / self.steps_per_epoch,
-            train_loss=train_loss,
-            accuracy=test_accuracy,
-            seconds=seconds(),
-        )
+        about = {"epoch": number, "epochs": steps / self.steps_per_epoch, "seconds": seconds()}
+        return EpochRecord(**about, train_loss=train_loss, accuracy=test_accuracy)
 
     def _check_finite(self, values: Tensor, otherwise: str) -> None:
         """Raises `Diverged` with the words `otherwise` and what is to blame, where `values` are not all finite."""

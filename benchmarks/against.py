@@ -25,12 +25,12 @@ from pathlib import Path
 import torch
 from airbench_lab import runlog
 from airbench_lab.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_lab.data import DATASETS
 from airbench_lab.runlog import lines
 from gpu_state import gpu_state
 from public_script import Run, parse_table, provide_data, rewrite_script, warms_up
 
 import airbench_core
-from airbench_core.data.datasets import DATASETS
 from airbench_core.errors import AirbenchError, UsageError
 
 

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from airbench_lab.data import load_dataset
 from plain_port import train as train_plain
 
-from airbench_core import AIRBENCH94, Runtime, Scale, Trainer, load_dataset
+from airbench_core import AIRBENCH94, Runtime, Scale, Trainer
 from airbench_core.augmentation import normalize
 
 train: Callable[[], object]  # what a worker process does; `prepare` sets it

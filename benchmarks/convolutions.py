@@ -100,11 +100,11 @@ def convolution(case: Case) -> Callable:
     import torch
 
     from airbench_core.fast.cpu import conv2d
-    from airbench_core.resnet import short_cut_conv
+    from airbench_core.resnet import ShortCut
 
     _, stride, padding = KINDS.get(case.shape.kind, (2, 1, 0))
     if case.by == "resnet.py":
-        layer = short_cut_conv(case.shape.into, case.shape.out, stride)
+        layer = ShortCut(case.shape.into, case.shape.out, stride)
         return lambda x, weight, _: torch.func.functional_call(layer, {"weight": weight}, (x,))
     if case.by == "fast/cpu.py":
         return lambda x, weight, bias: conv2d(x, weight, bias, padding=(padding, padding))

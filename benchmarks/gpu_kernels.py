@@ -27,6 +27,7 @@ from airbench_core import RECIPES, Dataset, Recipe, Runtime
 from airbench_core.fast.cpu import plain_
 from airbench_core.learner import Learner
 from airbench_core.tricks import Parts
+from airbench_core.tricks.compiled import OPTIONS
 
 # What Inductor asks a device for. Its choices hang on these alone.
 COMMON = {
@@ -205,7 +206,7 @@ def step_kernels(recipe: Recipe, arch: str, code: Path | None = None) -> list[Ke
     backend = lambda module, inputs: compile_fx(module, inputs, inner_compile=plan)  # noqa: E731
     with (
         aot_config.patch(force_non_lazy_backward_lowering=True, enable_autograd_cache=False),
-        inductor_config.patch(compile_threads=1, fx_graph_cache=False, fx_graph_remote_cache=False),
+        inductor_config.patch(compile_threads=1, fx_graph_cache=False, fx_graph_remote_cache=False, **OPTIONS),
     ):
         try:
             torch.compile(learner.loss, backend=backend, fullgraph=True, dynamic=False)(images, labels)

@@ -18,13 +18,14 @@ from pathlib import Path
 import against
 import torch
 from airbench_lab import runlog
+from airbench_lab.data import load_dataset
 from airbench_lab.runlog import lines
 from airbench_lab.study.keys import key
 from gpu_pace import Pace
 from gpu_plan import Comparison, Job, Piece
 
 import airbench_core
-from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer, load_dataset
+from airbench_core import SCALES, Dataset, Diverged, Runtime, Trainer
 
 REPOSITORY = Path(airbench_core.__file__).parents[1]
 

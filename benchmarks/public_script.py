@@ -19,8 +19,10 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from airbench_core.data.datasets import Dataset, load_dataset
-from airbench_core.data.sources import CIFAR10
+from airbench_lab.data import load_dataset
+from airbench_lab.data.sources import CIFAR10
+
+from airbench_core.dataset import Dataset
 from airbench_core.errors import AirbenchError, DataError, UsageError
 
 ACCURACY, SECONDS = "tta_val_acc", ("time_seconds", "total_time_seconds")

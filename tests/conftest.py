@@ -8,11 +8,11 @@ from dataclasses import asdict
 import hypothesis
 import pytest
 import torch
+from airbench_lab.data import load_dataset
 from airbench_lab.runlog.records import SCHEMA
 from airbench_lab.speed import random_dataset
 
 from airbench_core import AIRBENCH94, SCALES, Dataset, Runtime, Scale
-from airbench_core.data import datasets
 
 CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}
 
@@ -36,11 +36,11 @@ def unavailable() -> Callable[[str, str], None]:
 
 
 @pytest.fixture(scope="session")
-def cifar10(unavailable) -> datasets.Dataset:
+def cifar10(unavailable) -> Dataset:
     """The genuine CIFAR-10 from the folder named by AIRBENCH_DATA."""
     if not os.environ.get("AIRBENCH_DATA"):
         unavailable("cifar10", "AIRBENCH_DATA is not set: it names the folder that holds CIFAR-10")
-    return datasets.load_dataset("cifar10")
+    return load_dataset("cifar10")
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from airbench_lab import runlog
+from airbench_lab.data import load_dataset
 from airbench_lab.flops import parameters, training_flops
 from airbench_lab.lessons import regimes
 from airbench_lab.runlog import lines
 
-from airbench_core import AIRBENCH94, BASELINE, RECIPES, SCALES, Parts, Recipe, load_dataset, train
+from airbench_core import AIRBENCH94, BASELINE, RECIPES, SCALES, Parts, Recipe, train
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

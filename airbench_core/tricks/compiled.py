@@ -8,17 +8,22 @@ import torch
 
 from airbench_core.errors import AirbenchError
 
+# For a GPU, where most layers wait for memory: what a few operations give is computed again by each that reads it,
+# rather than stored and read; three tenths of a step's bytes (benchmarks/README.md). Inductor's own: 4, 30, 8.
+OPTIONS = {"realize_reads_threshold": 16, "realize_opcount_threshold": 80, "realize_acc_reads_threshold": 16}
 
-def compiled(method: MethodType) -> Callable:
+
+def compiled(method: MethodType, device: torch.device) -> Callable:
     """torch.compile for one object's method, apart from all others.
 
     Dynamo counts what it compiled per code object and gives up after a few with only a warning.
     So each object gets a code object of its own, and giving up is an error.
     """
     function = method.__func__
-    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__)
     with compile_errors():
-        return torch.compile(MethodType(own, method.__self__), dynamic=False, fullgraph=True)
+        options = OPTIONS if device.type == "cuda" else None
+        return torch.compile(MethodType(own, method.__self__), dynamic=False, fullgraph=True, options=options)
 
 
 @contextmanager

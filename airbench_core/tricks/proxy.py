@@ -24,7 +24,7 @@ class Proxy:
     def __init__(self, learner: Learner, keep: int, every: int):
         self.learner, self.keep, self.every = learner, keep, every
         learner.seed_offset = 2**31  # from the main network's own seeds its weights would be a slice of that one's
-        self.losses = compiled(learner.losses) if learner.runtime.compile else learner.losses
+        self.losses = compiled(learner.losses, learner.runtime.device) if learner.runtime.compile else learner.losses
         if learner.recipe.whiten:
             learner.network.first.bias.requires_grad_(False)
 

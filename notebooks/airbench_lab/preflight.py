@@ -12,8 +12,9 @@ import warnings
 from contextlib import redirect_stderr
 from io import StringIO
 
-from airbench_core import AIRBENCH94, SCALES, Runtime, load_dataset
+from airbench_core import AIRBENCH94, SCALES, Runtime
 from airbench_lab import runlog
+from airbench_lab.data import load_dataset
 from airbench_lab.figures import drawing
 from airbench_lab.speed import default_scale, estimate_seconds, measure_speed
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from airbench_core.data.datasets import Dataset
+from airbench_core.dataset import Dataset
 from airbench_core.devices import CGROUPS, Runtime
 from airbench_core.evaluation import exhaust
 from airbench_core.recipes import Recipe

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from airbench_lab.data import load_dataset
 from public_script import Run, parse_table, provide_data, rewrite_script, warms_up
 
-from airbench_core import AirbenchError, DataError, UsageError, load_dataset
-from airbench_core.data.datasets import Dataset
+from airbench_core import AirbenchError, DataError, UsageError
+from airbench_core.dataset import Dataset
 
 # In the form of the public scripts: a comprehension over two lines, a statement, loaders on one line and on several.
 LISTED = """# CifarLoader('cifar10') is made in main, for run in range(25)
@@ -147,7 +148,7 @@ def test_other_data_come_as_the_scripts_own_cache(tmp_path):
 
 def test_without_cifar10_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.delenv("AIRBENCH_DATA", raising=False)
-    monkeypatch.setattr("airbench_core.data.sources.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("airbench_lab.data.sources.cache_folder", lambda: tmp_path / "cache")
     with pytest.raises(DataError, match="`airbench data cifar10`"):
         provide_data("cifar10", str(tmp_path / "nothing"), tmp_path / "data")
     assert not Path(tmp_path / "cache").exists()

@@ -5,9 +5,9 @@ import sys
 import tempfile
 
 import pytest
+from airbench_lab.data.sources import places
 
 from airbench_core.cache import cache_folder
-from airbench_core.data.sources import places
 
 
 @pytest.mark.parametrize(

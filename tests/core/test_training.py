@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from airbench_lab.data import load_dataset
 from torch import nn
 
 from airbench_core import (
@@ -26,7 +27,6 @@ from airbench_core import (
     Trainer,
     UsageError,
     devices,
-    load_dataset,
     train,
 )
 from airbench_core.augmentation import Augmentation
@@ -631,16 +631,15 @@ def test_a_part_that_gives_something_else_is_named_with_what_was_wanted_and_what
     assert "\n" not in str(caught.value)
 
 
-def test_names_stand_for_recipes_and_data(float32):
-    result = train("airbench95", "builtin", scale="smoke", runtime=float32)
+def test_names_stand_for_recipes(noise, float32):
+    result = train("airbench95", noise, scale="smoke", runtime=float32)
     assert result.asked == RECIPES["airbench95"]
-    assert result.data_name == "builtin"
     for wrong, line in [({"recipe": "airbench93"}, "unknown recipe 'airbench93'"), ({"recipe": None}, "recipe None"),
-                        ({"data": "mnist"}, "unknown data set 'mnist'"), ({"data": 3}, "unknown data set 3"),
+                        ({"data": "cifar10"}, r"a str is not legal: airbench_lab\.data\.load_dataset"),
                         ({"scale": ["smoke"]}, "is not legal: full, "),
                         ({"parts": {"whiten": 1}}, "a dict is not legal")]:  # fmt: skip
         with pytest.raises(UsageError, match=line):
-            train(**{"recipe": "airbench94", "data": "builtin", "scale": "smoke"} | wrong)
+            train(**{"recipe": "airbench94", "data": noise, "scale": "smoke"} | wrong)
 
 
 def test_too_few_images_for_a_batch(noise):

@@ -13,7 +13,8 @@ from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
-from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError, tell
+from airbench_core.errors import AirbenchError, AirbenchWarning, UsageError
+from airbench_lab import tell
 from airbench_lab.cli.interrupt import end_at_once
 
 VERBS = {  # the module of each, and what it is for

@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 import torch
 
 import airbench_core
-from airbench_core.data.datasets import load_dataset
 from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError, UsageError
 from airbench_core.fast.cpu import plain_
@@ -19,6 +18,7 @@ from airbench_core.scales import SCALES
 from airbench_core.training import Trainer
 from airbench_lab.cli import gradients
 from airbench_lab.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
+from airbench_lab.data import load_dataset
 from airbench_lab.speed import available_memory, duration, estimate_seconds, measure_speed, random_dataset
 
 PROBE_BATCH = 64  # on a CPU, whose speed depends little on it: a step of the published 1,024 takes many seconds

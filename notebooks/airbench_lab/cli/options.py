@@ -3,16 +3,16 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from airbench_core.data import DATASETS
 from airbench_core.errors import UsageError
 from airbench_core.fields import SEEDS
 from airbench_core.published import RECIPES, recipe_named
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
+from airbench_lab.data import DATASETS, load_dataset
 from airbench_lab.study.settings import parse_field, split_settings, with_fields
 
 if TYPE_CHECKING:
-    from airbench_core.data.datasets import Dataset
+    from airbench_core.dataset import Dataset
     from airbench_core.devices import Runtime
 
 
@@ -60,10 +60,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def data_from(args: argparse.Namespace) -> "Dataset":
-    from airbench_core.data.datasets import load_dataset  # here: it imports torch
-    from airbench_lab.downloads import fetch
-
-    data = load_dataset(args.data, args.root, fetch)
+    data = load_dataset(args.data, args.root, download=True)
     return data if args.holdout is None else data.holdout(args.holdout)
 
 

@@ -2,11 +2,11 @@
 
 import argparse
 
-from airbench_core.data import DATASETS
 from airbench_core.errors import printable
 from airbench_core.published import RECIPES, recipe_named
 from airbench_core.recipes import Recipe
 from airbench_lab.cli.options import add_root
+from airbench_lab.data import DATASETS, load_dataset
 from airbench_lab.flops import CIFAR10_TRAIN, parameters, training_flops
 from airbench_lab.study.ladder import LADDER
 from airbench_lab.tables import describe, diff
@@ -56,10 +56,7 @@ def run_diff(args: argparse.Namespace) -> int:
 
 
 def run_data(args: argparse.Namespace) -> int:
-    from airbench_core.data.datasets import load_dataset  # here: it imports torch
-    from airbench_lab.downloads import fetch
-
-    data = load_dataset(args.data, args.root, fetch)
+    data = load_dataset(args.data, args.root, download=True)
     names = ", ".join(data.classes[:10]) + ", ..." * (len(data.classes) > 10)
     print(
         f"{data.name}: {len(data.train_images):,} training and {len(data.test_images):,} test images, "

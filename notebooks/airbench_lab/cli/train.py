@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from airbench_core.errors import Diverged, tell
+from airbench_core.errors import Diverged
 from airbench_core.models import check_savable
 from airbench_core.results import EpochRecord, RunResult, Stopped
 from airbench_core.training import Trainer
-from airbench_lab import runlog
+from airbench_lab import runlog, tell
 from airbench_lab.cli.interrupt import ctrl_c
 from airbench_lab.cli.options import (
     add_data,

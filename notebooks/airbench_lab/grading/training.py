@@ -15,8 +15,9 @@ from io import StringIO
 import torch
 from torch import Tensor
 
-from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, Runtime, Trainer, load_dataset
+from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, Runtime, Trainer
 from airbench_core.augmentation import normalize
+from airbench_lab.data import load_dataset
 from airbench_lab.grading.personal import Personal
 from airbench_lab.speed import default_scale
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime, load_dataset
+from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime
 from airbench_core.published import recipe_named
+from airbench_lab.data import load_dataset
 from airbench_lab.figures import curves, png
 from airbench_lab.figures.drawing import fewer_colours
 from airbench_lab.panel import environment

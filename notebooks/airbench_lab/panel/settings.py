@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
-from airbench_core import SCALES, Dataset, Recipe, UsageError, load_dataset
-from airbench_core.data.datasets import DATASETS
-from airbench_core.data.sources import SOURCES
+from airbench_core import SCALES, Dataset, Recipe, UsageError
 from airbench_core.fields import SEEDS, whole
 from airbench_core.published import recipe_named
 from airbench_core.scales import scale_named
+from airbench_lab.data import DATASETS, load_dataset
+from airbench_lab.data.sources import SOURCES
 from airbench_lab.study.settings import with_fields
 
 MOST_SEEDS = 100  # in a press: each result is kept with its network

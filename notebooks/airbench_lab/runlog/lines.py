@@ -21,7 +21,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from airbench_core.errors import AirbenchError, tell
+from airbench_core.errors import AirbenchError
+from airbench_lab import tell
 
 LONGEST = 2**26  # bytes of a line
 HALF = re.compile(rb'\{("(\w*("(:( [^\n]*)?)?)?)?)?')  # of an object as json writes it

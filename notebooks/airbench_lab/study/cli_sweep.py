@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from airbench_core import RECIPES, Dataset, Recipe, Runtime, UsageError
 from airbench_core.devices import available_cores
-from airbench_core.errors import tell
 from airbench_core.scales import scale_named
-from airbench_lab import runlog
+from airbench_lab import runlog, tell
 from airbench_lab.cli.interrupt import ctrl_c
 from airbench_lab.cli.options import add_data, add_runtime, add_scale, data_from, seeds_from
 from airbench_lab.cli.train import say

@@ -20,7 +20,8 @@ import torch
 
 from airbench_core import Dataset, Runtime
 from airbench_core.devices import DTYPES
-from airbench_core.errors import AirbenchError, UsageError, tell
+from airbench_core.errors import AirbenchError, UsageError
+from airbench_lab import tell
 from airbench_lab.study.engines import Here, Outcome, Setting, Task, failure, following
 
 # What Ray will do by itself one day, and warns of until then: tasks without a GPU keep what they see of GPUs.

@@ -18,11 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from airbench_core import UsageError, load_dataset
-from airbench_core.data.datasets import DATASETS
+from airbench_core import UsageError
 from airbench_core.recipes import TTA_WEIGHTS
 from airbench_core.scales import scale_named
 from airbench_lab import runlog
+from airbench_lab.data import DATASETS, load_dataset
 from airbench_lab.study import layout
 from airbench_lab.study.frames import one_setting
 from airbench_lab.study.layout import FEW, Column, number, percent, percents

@@ -19,7 +19,7 @@ def test_each_object_is_compiled_apart_and_none_is_given_up(monkeypatch):
     counter = CompileCounter()
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=counter))
     for n in range(1, 21):
-        scale = compiled(Scaler(n).scale)
+        scale = compiled(Scaler(n).scale, torch.device("cpu"))
         assert scale(torch.ones(n)).sum() == n * n
         scale(torch.ones(n))
     assert counter.frame_count == 20

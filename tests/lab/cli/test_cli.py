@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from airbench_lab import runlog
 from airbench_lab.cli import main
+from airbench_lab.data import load_dataset
 from PIL import Image
 
-from airbench_core import AIRBENCH94, RECIPES, load, load_dataset
+from airbench_core import AIRBENCH94, RECIPES, load
 
 QUICK = ["--scale", "smoke", "--data", "builtin"]
 SMOKE = [*QUICK, "--set", "epochs=7"]  # 2.1 epochs at this scale

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from airbench_lab.data import load_dataset
 from airbench_lab.lessons.hard import Choice, agreement, hardest, watch_proxy
 
-from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, Runtime, Trainer, UsageError, load_dataset
+from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, Runtime, Trainer, UsageError
 
 RECIPE = replace(AIRBENCH96_FASTER, epochs=5, widths=(16, 32, 32))
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.float32, threads=1)

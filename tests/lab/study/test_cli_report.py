@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 from airbench_lab.cli import main
+from airbench_lab.data import load_dataset
 
-from airbench_core import AIRBENCH94, BASELINE, SCALES, load_dataset
+from airbench_core import AIRBENCH94, BASELINE, SCALES
 
 FLIP = replace(AIRBENCH94, flip="random")
 DIVERGED = {"failed": {"kind": "diverged", "message": "the training loss is nan after epoch 1: lower lr"}}

@@ -8,9 +8,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from airbench_lab.data import load_dataset
 from airbench_lab.study.engines import Outcome, Task
 
-from airbench_core import AIRBENCH94, AirbenchError, UsageError, load_dataset
+from airbench_core import AIRBENCH94, AirbenchError, UsageError
 from airbench_core.scales import SCALES
 
 RUNS = 6

@@ -1,11 +1,9 @@
 """Where data sets come from: found on disk, verified by md5, read.
 
-Nothing here uses the network: who calls may give a function that fetches what is missing.
-
 A data set is looked for in the folder given as `root`, then in that named by AIRBENCH_DATA, then in the user's cache
 folder. (Of a data set's own folder, such as cifar-10-batches-py, the one around it is taken.) The first folder that
 holds anything of it is the one that is read: if what it holds is incomplete or altered, that is an error. Only when
-none of the folders holds it is it fetched: into the first of them.
+none of the folders holds it is it fetched, if that is asked for: into the first of them (downloads.py).
 """
 
 import gzip
@@ -17,7 +15,6 @@ import shlex
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,11 +24,10 @@ from torch import Tensor
 
 from airbench_core.cache import cache_folder
 from airbench_core.errors import DataError
+from airbench_lab.data import downloads
 
 # Training images (N, 3, H, H) uint8 and labels (N,) int64, test images and labels, and the names of the classes.
 Contents = tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]
-# Fetches a file, whole: the data set's name, where to put the file, its md5.
-Fetch = Callable[[str, Path, str], None]
 
 
 def _read_cifar(*files: bytes) -> Contents:
@@ -88,18 +84,18 @@ class Source:
         there = (place / name for place in places(root) for name in self.landmarks)
         return next(filter(os.path.exists, there), None)  # unlike Path.exists, False where a folder may not be read
 
-    def load(self, root: Path | None, fetch: Fetch | None) -> Contents:
+    def load(self, root: Path | None, download: bool = False) -> Contents:
         """Find or fetch, verify and read; arguments and errors are those of `load_dataset`."""
         found = self.find(root)
-        if found is None and fetch is None:
+        if found is None and not download:
             raise DataError(
                 f"{self.title} ({' or '.join(self.landmarks)}) is in none of {', '.join(map(str, places(root)))}: "
                 f"run {self.command(root)}, or name the folder that holds it in AIRBENCH_DATA"
             )
         depth = self.landmarks[0].count("/")
-        return self.read(*self.obtain(found.parents[depth] if found else places(root)[0], fetch))
+        return self.read(*self.obtain(found.parents[depth] if found else places(root)[0], download))
 
-    def obtain(self, place: Path, fetch: Fetch | None) -> Iterator[bytes]:
+    def obtain(self, place: Path, download: bool) -> Iterator[bytes]:
         """Each of `files`, verified; what is missing in `place` is fetched.
 
         Others may write where data lie, so that a file is read once: what is hashed is what is used.
@@ -109,9 +105,9 @@ class Source:
             for name, md5 in (self.archive or self.files).items():
                 if os.path.exists(place / name):  # one of two files may be: a download was interrupted
                     continue
-                if fetch is None:
+                if not download:
                     raise DataError(f"{place / name} is missing: run {self.command(place)}")
-                fetch(self.name, place / name, md5)
+                downloads.fetch(self.name, place / name, md5)
             for name, md5 in self.archive.items():
                 _extract(self._verified(place / name, md5, place, "it"), folder)
         for name, md5 in self.files.items():
@@ -135,22 +131,10 @@ class Source:
         raise DataError(f"{path} {fault}: delete {delete} and run {self.command(place)}")
 
 
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turns an OSError of the disk into a DataError with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(
-            f"cannot write to {folder} ({reason}): free some space or name another folder in AIRBENCH_DATA"
-        ) from error
-
-
 def _extract(archive: bytes, folder: Path) -> None:
     """Puts the folder of that name out of the archive, whole or not at all."""
     with (
-        disk_errors(folder.parent),
+        downloads.disk_errors(folder.parent),
         tempfile.TemporaryDirectory(prefix=".extracting-", dir=folder.parent) as part,
         tarfile.open(fileobj=io.BytesIO(archive)) as tar,
     ):

@@ -1,10 +1,9 @@
-"""A data set is uint8 tensors on one device. Where each is looked for: sources.py."""
+"""A data set: uint8 tensors on one device. `airbench_lab.data.load_dataset` finds CIFAR-10 and the like on disk."""
 
 import hashlib
 import math
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,10 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airbench_core.cache import cache_folder
-from airbench_core.data import DATASETS, builtin, pictures
-from airbench_core.data.sources import CIFAR10, SOURCES, Fetch, places
-from airbench_core.errors import AirbenchWarning, UsageError, printable
+from airbench_core import pictures
+from airbench_core.errors import UsageError, printable
 from airbench_core.fields import SEEDS, whole
 
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -106,45 +103,6 @@ class Dataset:
     def _with(self, tensors: list[Tensor]) -> "Dataset":
         same = all(new is old for new, old in zip(tensors, self._tensors(), strict=True))
         return self if same else replace(self, **dict(zip(TENSORS, tensors, strict=True)))
-
-
-def load_dataset(name: str | Dataset = "auto", root: str | Path | None = None, fetch: Fetch | None = None) -> Dataset:
-    """Finds, verifies and reads a data set; the images stay on the CPU.
-
-    name: "cifar10"; "cifar100", with its 100 fine classes; "svhn", the digits of house numbers, without the extra
-        ones; "fashionmnist", 28 x 28 pixels; "builtin", procedurally drawn pictures that need no download (see
-        builtin.py); or "auto", which takes CIFAR-10 if it is on disk, else the built-in pictures, and says which on
-        stderr: as a warning where `root` or AIRBENCH_DATA is set and holds none. Or a folder of
-        pictures, as for `Dataset.of`. A `Dataset` is itself.
-    root: the first folder to look in (see the top of sources.py).
-    fetch: what gets missing files, such as the `downloads.fetch` of airbench_lab; by default nothing is fetched.
-
-    Raises UsageError for an unknown name, and DataError, one line with the file and the remedy, when the data set
-    is missing, incomplete or altered.
-    """
-    if isinstance(name, Dataset):
-        return name
-    root = None if root is None else Path(root)
-    if name == "auto":
-        found = CIFAR10.find(root)
-        missing = f"no CIFAR-10 in {', '.join(map(str, places(root)))} (to get it: {CIFAR10.command(root)})"
-        drawn = f"the built-in pictures, from which nothing about a trick follows; {missing}"
-        data = load_dataset("cifar10" if found else "builtin", root)
-        if not found and (root or os.environ.get("AIRBENCH_DATA")):  # somebody said where it is
-            warnings.warn(f"data: {drawn}", AirbenchWarning, stacklevel=2)
-        else:
-            print("data:", f"CIFAR-10 from {found}" if found else drawn, file=sys.stderr)
-        return data
-    if name not in DATASETS:
-        if os.path.isdir(name):
-            return Dataset.of(name)
-        raise UsageError(f"unknown data set {name!r}: it is one of {', '.join(['auto', *DATASETS])}, or a folder")
-    if name == "builtin":
-        drawn = builtin.load_pictures(cache_folder())
-        tensors, classes = [torch.from_numpy(array) for array in drawn], builtin.CLASSES
-    else:
-        *tensors, classes = SOURCES[name].load(root, fetch)
-    return Dataset(name, *tensors, classes, *pixel_statistics(tensors[0]), mirror_changes_class=name == "svhn")
 
 
 def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from airbench_core.data.datasets import Dataset, load_dataset, pixel_statistics
-from airbench_core.errors import AirbenchWarning, UsageError
+from airbench_core.dataset import Dataset, pixel_statistics
+from airbench_core.errors import UsageError
 
 CLASSES = tuple("0123456789")
 
@@ -98,28 +98,6 @@ def test_values_on_another_device_are_not_waited_for():
     assert make().to("meta").head(2, 2).train_labels.shape == (2,)
     with pytest.raises(UsageError, match="uint8"):
         replace(make().to("meta"), train_images=torch.zeros(8, 3, 32, 32, device="meta"))
-
-
-def test_auto_takes_the_built_in_pictures_where_there_is_no_cifar10(tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("AIRBENCH_DATA", raising=False)
-    for module in ("sources", "datasets"):
-        monkeypatch.setattr(f"airbench_core.data.{module}.cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr("airbench_core.data.builtin.TRAIN", 20)
-    monkeypatch.setattr("airbench_core.data.builtin.TEST", 10)
-    assert load_dataset("auto").name == "builtin"
-    (line,) = capsys.readouterr().err.splitlines()
-    for words in ("built-in", "airbench data cifar10", f"no CIFAR-10 in {tmp_path / 'cache'} "):
-        assert words in line
-    for named, root in ((None, tmp_path), (str(tmp_path), None)):  # somebody said where it is
-        monkeypatch.setenv("AIRBENCH_DATA", named or "")
-        with pytest.warns(AirbenchWarning, match=rf"built-in.*no CIFAR-10 in {tmp_path}, {tmp_path / 'cache'} "):
-            assert load_dataset("auto", root).name == "builtin"
-        assert capsys.readouterr().err == ""
-
-
-def test_unknown_name():
-    with pytest.raises(UsageError, match=r"cifar11.*auto, cifar10, cifar100, svhn, fashionmnist, builtin"):
-        load_dataset("cifar11")
 
 
 def test_a_part_of_the_training_images_is_held_out_to_choose_on():

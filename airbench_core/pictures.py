@@ -4,7 +4,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from airbench_core.errors import DataError, UsageError
 
 # What Pillow reads everywhere. Telephones' HEIC is not among it.
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"}  # of 8 bits a colour at most
 TESTS = ("test", "val", "valid", "validation")  # what the folder of the test pictures beside train is called
 
@@ -106,17 +105,24 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
         images = squares(each(), len(data), size)
         names = getattr(data, "classes", None) or classes or range(max(labels, default=-1) + 1)
         return images, torch.tensor(labels, dtype=torch.int64), tuple(map(str, names))
+    from torchvision.datasets.folder import make_dataset  # here, since it is slow to import
+
     folder = Path(data)
-    names = _folders(folder) if classes is None else list(classes)
-    if strangers := sorted(set(_folders(folder)) - set(names)):
-        raise DataError(f"{folder}: there are no training pictures of {', '.join(strangers)}")
-    files = [_files(folder / name) for name in names]
+    try:
+        names = [name for name in sorted(os.listdir(folder)) if (folder / name).is_dir() and name[0] != "."]
+    except OSError as error:
+        raise DataError(f"cannot read {folder}: {error.strerror}") from error
     if not names:
         raise DataError(f"{folder} has no folders: one with pictures for each class is needed")
-    if classes is None and (empty := [name for name, some in zip(names, files, strict=True) if not some]):
-        raise DataError(f"{folder}: no pictures ({', '.join(sorted(SUFFIXES))}) of {', '.join(empty)}")
-    labels = [label for label, some in enumerate(files) for _ in some]
-    return squares(chain(*files), len(labels), size), torch.tensor(labels, dtype=torch.int64), tuple(names)
+    if classes is not None and (strangers := sorted({*names} - {*classes})):
+        raise DataError(f"{folder}: there are no training pictures of {', '.join(strangers)}")
+    known = {name: i for i, name in enumerate(classes or names)}
+    pairs = make_dataset(folder, known, SUFFIXES, allow_empty=True)
+    pairs = [(path, label) for path, label in pairs if "/." not in Path(path).relative_to(folder).as_posix()]
+    if classes is None and (empty := [name for name in names if known[name] not in {label for _, label in pairs}]):
+        raise DataError(f"{folder}: no pictures ({', '.join(SUFFIXES)}) of {', '.join(empty)}")
+    labels = torch.tensor([label for _, label in pairs], dtype=torch.int64)
+    return squares((path for path, _ in pairs), len(pairs), size), labels, tuple(known)
 
 
 def parts_of(folder: str | os.PathLike) -> tuple[Path, Path | None]:
@@ -125,15 +131,3 @@ def parts_of(folder: str | os.PathLike) -> tuple[Path, Path | None]:
     if not (whole / "train").is_dir():
         return whole, None
     return whole / "train", next((whole / name for name in TESTS if (whole / name).is_dir()), None)
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        return sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot read {folder}: {error.strerror}") from error
-
-
-def _files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(path for path in found if not any(name.startswith(".") for name in path.relative_to(folder).parts))

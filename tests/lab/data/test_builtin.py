@@ -2,17 +2,15 @@
 
 import numpy as np
 import pytest
-
-from airbench_core.data import builtin
-from airbench_core.data.builtin import load_pictures
-from airbench_core.data.datasets import load_dataset
+from airbench_lab.data import builtin, load_dataset
+from airbench_lab.data.builtin import load_pictures
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airbench_core.data.datasets.cache_folder", lambda: folder)
+        patch.setattr("airbench_core.cache.cache_folder", lambda: folder)
         return load_dataset("builtin")
 
 

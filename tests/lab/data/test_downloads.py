@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from urllib.error import URLError
 
 import pytest
-from airbench_lab import downloads
-from airbench_lab.downloads import download
+from airbench_lab.data import downloads
+from airbench_lab.data.downloads import download
 
 from airbench_core.errors import DataError
 

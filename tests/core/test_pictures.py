@@ -5,12 +5,13 @@ import os
 import numpy as np
 import pytest
 import torch
+from airbench_lab.data import load_dataset
 from PIL import Image
 from torchvision.datasets import FakeData
 from torchvision.transforms import ToTensor
 
-from airbench_core import DataError, Dataset, UsageError, load_dataset
-from airbench_core.data.pictures import squares
+from airbench_core import DataError, Dataset, UsageError
+from airbench_core.pictures import squares
 
 
 def picture(value: int, size=(32, 32), mode="RGB") -> Image.Image:

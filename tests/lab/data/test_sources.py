@@ -8,27 +8,25 @@ import shutil
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.io
 import torch
 import torchvision.datasets
-from airbench_lab.downloads import MIRRORS, SIZES
+from airbench_lab import data
+from airbench_lab.data.downloads import MIRRORS, SIZES
+from airbench_lab.data.sources import FASHION, SOURCES
 
-from airbench_core.data import datasets
-from airbench_core.data.sources import FASHION, SOURCES
 from airbench_core.errors import DataError
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR100 = tuple(f"thing {i}" for i in range(100))
-mirrors = SimpleNamespace()  # pretended ones: see `asked`
 
 
-def load_dataset(name, root=None, **fetch):
-    return datasets.load_dataset(name, root, **({"fetch": mirrors.download} | fetch))
+load_dataset = partial(data.load_dataset, download=True)
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,8 @@ def asked(smalls, monkeypatch, tmp_path) -> list[Path]:
         shutil.copy(known[path.name], path)
 
     monkeypatch.delenv("AIRBENCH_DATA", raising=False)
-    monkeypatch.setattr("airbench_core.data.sources.cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(mirrors, "download", download, raising=False)
+    monkeypatch.setattr("airbench_lab.data.sources.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("airbench_lab.data.downloads.fetch", download)
     return asked
 
 
@@ -203,7 +201,7 @@ def test_broken_file_is_named_with_the_remedy(small, root, damage):
         for which in (small.name, "auto") if small.name == "cifar10" else (small.name,):  # never passed over in silence
             # A file of these that is missing would be downloaded: it is no part of a whole, as CIFAR's are of a folder.
             loose = small.name in ("svhn", "fashionmnist")
-            message = message_of(which, root, **({"fetch": None} if loose and damage == "missing" else {}))
+            message = message_of(which, root, **({"download": False} if loose and damage == "missing" else {}))
             assert str(root / name) in message
             assert f"airbench data {small.name}" in message
 
@@ -308,16 +306,16 @@ def test_interrupted_download_of_two_files_is_completed(smalls, asked, root, tmp
 
 
 def test_no_download_when_told_so(small, root, tmp_path):
-    message = message_of(small.name, root, fetch=None)
+    message = message_of(small.name, root, download=False)
     for words in (str(root), str(tmp_path / "cache"), f"`airbench data {small.name} --root {root}`", "AIRBENCH_DATA"):
         assert words in message
-    assert f"`airbench data {small.name}`" in message_of(small.name, None, fetch=None)
+    assert f"`airbench data {small.name}`" in message_of(small.name, None, download=False)
 
 
 def test_a_remedy_can_be_pasted_whatever_the_folder_is_called(small, tmp_path):
     root = tmp_path / "my data; rm"
     small.copy_to(root, small.files[1:])
-    message = message_of(small.name, root, fetch=None)
+    message = message_of(small.name, root, download=False)
     assert f"`airbench data {small.name} --root '{root}'`" in message
 
 

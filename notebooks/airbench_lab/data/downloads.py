@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,7 +21,6 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from airbench_core.data.sources import disk_errors
 from airbench_core.errors import DataError
 
 TIMEOUT = 20.0  # seconds without an answer, or without a byte of it, before a mirror is left
@@ -65,7 +65,7 @@ SIZES = {  # in bytes
 
 
 def fetch(name: str, path: Path, md5: str) -> None:
-    """`path`, one of the files of the data set `name`: what `load_dataset` takes as its `fetch`."""
+    """Fetch `path`, one of the files of the data set `name`, whole."""
     download([mirror.format(path.name) for mirror in MIRRORS[name]], path, md5, SIZES[path.name])
 
 
@@ -99,6 +99,18 @@ def download(urls: Sequence[str], path: Path, md5: str, size: int) -> None:
                     _fill(file, urls, path, md5, size)
                 os.fsync(file.fileno())
             os.replace(part, path)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turns an OSError of the disk into a DataError with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(
+            f"cannot write to {folder} ({reason}): free some space or name another folder in AIRBENCH_DATA"
+        ) from error
 
 
 def _fill(file: BinaryIO, urls: Sequence[str], path: Path, md5: str, size: int) -> None:
