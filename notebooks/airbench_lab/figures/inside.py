@@ -103,8 +103,8 @@ def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
 def losses(curves: Mapping[str, ArrayLike]) -> Drawing:
     """The losses of descents against their steps.
 
-    curves: by name, of 1 to 7 descents, each (steps + 1,) long, from the loss before the first step on. Raises
-    UsageError for other shapes.
+    curves: by name, of 1 to 7 descents, each (steps + 1,) long, from the loss before the first step on. What is more
+    than 2.2 times the least loss is cut off. Raises UsageError for other shapes.
     """
     arrays = {name: np.asarray(some, float) for name, some in curves.items()}
     shapes = {some.shape for some in arrays.values()}
@@ -119,7 +119,8 @@ def losses(curves: Mapping[str, ArrayLike]) -> Drawing:
         axes = drawing.subplots()
         for (name, some), style in zip(arrays.items(), STYLES, strict=False):
             axes.plot(some, **style.line, markevery=max(1, last // 12), label=name)
-        axes.set(xlabel="step of gradient descent", ylabel="mean squared error", ylim=(0, None))
+        axes.set(xlabel="step of gradient descent", ylabel="mean squared error")
+        axes.set(xlim=(0, last), ylim=(0, 2.2 * min(some.min() for some in arrays.values())))
         axes.grid(alpha=0.3)
         axes.legend()
     return drawing
