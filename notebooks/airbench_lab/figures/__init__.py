@@ -18,7 +18,7 @@ from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, losses, singular_values
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import depths, trajectories
-from airbench_lab.figures.lookahead import descents, lookahead_round
+from airbench_lab.figures.lookahead import by_end, lookahead_round
 from airbench_lab.figures.pictures import pictures, titled
 from airbench_lab.figures.timing import break_even, launches, seconds
 from airbench_lab.figures.tta import changed_predictions, views, votes
@@ -30,11 +30,11 @@ __all__ = [
     "add_remove",
     "board",
     "break_even",
+    "by_end",
     "changed_predictions",
     "covariances",
     "curves",
     "depths",
-    "descents",
     "epochs_to",
     "filters",
     "flops_against_error",

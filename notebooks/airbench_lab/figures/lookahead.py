@@ -1,15 +1,16 @@
-"""Lookahead on plain arrays: one round of it and how much it keeps; descents on a noisy quadratic."""
+"""Lookahead on plain arrays: one round of it and how much it keeps; what comes of it by the end of the schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import BLACK, BLUE, GREY, STYLES, Drawing, house_style
+from airbench_lab.figures.drawing import BLACK, BLUE, GREY, STYLES, Drawing, house_style, interval
+from airbench_lab.study.statistics import mean_interval
 
-ROWS = 20  # of a table, at most
+APART = 0.02  # of two ways, along lr_end
 
 
 def lookahead_round(path: ArrayLike, slow: ArrayLike, decays: ArrayLike) -> Drawing:
@@ -53,56 +54,38 @@ def lookahead_round(path: ArrayLike, slow: ArrayLike, decays: ArrayLike) -> Draw
     return drawing
 
 
-def descents(paths: Mapping[str, ArrayLike], losses: Mapping[str, ArrayLike], curvature: ArrayLike) -> Drawing:
-    """Ways down a quadratic valley: the last quarter of one of each in the plane, and the mean loss of many by steps.
+def by_end(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], measured: str) -> Drawing:
+    """What comes of a training, by where its learning rate ends: means with Student's 95 % intervals.
 
-    paths: for each way, by name, (steps + 1, 2). losses: by the same names, (steps + 1,), above 0. curvature: (2,), a
-    and b of the loss (a x² + b y²) / 2. Raises UsageError for other shapes, or more than three ways.
+    panels: by title, then by the way of training, {lr_end: values}, one value a run, two and more; the same ways in
+    each. measured: what a value is. Raises UsageError for no panels or more than three, or other than 1 to 7 ways.
     """
-    ways = {name: np.asarray(path, float) for name, path in paths.items()}
-    means = {name: np.asarray(loss, float) for name, loss in losses.items()}
-    a, b = np.asarray(curvature, float)
-    steps = {len(some) for some in (*ways.values(), *means.values())}
-    if ways.keys() != means.keys() or not 1 <= len(ways) <= 3 or len(steps) != 1:
-        raise UsageError("descents need one to three ways, each with a path (steps + 1, 2) and losses (steps + 1,)")
-    if any(path.ndim != 2 or path.shape[1] != 2 for path in ways.values()):
-        raise UsageError("a path is of shape (steps + 1, 2)")
-    last = steps.pop() - 1
-    some = np.unique(np.linspace(0, last, ROWS + 1).round().astype(int))
-    table = pd.DataFrame(
-        {"step": some}
-        | {f"mean loss, {name}": loss[some] for name, loss in means.items()}
-        | {f"{axis}, {name}": path[some, i] for name, path in ways.items() for i, axis in enumerate("xy")}
-    )
-    ends = ", ".join(f"{name} {loss[-1]:.2g}" for name, loss in means.items())
-    styles = dict(zip(ways, (STYLES[1], STYLES[2], STYLES[3]), strict=False))
+    ways = {tuple(lines) for lines in panels.values()}
+    if not 1 <= len(panels) <= 3 or len(ways) != 1 or not 1 <= len(*ways) <= len(STYLES):
+        raise UsageError(f"means by lr_end need 1 to 3 panels of the same 1 to {len(STYLES)} ways")
+    rows = [
+        {"panel": title, "way": way, "lr_end": end, "mean": mean.mean, "low": mean.low, "high": mean.high, "n": mean.n}
+        for title, lines in panels.items()
+        for way, of in lines.items()
+        for end, mean in ((end, mean_interval(of[end])) for end in sorted(of))
+    ]
+    said = "; ".join(f"{row['panel']}, {row['way']}, lr_end {row['lr_end']:g}: {row['mean']:.3g}" for row in rows)
     with house_style():
-        drawing = Drawing(table, f"Descents on a noisy quadratic; mean loss after {last} steps: {ends}.", height=3.8)
-        left, right = drawing.subplots(1, 2)
-        first = last - last // 4
-        x, y = _around(np.concatenate([path[first:] for path in ways.values()]))
-        valley = (a * x[None, :] ** 2 + b * y[:, None] ** 2) / 2
-        left.contour(x, y, valley, levels=valley.max() * np.linspace(0.1, 1, 6) ** 2, colors=GREY, linewidths=0.5)
-        left.plot(0, 0, marker="+", color=BLACK, markersize=12, linestyle="none")
-        for name, path in ways.items():
-            left.plot(*path[first:].T, color=styles[name].colour, linestyle=styles[name].dashes, linewidth=1)
-            left.plot(*path[-1], **styles[name].point, markersize=9)
-        left.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-        left.set_title(f"one run of each, its last {last - first} steps\n+ is the minimum", loc="left")
-        for name, loss in means.items():
-            style = styles[name]
-            right.plot(loss, **style.line, markevery=last, label=name)
-        right.set(yscale="log", xlabel="step")
-        right.set_title("mean loss of all runs", loc="left")
-        right.yaxis.set_major_formatter("{x:g}")
-        right.yaxis.set_minor_formatter("")
-        right.grid(alpha=0.3)
-        drawing.legend(loc="outside upper center", ncols=len(ways))
+        drawing = Drawing(pd.DataFrame(rows), f"{measured} by where the learning rate ends. {said}.", height=3.4)
+        grid = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+        room = 0.05 * (high - low) or 1
+        grid[0].set_ylim(low - room, high + room)  # first: an interval that leaves the axes is drawn as an arrow
+        for axes, (title, lines) in zip(grid, panels.items(), strict=True):
+            for i, (way, style) in enumerate(zip(lines, STYLES[1:] + STYLES[:1], strict=False)):
+                own = [row for row in rows if (row["panel"], row["way"]) == (title, way)]
+                at = [row["lr_end"] + APART * (i - (len(lines) - 1) / 2) for row in own]
+                axes.plot(at, [row["mean"] for row in own], **style.line, label=way)
+                for x, row in zip(at, own, strict=True):
+                    interval(axes, x, row["low"], row["high"], style.colour, upright=True)
+            axes.set(xlabel="lr_end: share of the peak", xlim=(-0.06, 1.06))
+            axes.set_title(title, loc="left")
+            axes.grid(alpha=0.3)
+        grid[0].set_ylabel(measured)
+        drawing.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(*ways))
     return drawing
-
-
-def _around(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is to be seen along x and along y: all places, the minimum, and some room."""
-    low, high = np.minimum(places.min(0), 0), np.maximum(places.max(0), 0)
-    room = 0.06 * (high - low) + 1e-6
-    return tuple(np.linspace(first, last, 80) for first, last in zip(low - room, high + room, strict=True))

@@ -23,7 +23,6 @@ SOME = RNG.random((4, 3, 8, 8))
 CLASSES, LEVELS = ("automobile", "bird", "cat", "dog"), tuple(TTA_WEIGHTS)
 WALK = np.cumsum(RNG.normal(size=(30, 40)), axis=0)
 PATH = np.array([[0, 0], [1, 2], [2, 1], [3, 1], [3, 3], [4, 2]])
-WAY, LOSS = np.linspace([-3, 3], [0.1, 0.2], 41), np.geomspace(5, 0.3, 41)
 NONE = np.zeros((3, 4), bool)
 EIGHT = {key: [1] for key in "abcdefgh"}
 VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA_WEIGHTS["mirror+translate"]
@@ -53,9 +52,7 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
         ("trajectories", [({"a": WALK, "b": WALK[:9]},)], "as many steps"),
         ("lookahead_round", [(PATH[:, :1], [2, 1], [0, 1]), (PATH, [2, 1, 0], [0, 1])], "a path of shape"),
         ("lookahead_round", [(PATH, [2, 1], [0])], "decays of shape"),
-        ("descents", [({}, {}, [1, 1]), ({"a": WAY}, {"b": LOSS}, [1, 1])], "one to three"),
-        ("descents", [({"a": WAY}, {"a": LOSS[1:]}, [1, 1])], "one to three"),
-        ("descents", [({"a": WAY[:, :1]}, {"a": LOSS}, [1, 1])], "a path is of shape"),
+        ("by_end", [({}, "x"), ({"a": {}}, "x"), ({"a": {"b": {}}, "c": {"d": {}}}, "x")], "1 to 3 panels"),
         ("changed_predictions", [(SOME[:0], [], {}, CLASSES), (SOME[0], [0] * 4, {}, CLASSES)], "need images"),
         ("changed_predictions", [(SOME, [0] * 4, {"none": [0] * 3}, CLASSES)], "need images"),
         ("votes", [(VIEWS[:2], LOGITS, WEIGHTS, CLASSES, 0), (VIEWS, LOGITS[:, :3], WEIGHTS, CLASSES, 0)], "6 views"),
@@ -350,22 +347,19 @@ def test_a_round_goes_from_the_slow_weights_over_the_fast_ones_to_a_place_betwee
     assert "0 over 0.097 half way to 0.77" in drawing.alt
 
 
-def test_descents_show_the_last_quarter_of_a_run_and_the_mean_loss_of_all():
-    losses = {"SGD": LOSS, "with Lookahead": LOSS / 3}
-    drawing = figures.descents({"SGD": WAY, "with Lookahead": WAY / 2}, losses, [1, 0.2])
+def test_means_stand_where_the_learning_rate_ends_with_their_intervals():
+    ways = {"SGD": {0.5: [3, 3], 0: [1, 2, 3]}, "with Lookahead": {0: [5, 6], 1: [5, 5]}}
+    drawing = figures.by_end({"few": ways, "many": {way: {1: [0, 0]} for way in ways}}, "loss")
     left, right = drawing.axes
-    ways = [line.get_xydata() for line in left.lines if len(line.get_xydata()) > 1]
-    np.testing.assert_allclose(ways, [WAY[30:], WAY[30:] / 2])
-    ends = {line.get_marker(): line.get_xydata()[0] for line in left.lines if len(line.get_xydata()) == 1}
-    np.testing.assert_allclose(ends.pop("+"), [0, 0])
-    np.testing.assert_allclose(list(ends.values()), [WAY[-1], WAY[-1] / 2])
-    for name, loss in losses.items():
-        np.testing.assert_allclose(line(right, name).get_ydata(), loss)
-        assert drawing.table[f"mean loss, {name}"].iloc[-1] == pytest.approx(loss[-1])
-    assert right.get_yscale() == "log"
-    assert drawing.table["step"].tolist() == list(range(0, 41, 2))
-    assert drawing.table["y, with Lookahead"].iloc[0] == 1.5
-    assert "after 40 steps: SGD 0.3, with Lookahead 0.1" in drawing.alt
+    np.testing.assert_allclose(line(left, "SGD").get_xydata(), [[-0.01, 2], [0.49, 3]])
+    np.testing.assert_allclose(line(left, "with Lookahead").get_xydata(), [[0.01, 5.5], [1.01, 5]])
+    np.testing.assert_allclose(line(right, "SGD").get_xydata(), [[0.99, 0]])
+    row = drawing.table.iloc[0]
+    assert (row["panel"], row["way"], row["lr_end"], row["n"]) == ("few", "SGD", 0, 3)
+    assert (row["low"], row["high"]) == pytest.approx((2 - 2.484, 2 + 2.484), abs=0.001)  # t is 4.303 for three
+    assert left.get_ylabel() == "loss"
+    assert left.get_ylim()[1] > drawing.table["high"].max()
+    assert "few, with Lookahead, lr_end 0: 5.5" in drawing.alt
 
 
 @pytest.mark.parametrize(("n", "drawn", "rows"), [(1, 1, 1), (8, 8, 2), (20, 12, 2)])

@@ -123,10 +123,9 @@ def _trajectories(*_):
     return figures.trajectories(panels, value="bias of the last BatchNorm")
 
 
-def _descents(*_):
-    losses = {"SGD": np.geomspace(5, 0.3, 41), "with Lookahead": np.geomspace(5, 0.1, 41)}
-    way = np.linspace([-3, 3], [0.1, 0.2], 41)
-    return figures.descents({"SGD": way, "with Lookahead": way / 2}, losses, [1, 0.2])
+def _by_end(*_):
+    of = {"SGD": {0: [50.1, 51.3], 0.07: [50.2, 50.9], 1: [42, 45]}, "SGD with Lookahead": {0: [49, 50], 1: [52, 53]}}
+    return figures.by_end({f"momentum {share}": of for share in (0.3, 0.6, 0.9)}, "test accuracy, %")
 
 
 def _changed(*_):
@@ -180,7 +179,7 @@ GALLERY = {
     "launches, long work": (lambda *_: figures.launches(5, [400] * 12), 2),
     "trajectories": (_trajectories, 24),
     "lookahead": (lambda *_: figures.lookahead_round(np.eye(4, 2), [2, 1], lookahead_decays(100)), 11),
-    "descents": (_descents, 21),
+    "by end": (_by_end, 15),
 }
 
 
