@@ -152,7 +152,7 @@ GALLERY = {
         9,
     ),
     "changed predictions": (_changed, 12),
-    "losses": (lambda *_: figures.losses({"raw pixels": 0.9 ** np.arange(101), "whitened": np.ones(101)}), 8),
+    "losses": (lambda *_: figures.losses({"raw pixels": 0.9 ** np.arange(101) + 1, "whitened": np.ones(101)}), 8),
     "singular values": (_singular, 64),
     "depths": (lambda *_: figures.depths({"random": RNG.random((7, 31, 31)), "identity": RNG.random((7, 31, 31))}), 14),
     "sums": (_sums, 3),
