@@ -86,7 +86,13 @@ FILES = {
     ),
     "laptop-identity": (
         "airbench94 without identity initialization, and a second change",
-        [f"airbench94 --set identity_init=false --set {also} --seeds 10" for also in ("bias_scale=1", "translate=0")],
+        [
+            *(
+                f"airbench94 --set identity_init=false --set {also} --seeds 10"
+                for also in ("bias_scale=1", "translate=0")
+            ),
+            "airbench94 --set identity_init=false --set bias_scale=4,16,256 --seeds 2",
+        ],
     ),
     "laptop-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
     "laptop-epochs": (
