@@ -4,9 +4,9 @@
     python benchmarks/recorded.py commands FILE...             these sweeps, each as a command
     python benchmarks/recorded.py pack FILE... --logs LOG... [--timed LOG...]
 
-FILE: a name of FILES, or its beginning: `quarter` means all that begin with quarter-; none means all. A file's name begins
-with the scale. The accuracy of a seed is not quite the same on another machine, so what a file holds was all made by
-one kind, and runs of two are never compared.
+FILE: a name of FILES, or its beginning: `quarter` means all that begin with quarter-; none means all. A file's name
+begins with the scale. The accuracy of a seed is not quite the same on another machine, so what a file holds was all
+made by one kind, and runs of two are never compared.
 
 `pack` takes the runs of each file from the logs that the sweeps wrote, leaves out what can be filled in (a recipe's
 defaults), rounds what is only drawn, and writes the files and the tables in their README.md. Of a file that is not
