@@ -1,6 +1,6 @@
 """All measurements that need a GPU, in one command that may be stopped and called again until all is done.
 
-    python benchmarks/gpu_session.py --out results --minutes 9 --data folder-of-CIFAR-10
+    python benchmarks/gpu_session.py --out results --minutes 12 --data folder-of-CIFAR-10
     python benchmarks/gpu_session.py --list                                   # the pieces, and what they cost
     python benchmarks/gpu_session.py --out tiny --device cpu --scale smoke    # without a GPU, to see that all runs
 
@@ -131,7 +131,7 @@ def chosen(args: argparse.Namespace) -> list[Piece]:
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the folder for all results; to go on, the same again")
-    parser.add_argument("--minutes", type=float, default=9.0, help="of this call (default 9)")
+    parser.add_argument("--minutes", type=float, default=12.0, help="of this call (default 12)")
     parser.add_argument("--data", metavar="PATH", help="folder that holds CIFAR-10 (default: $AIRBENCH_DATA)")
     parser.add_argument("--reference", default=str(REPOSITORY / ".reference"), help="folder of the public scripts")
     parser.add_argument("--device", default="auto")
