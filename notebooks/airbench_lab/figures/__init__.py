@@ -19,6 +19,7 @@ from airbench_lab.figures.inside import covariances, filters, singular_values
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths, trajectories
 from airbench_lab.figures.lookahead import descents, lookahead_round
+from airbench_lab.figures.network import network
 from airbench_lab.figures.pictures import pictures, titled
 from airbench_lab.figures.timing import break_even, launches, seconds
 from airbench_lab.figures.tta import changed_predictions, views, votes
@@ -43,6 +44,7 @@ __all__ = [
     "ladder",
     "launches",
     "lookahead_round",
+    "network",
     "passing",
     "pictures",
     "png",

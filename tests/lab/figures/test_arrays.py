@@ -11,7 +11,8 @@ from airbench_lab.figures.additivity import APART, JOINT, SUM
 from airbench_lab.study.speedup import epochs_to_target
 from airbench_lab.study.statistics import difference, mean_interval
 
-from airbench_core import BASELINE, UsageError
+from airbench_core import AIRBENCH96, BASELINE, SCALES, UsageError
+from airbench_core.network import Network
 from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.lookahead import lookahead_decays
 from airbench_core.tricks.schedule import lr_factors
@@ -32,6 +33,7 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
 @pytest.mark.parametrize(
     ("name", "wrong", "said"),
     [
+        ("network", [(AIRBENCH96,)], "groups of 3 convolutions"),
         ("schedules", [({},), ({"a": []},), ({"a": [[1.0]]},), (EIGHT,)], "1 to 7 arrays"),
         ("smoothed_losses", [([],), ([1.0],), ([-0.1],), ([0.1] * 8,)], "label smoothing of 1 to 7 values"),
         ("epochs_to", [({}, 0.6, "a machine")], "1 to 7 curves"),
@@ -83,6 +85,18 @@ def shown(drawing) -> list[np.ndarray]:
 def line(axes, label: str):
     (found,) = [line for line in axes.lines if line.get_label() == label]
     return found
+
+
+def test_the_network_has_the_shapes_and_parameters_of_the_one_that_is_trained():
+    few = SCALES["few"].recipe(BASELINE)
+    drawing = figures.network(few)
+    shapes = ["3 × 32 × 32", "24 × 31 × 31", "8 × 15 × 15", "32 × 7 × 7", "32 × 3 × 3", "10"]
+    assert drawing.table["shape for one image"].tolist() == shapes
+    trained = sum(one.numel() for one in Network(few).parameters() if one.requires_grad)
+    assert drawing.table["parameters"].sum() == trained
+    assert f"{trained:,} parameters" in drawing.alt
+    sheets = {round(patch.get_width(), 4) for patch in drawing.axes[0].patches}
+    assert {round(0.9 * side / 32, 4) for side in (32, 31, 15, 7, 3)} <= sheets
 
 
 def test_a_schedule_is_drawn_over_the_share_of_steps():

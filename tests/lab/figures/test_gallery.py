@@ -26,7 +26,7 @@ from airbench_lab.study.studies import WHITENED, ablation
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from airbench_core.published import RECIPES
+from airbench_core.published import AIRBENCH94, RECIPES
 from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.lookahead import lookahead_decays
 from airbench_core.tricks.tta import TTA_WEIGHTS
@@ -185,6 +185,7 @@ GALLERY = {
     "board": (_board, 3),
     "board, nothing yet": (lambda *_: figures.board([], target=70.5, where="scale laptop, cifar10"), 0),
     "passing": (lambda *_: figures.passing(chance_to_pass, 0.78, (5, 10, 25, 100)), 13),
+    "network": (lambda *_: figures.network(AIRBENCH94), 6),
     "schedules": (_schedules, 36),
     "smoothed losses": (lambda *_: figures.smoothed_losses([0, 0.2, 0.5]), 3),
     "epochs to": (_epochs_to, 8),
