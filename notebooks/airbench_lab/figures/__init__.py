@@ -9,7 +9,7 @@ accuracies that `replay` and `compare` find: `epochs_to`, `differences`, `sums`,
 """
 
 from airbench_lab.figures.additivity import add_remove, sums
-from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
+from airbench_lab.figures.baseline import epochs_to, schedules
 from airbench_lab.figures.board import board, passing
 from airbench_lab.figures.curves import Line, curves
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
@@ -21,7 +21,7 @@ from airbench_lab.figures.layers import by_layer, depths, trajectories
 from airbench_lab.figures.lookahead import descents, lookahead_round
 from airbench_lab.figures.network import network
 from airbench_lab.figures.pictures import pictures, titled
-from airbench_lab.figures.timing import break_even, launches, seconds
+from airbench_lab.figures.timing import break_even, launches
 from airbench_lab.figures.tta import changed_predictions, views, votes
 
 __all__ = [
@@ -49,10 +49,8 @@ __all__ = [
     "pictures",
     "png",
     "schedules",
-    "seconds",
     "sides",
     "singular_values",
-    "smoothed_losses",
     "sums",
     "table_html",
     "titled",
