@@ -130,6 +130,10 @@ FILES = {
         "flips of each kind, in fewer and more epochs",
         ["airbench94 --set translate=0,2 --set flip=none,random,alternating --set epochs=5,20 --seeds 5"],
     ),
+    "few-identity": (
+        "airbench94 without identity initialization, and a second change",
+        [f"airbench94 --set identity_init=false --set {also} --seeds 10" for also in ("bias_scale=1", "translate=0")],
+    ),
     "few-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
     "few-epochs": (
         "accuracy against epochs",

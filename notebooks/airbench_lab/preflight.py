@@ -25,7 +25,7 @@ from airbench_lab.speed import default_scale, estimate_seconds, measure_speed
 # Seconds at the laptop scale of Run All of each lesson, once each (README has them too), and of a run of airbench94 on
 # the same machine: AMD EPYC, bfloat16, one thread.
 RUN_ALL = {
-    "00": 117, "01": 124, "02": 157, "03": 137, "04": 155, "05": 141, "06": 152,
+    "00": 117, "01": 124, "02": 108, "03": 106, "04": 104, "05": 141, "06": 152,
     "07": 78, "08": 62, "09": 140, "10": 116, "11": 113, "12": 128,
 }  # fmt: skip
 RUN = 24.5

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import BLACK, GREY, SKY, SMALL, STYLES, Drawing, house_style
+from airbench_lab.figures.drawing import BLACK, SKY, SMALL, Drawing, house_style
 
 DEEPEST = 8  # pictures in a row, at most: they would be too small
 ROWS = 12  # steps in the table, of each panel, at most
@@ -52,51 +51,12 @@ def depths(rows: Mapping[str, Sequence[ArrayLike]]) -> Drawing:
     return drawing
 
 
-def by_layer(panels: Mapping[str, Mapping[str, Sequence[float]]], layers: str = "layer") -> Drawing:
-    """Numbers of each layer, in a panel for each quantity and a line for each network.
-
-    panels: by the quantity's name, then by the network's, a number for each layer. layers: what is counted. Raises
-    UsageError unless there are 1 to 3 quantities, of the same 1 to 7 networks, all of one length.
-    """
-    arrays = {what: {name: np.asarray(of, float) for name, of in lines.items()} for what, lines in panels.items()}
-    shapes = {of.shape for lines in arrays.values() for of in lines.values()}
-    names = {tuple(lines) for lines in arrays.values()}
-    if not 1 <= len(arrays) <= 3 or len(shapes) != 1 or len(names) != 1 or len(*names) > len(STYLES):
-        raise UsageError(f"numbers by layer need 1 to 3 quantities of 1 to {len(STYLES)} networks, all of one length")
-    (count,), of_all = shapes.pop(), names.pop()
-    rows = [
-        {"of": name, layers: number + 1, **{what: float(lines[name][number]) for what, lines in arrays.items()}}
-        for name in of_all
-        for number in range(count)
-    ]
-    ends = "; ".join(
-        f"{what}: "
-        + ", ".join(f"{name} {of[0]:.3g} in the first and {of[-1]:.3g} in the last" for name, of in lines.items())
-        for what, lines in arrays.items()
-    )
-    with house_style():
-        drawing = Drawing(pd.DataFrame(rows), f"Numbers of each layer. {ends}.", height=3.4)
-        for axes, (what, lines) in zip(drawing.subplots(1, len(arrays), squeeze=False)[0], arrays.items(), strict=True):
-            for (name, of), style in zip(lines.items(), STYLES[1:] + STYLES[:1], strict=False):
-                axes.plot(range(1, len(of) + 1), of, **style.line, label=name)
-            axes.set(xlabel=layers, ylim=(min(0, *axes.get_ylim()), None))
-            axes.set_title(what, loc="left")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.grid(alpha=0.3)
-        handles, labels = drawing.axes[0].get_legend_handles_labels()
-        drawing.legend(handles, labels, loc="outside upper right", ncols=len(labels))
-    return drawing
-
-
-def trajectories(
-    panels: Mapping[str, ArrayLike], *, value: str = "value", mark: int | None = None, marked: str = ""
-) -> Drawing:
+def trajectories(panels: Mapping[str, ArrayLike], *, value: str = "value") -> Drawing:
     """The values of some parameters after each step: a panel for each training, a thin line for each parameter.
 
-    panels: by the training's name, (steps, parameters); the panels share one scale. value: what is drawn. mark: a step
-    at which a line stands that `marked` names. The thick lines are the mean of all, and one standard deviation on both
-    sides; of more than 24 parameters some are drawn, spread evenly over them.
-    Raises UsageError unless there are 1 to 3 panels of as many steps.
+    panels: by the training's name, (steps, parameters); the panels share one scale. value: what is drawn. The thick
+    lines are the mean of all, and one standard deviation on both sides; of more than 24 parameters some are drawn,
+    spread evenly over them. Raises UsageError unless there are 1 to 3 panels of as many steps.
     """
     arrays = {name: np.asarray(values, float) for name, values in panels.items()}
     if not 1 <= len(arrays) <= 3 or any(one.ndim != 2 or not one.size for one in arrays.values()):
@@ -133,10 +93,8 @@ def trajectories(
             axes.plot(at, mean, color=BLACK, linewidth=2)
             for edge in (mean - spread, mean + spread):
                 axes.plot(at, edge, color=BLACK, linewidth=1.2, linestyle=(0, (4, 2)))
-            if mark is not None:
-                axes.axvline(mark, color=GREY, linestyle=":", linewidth=1.5)
             axes.set_title(name, loc="left")
-            axes.set(xlabel="step" if mark is None else f"step (dotted: {marked})", xlim=(1, max(2, steps)))
+            axes.set(xlabel="step", xlim=(1, max(2, steps)))
             axes.grid(alpha=0.3)
         grid[0].set_ylabel(value)
     return drawing

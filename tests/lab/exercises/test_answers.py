@@ -153,6 +153,12 @@ def by_set(weight):
     weight.set_(dirac(weight))
 
 
+def one_by_data(weight, i):
+    row = torch.zeros_like(weight[i])
+    row[i, 1, 1] = 1
+    weight.data = torch.cat([weight[:i], row[None], weight[i + 1 :]])
+
+
 def renamed(weight):
     weight = dirac(weight)
 
@@ -621,6 +627,7 @@ WRONG = [
     ("identity", "The first is [0, 0, 0, 0]: yours is -1.12", "as it was before the call", by_data),
     ("identity", "The first is [0, 0, 0, 0]: yours is -1.12", "as it was before the call", by_set),
     ("identity", "The first is [0, 0, 0, 0]: yours is -1.12", "as it was before the call", renamed),
+    (("identity", "dirac"), "The first is [3, 0, 0, 0]", "as it was before the call", one_by_data),
     ("identity", "The first is [0, 0, 1, 1]: yours is 2, right is 1. All are 2 times", "", two_instead_of_one),
     ("identity", "raised IndexError in the line `weight[i, i, weight.shape[2]", "", whole_diagonal),
     ("groups", 'says to these groups: yours is "optimizer parameters need to be organized', "", params_as_a_set),

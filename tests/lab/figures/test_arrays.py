@@ -43,16 +43,12 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
         ("pictures", [({"a": np.zeros((9, 3, 4, 4))},)], "9 pictures in a row are not legal: 1 to 8"),
         ("views", [(np.zeros((8, 8)),)], r"an image of shape \(8, 8\)"),
         ("views", [(SOME[0], "flips")], "tta=flips is not legal: none or mirror"),
+        ("losses", [({},), ({"a": [1, 2], "b": [1]},), ({"a": [[1, 2]]},)], "1 to 7 arrays"),
         ("singular_values", [({},), ({"a": [1, 2], "b": [1]},), ({"a": [[1, 2]]},)], "1 to 7 arrays"),
-        ("flip_calendar", [({"a": NONE},), ({"a": NONE, "b": NONE[1:]},)], "two masks"),
-        ("flip_calendar", [({"a": NONE, "b": NONE, "c": NONE},)], "two masks"),
-        ("flip_calendar", [(dict.fromkeys("ab", np.zeros((epochs, 4))),) for epochs in (1, 17)], "2 to 16"),
         ("sides", [(SOME[0], {}), (SOME[:3], dict.fromkeys("ab", NONE)), (SOME, {"a": NONE})], "legal|needed"),
         ("sides", [(SOME, dict.fromkeys("ab", np.zeros((5, 4))))], "5 epochs are not legal"),
         ("depths", [({},), ({"a": NONE[:1]},), ({"a": [NONE] * 9},), ({"a": [NONE] * 3, "b": [NONE] * 2},)], "2 to 8"),
         ("depths", [({"a": [np.ones((4, 4)), np.ones((5, 4))]},), ({"a": np.ones((2, 3, 4, 4))},)], "2 to 8 maps"),
-        ("by_layer", [({},), ({key: {"a": [1]} for key in "abcd"},), ({"x": {"a": [1, 2], "b": [1]}},)], "quantities"),
-        ("by_layer", [({"x": {"a": [1]}, "y": {"b": [1]}},), ({"x": EIGHT},)], "quantities"),
         ("trajectories", [({},), (dict.fromkeys("abcd", WALK),), ({"a": WALK[0]},), ({"a": [[]]},)], "trajectories"),
         ("trajectories", [({"a": WALK, "b": WALK[:9]},)], "as many steps"),
         ("lookahead_round", [(PATH[:, :1], [2, 1], [0, 1]), (PATH, [2, 1, 0], [0, 1])], "a path of shape"),
@@ -255,6 +251,14 @@ def test_singular_values_by_rank():
     np.testing.assert_allclose(line(axes, "after").get_ydata(), [1.1, 0.9, 0.7])
 
 
+def test_losses_stand_at_their_steps():
+    drawing = figures.losses({"raw": np.linspace(1, 0.4, 7), "whitened": torch.tensor([1] + [0.1] * 6)})
+    assert drawing.table["step"].tolist() == [0, 1, 2, 5, 6]
+    assert drawing.table["raw"].tolist() == pytest.approx([1, 0.9, 0.8, 0.5, 0.4])
+    np.testing.assert_allclose(line(drawing.axes[0], "whitened").get_xydata()[:2], [[0, 1], [1, 0.1]])
+    assert "raw from 1 to 0.4; whitened from 1 to 0.1" in drawing.alt
+
+
 def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
     generator = torch.Generator().manual_seed(1)
     first = torch.rand(images, generator=generator) < 0.5
@@ -262,25 +266,6 @@ def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
         way: torch.stack([flip_mask(way, epoch, first, generator) for epoch in range(epochs)]).numpy()
         for way in ("random", "alternating")
     }
-
-
-def test_a_calendar_shows_every_flip_and_counts_the_sides():
-    masks = _masks(40, 6)
-    drawing = figures.flip_calendar(masks)
-    for axes, (name, mask) in zip(drawing.axes, masks.items(), strict=False):
-        marks = {line.get_marker(): {tuple(xy) for xy in line.get_xydata().astype(int)} for line in axes.lines}
-        cells = {(epoch + 1, image + 1): mask[epoch, image] for epoch in range(6) for image in range(12)}
-        assert marks["<"] == {cell for cell, mirrored in cells.items() if mirrored}
-        assert marks[">"] == {cell for cell, mirrored in cells.items() if not mirrored}
-        table = drawing.table[drawing.table["flip"] == name]
-        seen = [len({(i, bool(mask[e, i])) for e in range(last + 1) for i in range(40)}) for last in range(6)]
-        assert table["sides seen so far, of 80"].tolist() == seen
-        assert table["mirrored"].tolist() == mask.sum(1).tolist()
-        np.testing.assert_allclose(line(drawing.axes[2], name).get_ydata(), np.array(seen) / 0.8)
-        first = [image + 1 for image in range(12) if mask[0, image]]
-        assert table["mirrored among the first 12"].iloc[0] == ", ".join(map(str, first))
-    assert seen == [40, 80, 80, 80, 80, 80]  # alternating
-    assert "alternating 80" in drawing.alt
 
 
 def test_the_sides_are_those_of_the_masks_and_framed_where_they_come_again():
@@ -317,37 +302,18 @@ def test_maps_are_drawn_in_the_order_of_the_layers_with_their_correlation():
     assert "kept −1.00, lost 0.00" in drawing.alt
 
 
-def test_numbers_by_layer_have_a_line_for_each_network_in_each_panel():
-    panels = {
-        "norm": {"random": [3, 2, 1], "identity": [0.5, 1, 1]},
-        "agreement": {"random": [0, -0.1, 0], "identity": [1, 1, 1]},
-    }
-    drawing = figures.by_layer(panels, layers="convolution")
-    for axes, (what, lines) in zip(drawing.axes, panels.items(), strict=True):
-        assert axes.get_title("left") == what
-        assert {line.get_label(): line.get_ydata().tolist() for line in axes.lines} == lines
-        assert all(line.get_xdata().tolist() == [1, 2, 3] for line in axes.lines)
-        low, high = axes.get_ylim()
-        assert low <= min(0, *np.ravel(list(lines.values())))
-        assert high >= np.max(list(lines.values()))
-    assert drawing.table.columns.tolist() == ["of", "convolution", "norm", "agreement"]
-    assert drawing.table.iloc[3].tolist() == ["identity", 1, 0.5, 1]
-    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["random", "identity"]
-
-
 def test_each_parameter_has_its_line_beside_mean_and_spread_and_of_many_some_are_drawn():
     panels = {"slow": WALK[:, :5] / 8, "fast": WALK[:, :5], "many": WALK}
-    drawing = figures.trajectories(panels, value="bias", mark=20, marked="frozen")
+    drawing = figures.trajectories(panels, value="bias")
     for axes, (name, values) in zip(drawing.axes, panels.items(), strict=True):
         lines = [line.get_ydata() for line in axes.lines]
         drawn = values.T[[0, -1]] if name == "many" else values.T
         np.testing.assert_allclose([lines[0], lines[23]] if name == "many" else lines[:5], drawn)
         mean, spread = values.mean(1), values.std(1)
-        np.testing.assert_allclose(lines[-4:-1], [mean, mean - spread, mean + spread])
-        assert len(lines) == min(values.shape[1], 24) + 4
+        np.testing.assert_allclose(lines[-3:], [mean, mean - spread, mean + spread])
+        assert len(lines) == min(values.shape[1], 24) + 3
         assert axes.lines[0].get_xdata().tolist() == list(range(1, 31))
-        assert axes.lines[-1].get_xdata() == [20, 20]
-        assert "frozen" in axes.get_xlabel()
+        assert axes.get_xlabel() == "step"
         assert axes.get_title("left") == name
         assert axes.get_ylim() == drawing.axes[0].get_ylim()
         last = drawing.table[drawing.table["training"] == name].iloc[-1]

@@ -27,7 +27,6 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from airbench_core.published import AIRBENCH94, RECIPES
-from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.lookahead import lookahead_decays
 from airbench_core.tricks.tta import TTA_WEIGHTS
 
@@ -75,14 +74,6 @@ def _covariances(*_):
     return figures.covariances(patches.T @ patches / 50, np.eye(12))
 
 
-def _flips(*_):
-    first, generator = torch.rand(1000) < 0.5, torch.Generator().manual_seed(0)
-    ways = ("random", "alternating")
-    return figures.flip_calendar(
-        {way: torch.stack([flip_mask(way, epoch, first, generator) for epoch in range(16)]) for way in ways}
-    )
-
-
 def _sides(*_):
     images = torch.linspace(0, 255, 5 * 3 * 32 * 32).to(torch.uint8).reshape(5, 3, 32, 32)
     masks = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(0)) < 0.5
@@ -92,11 +83,6 @@ def _sides(*_):
 def _singular(*_):
     values = np.geomspace(0.5, 0.01, 64)
     return figures.singular_values({"before": values, "after 1 step": values**0.5, "after 3 steps": values**0.1})
-
-
-def _by_layer(*_):
-    lines = {"random": [0.2, 0.1, 0.15, 0.2, 0.3, 0.2], "identity": [0.5, 0.1, 0.1, 0.2, 0.1, 0.1]}
-    return figures.by_layer({"norm of the gradient": lines, "agreement of 8 batches (cosine)": lines}, "convolution")
 
 
 def _sums(*_):
@@ -129,7 +115,7 @@ def _epochs_to(*_):
 def _trajectories(*_):
     values = np.cumsum(RNG.normal(size=(80, 64)), axis=0)
     panels = {"bias scale 1": values / 64, "bias scale 64": values}
-    return figures.trajectories(panels, value="bias of the last BatchNorm", mark=63, marked="whitening bias frozen")
+    return figures.trajectories(panels, value="bias of the last BatchNorm")
 
 
 def _descents(*_):
@@ -152,7 +138,6 @@ GALLERY = {
     "differences": (_differences, 3),
     "filters": (_filters, 24),
     "covariances": (_covariances, 24),
-    "flips": (_flips, 32),
     "sides": (_sides, 8),
     "views": (lambda *_: figures.views(RNG.random((3, 32, 32))), 6),
     "votes": (
@@ -162,9 +147,9 @@ GALLERY = {
         9,
     ),
     "changed predictions": (_changed, 12),
+    "losses": (lambda *_: figures.losses({"raw pixels": 0.9 ** np.arange(101), "whitened": np.ones(101)}), 8),
     "singular values": (_singular, 64),
     "depths": (lambda *_: figures.depths({"random": RNG.random((7, 31, 31)), "identity": RNG.random((7, 31, 31))}), 14),
-    "by layer": (_by_layer, 12),
     "sums": (_sums, 3),
     "pictures": (
         lambda *_: figures.pictures(

@@ -71,6 +71,13 @@ def test_an_empty_answer_is_not_written_either(marked, cell):
     assert set(checks(marked(cell)).values()) == {(False, "not written yet")}
 
 
+def test_what_pytorch_has_not_written_is_no_empty_answer(marked):
+    cell = "def add(a, b):\n    raise NotImplementedError('no kernel')"
+    told = {message for _, message in checks(marked(cell)).values()}
+    assert not any("not written yet" in one for one in told)
+    assert any("NotImplementedError" in one for one in told)
+
+
 def test_a_name_that_is_missing_is_named(marked):
     marks = marked("x = 1")
     assert marks.points == 0
