@@ -81,11 +81,11 @@ def line(axes, label: str):
 
 
 def test_the_network_has_the_shapes_and_parameters_of_the_one_that_is_trained():
-    few = SCALES["few"].recipe(BASELINE)
-    drawing = figures.network(few)
+    narrow = SCALES["smoke"].recipe(BASELINE)
+    drawing = figures.network(narrow)
     shapes = ["3 × 32 × 32", "24 × 31 × 31", "8 × 15 × 15", "32 × 7 × 7", "32 × 3 × 3", "10"]
     assert drawing.table["shape for one image"].tolist() == shapes
-    trained = sum(one.numel() for one in Network(few).parameters() if one.requires_grad)
+    trained = sum(one.numel() for one in Network(narrow).parameters() if one.requires_grad)
     assert drawing.table["parameters"].sum() == trained
     assert f"{trained:,} parameters" in drawing.alt
     sheets = {round(patch.get_width(), 4) for patch in drawing.axes[0].patches}
