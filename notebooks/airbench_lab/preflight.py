@@ -5,17 +5,21 @@
     run_all("02")
 
 Full scale on a GPU, else the laptop scale, unless AIRBENCH_SCALE says otherwise; CIFAR-10 if it is on disk, else the
-built-in pictures.
+built-in pictures. What is trained is kept in my_runs.jsonl beside the lesson, or in what AIRBENCH_RUNS names; empty:
+nowhere.
 """
 
+import os
 import warnings
 from contextlib import redirect_stderr
 from io import StringIO
+from pathlib import Path
 
 from airbench_core import AIRBENCH94, SCALES, Runtime
 from airbench_lab import runlog
 from airbench_lab.data import load_dataset
 from airbench_lab.figures import drawing
+from airbench_lab.lessons import own_runs
 from airbench_lab.speed import default_scale, estimate_seconds, measure_speed
 
 # Seconds at the laptop scale of Run All of each lesson, once each (README has them too), and of a run of airbench94 on
@@ -35,6 +39,9 @@ with redirect_stderr(StringIO()), warnings.catch_warnings(record=True, action="a
     data = load_dataset("auto")
 
 drawing.STAMP.update(data=data.name, scale=laptop, commit=runlog.commit() or "")
+_log = os.environ.get("AIRBENCH_RUNS", "my_runs.jsonl")
+if _log and scale != "smoke" and os.access(Path(_log).parent, os.W_OK):
+    own_runs.LOG = Path(_log).absolute()
 _images = SCALES[scale].data(data)
 print(
     f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}, {runtime.threads} thread(s); scale {scale}: "

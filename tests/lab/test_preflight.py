@@ -3,6 +3,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from airbench_lab.lessons import own_runs
 
 LESSONS = Path(__file__).parents[2] / "notebooks"
 
@@ -26,6 +27,15 @@ def test_one_import_gives_the_machine_the_scale_and_the_images_and_says_so(scale
     if scale == "laptop":
         minutes, run = map(float, re.search(r"about ([\d.]+) minutes here \((\d+) s a run", cost).groups())
         assert minutes == pytest.approx(made["RUN_ALL"]["02"] / made["RUN"] * run / 60, rel=0.1, abs=0.1)
+
+
+@pytest.mark.parametrize(("scale", "kept"), [("laptop", True), ("smoke", False)])
+def test_runs_are_kept_where_accuracies_mean_something(scale, kept, monkeypatch, tmp_path):
+    monkeypatch.setattr(own_runs, "LOG", None)
+    monkeypatch.setenv("AIRBENCH_SCALE", scale)
+    monkeypatch.setenv("AIRBENCH_RUNS", str(tmp_path / "mine.jsonl"))
+    runpy.run_module("airbench_lab.preflight")
+    assert (tmp_path / "mine.jsonl" if kept else None) == own_runs.LOG
 
 
 def test_each_lesson_asks_for_its_own_cost():

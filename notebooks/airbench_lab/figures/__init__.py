@@ -9,7 +9,7 @@ accuracies that `replay` and `compare` find: `epochs_to`, `differences`, `sums`,
 """
 
 from airbench_lab.figures.additivity import add_remove, sums
-from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
+from airbench_lab.figures.baseline import epochs_to, schedules
 from airbench_lab.figures.board import board, passing
 from airbench_lab.figures.curves import Line, curves
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
@@ -19,8 +19,9 @@ from airbench_lab.figures.inside import covariances, filters, losses, singular_v
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import depths, trajectories
 from airbench_lab.figures.lookahead import by_end, lookahead_round
+from airbench_lab.figures.network import network
 from airbench_lab.figures.pictures import pictures, titled
-from airbench_lab.figures.timing import break_even, launches, seconds
+from airbench_lab.figures.timing import break_even, launches
 from airbench_lab.figures.tta import changed_predictions, views, votes
 
 __all__ = [
@@ -42,14 +43,13 @@ __all__ = [
     "launches",
     "lookahead_round",
     "losses",
+    "network",
     "passing",
     "pictures",
     "png",
     "schedules",
-    "seconds",
     "sides",
     "singular_values",
-    "smoothed_losses",
     "sums",
     "table_html",
     "titled",

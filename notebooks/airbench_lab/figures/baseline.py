@@ -1,4 +1,4 @@
-"""What lesson 01 draws: schedules of the learning rate, what label smoothing asks for, epochs to a target."""
+"""What lesson 01 draws: schedules of the learning rate, epochs to a target."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,6 @@ from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_sty
 from airbench_lab.figures.measured import percent
 from airbench_lab.study.speedup import epochs_to_target
 
-MARGINS = np.linspace(0, 12, 121)
 ROWS = 12  # of a schedule, in its table
 TICKS = (1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 45)  # epochs
 
@@ -50,49 +49,6 @@ def schedules(factors: Mapping[str, ArrayLike]) -> Drawing:
         axes.grid(alpha=0.3)
         drawing.legend(loc="outside upper center", ncols=2)
     return drawing
-
-
-def smoothed_losses(smoothings: list[float], classes: int = 10) -> Drawing:
-    """The loss of one image against its margin: how far the right class's logit lies above all others, these alike.
-
-    smoothings: 1 to 7 values of label smoothing, in 0..1, below 1. A ring marks where a loss is least. Raises
-    UsageError for other values.
-    """
-    if not 1 <= len(smoothings) <= len(STYLES) or not all(0 <= one < 1 for one in smoothings):
-        raise UsageError(f"label smoothing of 1 to {len(STYLES)} values in 0..1, below 1, is needed")
-    rows, lines = [], []
-    for smoothing in smoothings:
-        right, wrong = 1 - smoothing + smoothing / classes, smoothing / classes
-        best = float(np.log(right / wrong)) if smoothing else np.inf
-        losses = _loss(MARGINS, wrong, classes)
-        least = float(_loss(np.array(best), wrong, classes)) if smoothing else 0.0
-        lines.append((losses, best, least))
-        rows.append(
-            {"label smoothing": smoothing, "asked of the right class": right, "of each other": wrong}
-            | {"best margin": best, "least loss": least}
-        )
-    said = "; ".join(
-        f"{row['label smoothing']:g}: least {row['least loss']:.2f} at "
-        + (f"margin {row['best margin']:.2f}" if np.isfinite(row["best margin"]) else "no finite margin")
-        for row in rows
-    )
-    with house_style():
-        drawing = Drawing(pd.DataFrame(rows), f"Loss against the margin with label smoothing {said}.", height=3.4)
-        axes = drawing.subplots()
-        for row, (losses, best, least), style in zip(rows, lines, STYLES, strict=False):
-            label = f"label smoothing {row['label smoothing']:g}"
-            axes.plot(MARGINS, losses, **style.line, markevery=15, label=label)
-            if best <= MARGINS[-1]:
-                axes.plot(best, least, "o", color=style.colour, markersize=12, fillstyle="none", markeredgewidth=2)
-        axes.set(xlabel="margin: logit of the right class above the others", ylabel="loss", xlim=(0, 12), ylim=(0, 4))
-        axes.grid(alpha=0.3)
-        drawing.legend(loc="outside upper center", ncols=3)
-    return drawing
-
-
-def _loss(margin: np.ndarray, wrong: float, classes: int) -> np.ndarray:
-    """Cross-entropy to a target that asks `wrong` of each other class, where the other logits are 0."""
-    return np.log(np.exp(margin) + classes - 1) - (1 - (classes - 1) * wrong) * margin
 
 
 def epochs_to(curves: Mapping[str, Mapping[float, Mapping[int, float]]], target: float, where: str) -> Drawing:

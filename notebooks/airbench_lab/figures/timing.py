@@ -1,40 +1,13 @@
-"""Seconds: where those of a run go, when a device waits for its host, and when what was paid once has paid."""
+"""Seconds: when a device waits for its host, and when what was paid once has paid."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from airbench_core import UsageError
-from airbench_lab.figures.drawing import GREY, SMALL, STYLES, Drawing, house_style, wrapped
-
-ROW = 0.36  # inches
-
-
-def seconds(parts: Mapping[str, float], note: str = "") -> Drawing:
-    """A bar for each part of some seconds, with its share of their sum.
-
-    parts: by name, as they are drawn from above, none negative, not all 0. note: what stands below, such as the
-    hardware. Raises UsageError for other parts.
-    """
-    total = sum(parts.values())
-    if not parts or min(parts.values()) < 0 or not 0 < total < math.inf:
-        raise UsageError("parts of some seconds are needed, each of at least 0, not all of 0")
-    rows = [{"part": name, "seconds": float(some), "share, %": 100 * some / total} for name, some in parts.items()]
-    said = "; ".join(f"{row['part']} {row['seconds']:.3g}, {row['share, %']:.1f} %" for row in rows)
-    with house_style():
-        drawing = Drawing(pd.DataFrame(rows), f"Seconds of a run by part: {said}.", height=0.95 + ROW * len(rows))
-        axes = drawing.subplots()
-        axes.barh(range(len(rows)), [row["seconds"] for row in rows], height=0.6, color=STYLES[1].colour)
-        for at, row in enumerate(rows):
-            text = f" {row['seconds']:.3g} s, {row['share, %']:.1f} %"
-            axes.text(row["seconds"], at, text, va="center", fontsize=SMALL)
-        axes.set_yticks(range(len(rows)), [wrapped(row["part"], 3) for row in rows])
-        axes.set(xlabel="seconds", xlim=(0, 1.25 * max(parts.values())), ylim=(len(rows) - 0.4, -0.6))
-        if note:
-            drawing.supxlabel(wrapped(note, 7.6), fontsize=SMALL)
-    return drawing
+from airbench_lab.figures.drawing import GREY, STYLES, Drawing, house_style
 
 
 def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] = ("eager", "compiled")) -> Drawing:

@@ -8,6 +8,7 @@ from airbench_core import AIRBENCH94, Dataset, Recipe, RunResult
 from airbench_core.scales import scale_named
 from airbench_lab.figures.differences import Accuracies, differences
 from airbench_lab.figures.drawing import Drawing
+from airbench_lab.lessons import own_runs
 from airbench_lab.replay import FOLDER, lookup
 from airbench_lab.study.settings import with_fields
 from airbench_lab.study.studies import SWITCHES
@@ -32,7 +33,8 @@ def compare(
     Where nothing of this is recorded at `scale`, as at full scale on a GPU, the runs at the laptop scale stand beside
     the live ones, and the figure says so. Where this machine has no CIFAR-10, the recorded runs on it are shown all the
     same, if `data` is its name. Recorded runs of two kinds of hardware are not paired: the figure says which changes
-    were left out for that. folder: where they are recorded, as for `lookup`.
+    were left out for that. The live results are kept in the log of one's own runs, and its earlier ones counted with
+    them (`own_runs`). folder: where they are recorded, as for `lookup`.
     """
     live = list(live)
     found = {name: [lookup(recipe, scale, data, folder=folder) for recipe in pair] for name, pair in changes.items()}
@@ -49,12 +51,14 @@ def compare(
         elif a and b:
             mixed.append(name)
     scaled = scale_named(scale)
-    own = {name: tuple(_of(live, scaled.recipe(recipe), scale) for recipe in pair) for name, pair in changes.items()}
+    counted = own_runs.with_earlier(live)
+    own = {name: tuple(_of(counted, scaled.recipe(recipe), scale) for recipe in pair) for name, pair in changes.items()}
+    earlier = f", with your earlier runs in {own_runs.LOG.name}" if len(counted) > len(live) else ""
     return differences(
         recorded,
         own,
         where=" and ".join(dict.fromkeys(kinds)) + elsewhere,
-        live_where=live[0].runtime.device_name if live else "",
+        live_where=live[0].runtime.device_name + earlier if live else "",
         mixed=mixed,
     )
 
@@ -78,5 +82,5 @@ def company(field: str, off: object, *, scale: str, data: Dataset | str) -> Draw
     return compare(changes, scale=scale, data=data)
 
 
-def _of(results: Iterable[RunResult], scaled: Recipe, scale: str) -> Accuracies:
+def _of(results: Iterable[own_runs.OwnRun | RunResult], scaled: Recipe, scale: str) -> Accuracies:
     return {one.seed: one.accuracy for one in results if one.recipe == scaled and one.scale == scale and not one.parts}

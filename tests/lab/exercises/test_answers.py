@@ -25,6 +25,10 @@ def triangle(recipe, steps, up=None, down=None):
     return np.concatenate([up, down])
 
 
+def up_to_the_peak(recipe, steps, endpoint=True):
+    return np.linspace(recipe.lr_start, 1, int(recipe.lr_peak_at * steps), endpoint=endpoint)
+
+
 def ends_at_the_last_step(recipe, steps):
     return triangle(recipe, steps, down=lambda n: np.linspace(1, recipe.lr_end, n))
 
@@ -609,6 +613,7 @@ WRONG = [
     ("schedule", "yours has 21 entries, right are 20", "", lambda recipe, steps: [0, *triangle(recipe, steps)]),
     ("schedule", "yours is of the type dict", "", lambda recipe, steps: dict(enumerate(triangle(recipe, steps)))),
     (("schedule", "peak"), "yours is 7, right is 6", "int()", lambda recipe, steps: round(recipe.lr_peak_at * steps)),
+    (("schedule", "up"), "3 of 4 entries differ. The first is [1]", "a step too early", up_to_the_peak),
     ("whitening", "The first is [1, 0, 0, 0]", "followed by its own negative", interleaved),
     ("whitening", "The first is [12, 0, 0, 0]", "in reverse order", reversed_negatives),
     ("whitening", "right numbers in another order", "smallest eigenvalue comes first", negatives_first_and_reversed),
@@ -694,6 +699,7 @@ WRONG = [
 ]
 RIGHT = [
     ("schedule", triangle),
+    (("schedule", "up"), lambda recipe, steps: up_to_the_peak(recipe, steps, endpoint=False)),
     ("schedule", in_a_loop),
     ("schedule", yielded),
     ("whitening", by_svd),

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from airbench_lab import figures
 from airbench_lab.figures.additivity import APART, JOINT, SUM
 from airbench_lab.study.speedup import epochs_to_target
 from airbench_lab.study.statistics import difference, mean_interval
 
-from airbench_core import BASELINE, UsageError
+from airbench_core import AIRBENCH96, BASELINE, SCALES, UsageError
+from airbench_core.network import Network
 from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.lookahead import lookahead_decays
 from airbench_core.tricks.schedule import lr_factors
@@ -31,8 +31,8 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
 @pytest.mark.parametrize(
     ("name", "wrong", "said"),
     [
+        ("network", [(AIRBENCH96,)], "groups of 3 convolutions"),
         ("schedules", [({},), ({"a": []},), ({"a": [[1.0]]},), (EIGHT,)], "1 to 7 arrays"),
-        ("smoothed_losses", [([],), ([1.0],), ([-0.1],), ([0.1] * 8,)], "label smoothing of 1 to 7 values"),
         ("epochs_to", [({}, 0.6, "a machine")], "1 to 7 curves"),
         ("passing", [(lambda *_: 0.5, 0.5, ())], "0 lines"),
         ("filters", [(torch.zeros(12, 3, 2, 2),)], r"weights of shape \(12, 3, 2, 2\) are not legal"),
@@ -57,7 +57,6 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
         ("changed_predictions", [(SOME, [0] * 4, {"none": [0] * 3}, CLASSES)], "need images"),
         ("votes", [(VIEWS[:2], LOGITS, WEIGHTS, CLASSES, 0), (VIEWS, LOGITS[:, :3], WEIGHTS, CLASSES, 0)], "6 views"),
         ("votes", [(VIEWS, LOGITS, WEIGHTS[:2], CLASSES, 0)], "6 views"),
-        ("seconds", [({},), ({"a": 0},), ({"a": -1, "b": 3},), ({"a": math.inf},), ({"a": math.nan},)], "parts of"),
         ("break_even", [(0, 1, 1), (1, -1, 1), (1, 1, math.nan), (math.inf, 1, 1)], "are not legal: above 0"),
         ("launches", [(5, []), (5, [1] * 41), (0, [1]), (5, [0]), (5, [math.nan])], "1 to 40 pieces"),
     ],
@@ -78,6 +77,18 @@ def line(axes, label: str):
     return found
 
 
+def test_the_network_has_the_shapes_and_parameters_of_the_one_that_is_trained():
+    narrow = SCALES["smoke"].recipe(BASELINE)
+    drawing = figures.network(narrow)
+    shapes = ["3 × 32 × 32", "24 × 31 × 31", "8 × 15 × 15", "32 × 7 × 7", "32 × 3 × 3", "10"]
+    assert drawing.table["shape for one image"].tolist() == shapes
+    trained = sum(one.numel() for one in Network(narrow).parameters() if one.requires_grad)
+    assert drawing.table["parameters"].sum() == trained
+    assert f"{trained:,} parameters" in drawing.alt
+    sheets = {round(patch.get_width(), 4) for patch in drawing.axes[0].patches}
+    assert {round(0.9 * side / 32, 4) for side in (32, 31, 15, 7, 3)} <= sheets
+
+
 def test_a_schedule_is_drawn_over_the_share_of_steps():
     factors = lr_factors(BASELINE, 50)
     drawing = figures.schedules({"triangle": factors, "constant": [1.0] * 20})
@@ -89,25 +100,6 @@ def test_a_schedule_is_drawn_over_the_share_of_steps():
     assert table["step"].iloc[[0, -1]].tolist() == [0, 49]
     assert table["factor"].tolist() == [factors[step] for step in table["step"]]
     assert "triangle from 0.2 over 1 at step 10 to" in drawing.alt
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2, 0.5])
-def test_the_loss_is_pytorch_s_and_its_least_where_the_ring_is(smoothing):
-    drawing = figures.smoothed_losses([smoothing])
-    curve, *rings = drawing.axes[0].lines
-    margins = torch.tensor(np.asarray(curve.get_xdata()))
-    logits = F.one_hot(torch.full((len(margins),), 3), 10) * margins[:, None]
-    losses = F.cross_entropy(logits, logits.argmax(1) * 0 + 3, label_smoothing=smoothing, reduction="none")
-    np.testing.assert_allclose(curve.get_ydata(), losses, atol=1e-9)
-    (row,) = drawing.table.to_dict("records")
-    assert row["asked of the right class"] + 9 * row["of each other"] == pytest.approx(1)
-    assert len(rings) == bool(smoothing)
-    for ring in rings:
-        best, least = ring.get_xydata()[0]
-        assert least == pytest.approx(row["least loss"])
-        assert best == pytest.approx(float(margins[losses.argmin()]), abs=0.06)
-        assert least <= float(losses.min()) + 1e-9
-    assert smoothing or row["best margin"] == math.inf
 
 
 def test_epochs_to_a_target_are_those_of_the_study():
@@ -394,14 +386,6 @@ def test_votes_are_the_softmax_of_each_view_and_of_the_weighted_means():
         np.testing.assert_allclose([bar.get_width() for bar in container], wanted)
         assert container.get_label() == level
     assert drawing.table["of"].tolist()[6:] == [f"level {level}" for level in LEVELS]
-
-
-def test_each_part_has_its_seconds_and_share():
-    drawing = figures.seconds({"a": 1, "b": 3, "c": 0})
-    (axes,) = drawing.axes
-    assert [bar.get_width() for bar in axes.patches] == [1, 3, 0]
-    assert drawing.table["share, %"].tolist() == [25, 75, 0]
-    assert [text.get_text().strip() for text in axes.texts] == ["1 s, 25.0 %", "3 s, 75.0 %", "0 s, 0.0 %"]
 
 
 def test_what_is_paid_once_pays_where_the_lines_cross():

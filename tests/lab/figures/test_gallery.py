@@ -26,7 +26,7 @@ from airbench_lab.study.studies import WHITENED, ablation
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from airbench_core.published import RECIPES
+from airbench_core.published import AIRBENCH94, RECIPES
 from airbench_core.tricks.lookahead import lookahead_decays
 from airbench_core.tricks.tta import TTA_WEIGHTS
 
@@ -112,11 +112,6 @@ def _epochs_to(*_):
     return figures.epochs_to({"airbench94": curve, "baseline": later}, 0.65, f"scale laptop, cifar10, {HARDWARE}")
 
 
-def _seconds(*_):
-    parts = {"augmentation": 0.1, "forward, backward, optimizer, schedule": 13.2, "inference": 2.0}
-    return figures.seconds(parts, f"Estimated from half a second of each on this machine: {HARDWARE}.")
-
-
 def _trajectories(*_):
     values = np.cumsum(RNG.normal(size=(80, 64)), axis=0)
     panels = {"bias scale 1": values / 64, "bias scale 64": values}
@@ -169,10 +164,9 @@ GALLERY = {
     "board": (_board, 3),
     "board, nothing yet": (lambda *_: figures.board([], target=70.5, where="scale laptop, cifar10"), 0),
     "passing": (lambda *_: figures.passing(chance_to_pass, 0.78, (5, 10, 25, 100)), 13),
+    "network": (lambda *_: figures.network(AIRBENCH94), 6),
     "schedules": (_schedules, 36),
-    "smoothed losses": (lambda *_: figures.smoothed_losses([0, 0.2, 0.5]), 3),
     "epochs to": (_epochs_to, 8),
-    "seconds": (_seconds, 3),
     "break even": (lambda *_: figures.break_even(1.2, 30, 0.9), 9),
     "break even, never": (lambda *_: figures.break_even(0.9, 30, 1.2), 9),
     "launches": (lambda *_: figures.launches(5, [3] * 12), 2),

@@ -1,0 +1,45 @@
+"""A student's own runs: kept in a log beside the lessons, and counted with those that a lesson has just made."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from airbench_core import Recipe, RunResult
+from airbench_lab import runlog
+from airbench_lab.runlog.records import recipe_of
+from airbench_lab.study.keys import apart, key, runtime_parts
+
+LOG: Path | None = None  # set by `preflight`; elsewhere nothing is kept
+
+
+class OwnRun(NamedTuple):
+    """A run that was kept: what a `RunResult` has of these. recipe: as it was scaled."""
+
+    recipe: Recipe
+    scale: str
+    parts: tuple[str, ...]  # of its own, or seeds of its own
+    seed: int
+    accuracy: float
+
+
+def with_earlier(live: Iterable[RunResult]) -> list[OwnRun | RunResult]:
+    """First what the log holds of the same machine and pictures, then `live`, which the log holds from now on.
+
+    Raises AirbenchError where the log cannot be read or written.
+    """
+    live = list(live)
+    if LOG is None or not live:
+        return live
+    earlier = runlog.load(LOG) if LOG.exists() else []
+    known = {key(one) for one in earlier}
+    records = [runlog.record(one) for one in live]
+    for one in records:
+        if key(one) not in known:  # else the cell was run again
+            runlog.append(LOG, one)
+    same = runtime_parts(records[0]["runtime"]), records[0]["data"]["digest"]
+    kept = [
+        OwnRun(recipe_of(one["recipe"]), one["scale"], apart(one), one["seed"], one["accuracy"])
+        for one in earlier
+        if (runtime_parts(one["runtime"]), one["data"]["digest"]) == same
+    ]
+    return [*kept, *live]
