@@ -13,9 +13,9 @@ from airbench_lab.figures.baseline import epochs_to, schedules, smoothed_losses
 from airbench_lab.figures.board import board, passing
 from airbench_lab.figures.curves import Line, curves
 from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
-from airbench_lab.figures.flips import flip_calendar, sides
+from airbench_lab.figures.flips import sides
 from airbench_lab.figures.flops import flops_against_error
-from airbench_lab.figures.inside import covariances, filters, singular_values
+from airbench_lab.figures.inside import covariances, filters, losses, singular_values
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths, trajectories
 from airbench_lab.figures.lookahead import descents, lookahead_round
@@ -38,11 +38,11 @@ __all__ = [
     "descents",
     "epochs_to",
     "filters",
-    "flip_calendar",
     "flops_against_error",
     "ladder",
     "launches",
     "lookahead_round",
+    "losses",
     "passing",
     "pictures",
     "png",

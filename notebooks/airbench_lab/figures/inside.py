@@ -1,4 +1,4 @@
-"""Looking inside, on plain arrays: whitening filters, second moments, singular values."""
+"""Looking inside, on plain arrays: whitening filters, second moments, singular values, losses of a small descent."""
 
 from collections.abc import Mapping, Sequence
 
@@ -97,6 +97,31 @@ def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
         axes.yaxis.set_minor_formatter("")
         axes.grid(alpha=0.3)
         drawing.legend(loc="outside upper center", ncols=3)
+    return drawing
+
+
+def losses(curves: Mapping[str, ArrayLike]) -> Drawing:
+    """The losses of descents against their steps.
+
+    curves: by name, of 1 to 7 descents, each (steps + 1,) long, from the loss before the first step on. Raises
+    UsageError for other shapes.
+    """
+    arrays = {name: np.asarray(some, float) for name, some in curves.items()}
+    shapes = {some.shape for some in arrays.values()}
+    if not 1 <= len(arrays) <= len(STYLES) or len(shapes) > 1 or any(some.ndim != 1 for some in arrays.values()):
+        raise UsageError(f"losses need 1 to {len(STYLES)} arrays (steps + 1,) of one length")
+    last = shapes.pop()[0] - 1
+    steps = sorted({step for step in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500) if step < last} | {last})
+    table = pd.DataFrame({"step": steps, **{name: some[steps] for name, some in arrays.items()}})
+    said = "; ".join(f"{name} from {some[0]:.3g} to {some[-1]:.3g}" for name, some in arrays.items())
+    with house_style():
+        drawing = Drawing(table, f"Loss against steps of gradient descent, {last} of them: {said}.", height=3.4)
+        axes = drawing.subplots()
+        for (name, some), style in zip(arrays.items(), STYLES, strict=False):
+            axes.plot(some, **style.line, markevery=max(1, last // 12), label=name)
+        axes.set(xlabel="step of gradient descent", ylabel="mean squared error", ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend()
     return drawing
 
 

@@ -177,7 +177,7 @@ class Panel:
 
     __repr__ = __str__
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]:
         """The widgets; for pages that cannot show them (a notebook on GitHub), what there was to be seen at first."""
         if self._view is None:
             return {"text/plain": str(self)}
@@ -186,7 +186,8 @@ class Panel:
         words = f"<p>{html.escape(figure.alt)}</p>{rows_html(now.rows)}"
         picture = base64.b64encode(fewer_colours(png(figure))).decode()
         bundle = self._view.root._repr_mimebundle_()
-        return {**bundle, "text/plain": str(self), "text/html": words, "image/png": picture}
+        data = {**bundle, "text/plain": str(self), "text/html": words, "image/png": picture}
+        return data, {"image/png": {"alt": figure.alt}}
 
     def _replace_older(self) -> None:
         """Close what an earlier execution of the same cell made."""

@@ -90,13 +90,19 @@ def with_links(notebook: dict[str, Any], name: str) -> dict[str, Any]:
     title, rest = "".join(first["source"]).split("\n", 1)
     cells = [{**first, "source": f'{title}\n\n<a href="{name}" download>Download this notebook</a> to run it.\n{rest}'}]
     for cell in others:
-        data = [output.get("data", {}) for output in cell.get("outputs", [])]
-        alt = " ".join("".join(one.get("text/plain", "")) for one in data if "image/png" in one)
+        alt = " ".join(filter(None, map(described, cell.get("outputs", []))))
         cells.append({**cell, "metadata": {**cell["metadata"], "mystnb": {"image": {"alt": alt}}}} if alt else cell)
         if name.startswith(EXPLORED) and "panel = Panel(" in "".join(cell["source"]):
             text = f"The panel needs a kernel. Here the recorded runs answer without one:\n\n{EXPLORER}"
             cells.append({"cell_type": "markdown", "id": "explorer", "metadata": {}, "source": text})
     return {**notebook, "cells": cells}
+
+
+def described(output: dict[str, Any]) -> str:
+    """A picture in words; "" of what is none."""
+    if "image/png" not in (data := output.get("data", {})):
+        return ""
+    return output.get("metadata", {}).get("image/png", {}).get("alt") or "".join(data.get("text/plain", ""))
 
 
 def math_font(to: Path) -> None:

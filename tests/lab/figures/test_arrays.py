@@ -43,10 +43,8 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
         ("pictures", [({"a": np.zeros((9, 3, 4, 4))},)], "9 pictures in a row are not legal: 1 to 8"),
         ("views", [(np.zeros((8, 8)),)], r"an image of shape \(8, 8\)"),
         ("views", [(SOME[0], "flips")], "tta=flips is not legal: none or mirror"),
+        ("losses", [({},), ({"a": [1, 2], "b": [1]},), ({"a": [[1, 2]]},)], "1 to 7 arrays"),
         ("singular_values", [({},), ({"a": [1, 2], "b": [1]},), ({"a": [[1, 2]]},)], "1 to 7 arrays"),
-        ("flip_calendar", [({"a": NONE},), ({"a": NONE, "b": NONE[1:]},)], "two masks"),
-        ("flip_calendar", [({"a": NONE, "b": NONE, "c": NONE},)], "two masks"),
-        ("flip_calendar", [(dict.fromkeys("ab", np.zeros((epochs, 4))),) for epochs in (1, 17)], "2 to 16"),
         ("sides", [(SOME[0], {}), (SOME[:3], dict.fromkeys("ab", NONE)), (SOME, {"a": NONE})], "legal|needed"),
         ("sides", [(SOME, dict.fromkeys("ab", np.zeros((5, 4))))], "5 epochs are not legal"),
         ("depths", [({},), ({"a": NONE[:1]},), ({"a": [NONE] * 9},), ({"a": [NONE] * 3, "b": [NONE] * 2},)], "2 to 8"),
@@ -263,6 +261,14 @@ def test_singular_values_by_rank():
     np.testing.assert_allclose(line(axes, "after").get_ydata(), [1.1, 0.9, 0.7])
 
 
+def test_losses_stand_at_their_steps():
+    drawing = figures.losses({"raw": np.linspace(1, 0.4, 7), "whitened": torch.tensor([1] + [0.1] * 6)})
+    assert drawing.table["step"].tolist() == [0, 1, 2, 5, 6]
+    assert drawing.table["raw"].tolist() == pytest.approx([1, 0.9, 0.8, 0.5, 0.4])
+    np.testing.assert_allclose(line(drawing.axes[0], "whitened").get_xydata()[:2], [[0, 1], [1, 0.1]])
+    assert "raw from 1 to 0.4; whitened from 1 to 0.1" in drawing.alt
+
+
 def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
     generator = torch.Generator().manual_seed(1)
     first = torch.rand(images, generator=generator) < 0.5
@@ -270,25 +276,6 @@ def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
         way: torch.stack([flip_mask(way, epoch, first, generator) for epoch in range(epochs)]).numpy()
         for way in ("random", "alternating")
     }
-
-
-def test_a_calendar_shows_every_flip_and_counts_the_sides():
-    masks = _masks(40, 6)
-    drawing = figures.flip_calendar(masks)
-    for axes, (name, mask) in zip(drawing.axes, masks.items(), strict=False):
-        marks = {line.get_marker(): {tuple(xy) for xy in line.get_xydata().astype(int)} for line in axes.lines}
-        cells = {(epoch + 1, image + 1): mask[epoch, image] for epoch in range(6) for image in range(12)}
-        assert marks["<"] == {cell for cell, mirrored in cells.items() if mirrored}
-        assert marks[">"] == {cell for cell, mirrored in cells.items() if not mirrored}
-        table = drawing.table[drawing.table["flip"] == name]
-        seen = [len({(i, bool(mask[e, i])) for e in range(last + 1) for i in range(40)}) for last in range(6)]
-        assert table["sides seen so far, of 80"].tolist() == seen
-        assert table["mirrored"].tolist() == mask.sum(1).tolist()
-        np.testing.assert_allclose(line(drawing.axes[2], name).get_ydata(), np.array(seen) / 0.8)
-        first = [image + 1 for image in range(12) if mask[0, image]]
-        assert table["mirrored among the first 12"].iloc[0] == ", ".join(map(str, first))
-    assert seen == [40, 80, 80, 80, 80, 80]  # alternating
-    assert "alternating 80" in drawing.alt
 
 
 def test_the_sides_are_those_of_the_masks_and_framed_where_they_come_again():

@@ -27,7 +27,6 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from airbench_core.published import RECIPES
-from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.lookahead import lookahead_decays
 from airbench_core.tricks.tta import TTA_WEIGHTS
 
@@ -73,14 +72,6 @@ def _filters(*_):
 def _covariances(*_):
     patches = RNG.normal(size=(50, 12)) @ np.diag(np.geomspace(100, 1, 12))
     return figures.covariances(patches.T @ patches / 50, np.eye(12))
-
-
-def _flips(*_):
-    first, generator = torch.rand(1000) < 0.5, torch.Generator().manual_seed(0)
-    ways = ("random", "alternating")
-    return figures.flip_calendar(
-        {way: torch.stack([flip_mask(way, epoch, first, generator) for epoch in range(16)]) for way in ways}
-    )
 
 
 def _sides(*_):
@@ -157,7 +148,6 @@ GALLERY = {
     "differences": (_differences, 3),
     "filters": (_filters, 24),
     "covariances": (_covariances, 24),
-    "flips": (_flips, 32),
     "sides": (_sides, 8),
     "views": (lambda *_: figures.views(RNG.random((3, 32, 32))), 6),
     "votes": (
@@ -167,6 +157,7 @@ GALLERY = {
         9,
     ),
     "changed predictions": (_changed, 12),
+    "losses": (lambda *_: figures.losses({"raw pixels": 0.9 ** np.arange(101), "whitened": np.ones(101)}), 8),
     "singular values": (_singular, 64),
     "depths": (lambda *_: figures.depths({"random": RNG.random((7, 31, 31)), "identity": RNG.random((7, 31, 31))}), 14),
     "by layer": (_by_layer, 12),

@@ -124,10 +124,11 @@ def test_a_click_trains_and_a_second_one_is_refused_and_one_thread_paints_four_t
     assert len(live["line"]["points"]) == 3
     assert live["epochs"] == panel._experiment.settings.scaled.epochs
     assert live["losses"]
-    page = panel._repr_mimebundle_()
+    page, metadata = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in page
     assert b64decode(page["image/png"]).startswith(b"\x89PNG")
     assert "<caption>The runs made here" in page["text/html"]
+    assert metadata["image/png"]["alt"].startswith("Test accuracy")
 
 
 def test_a_failure_is_shown(make):

@@ -123,7 +123,9 @@ def test_a_lesson_keeps_its_cells_and_two_hold_the_explorer(name, embedded):
 
 
 def test_a_picture_is_described_to_those_who_do_not_see_it():
-    output = {"data": {"image/png": "AAAA", "text/plain": ["One line ", "up."]}}
-    cells = [{"source": "# Title\n"}, {"source": "curves()", "metadata": {}, "outputs": [output]}]
-    (_, shown) = build.with_links({"cells": cells}, "02.ipynb")["cells"]
-    assert shown["metadata"] == {"mystnb": {"image": {"alt": "One line up."}}}
+    figure = {"data": {"image/png": "AAAA", "text/plain": "<Panel>"}, "metadata": {"image/png": {"alt": "A curve."}}}
+    slider = {"data": {"image/png": "AAAA", "text/plain": ["One line ", "up."]}}
+    outputs = [figure, slider, {"text": "1"}]
+    cells = [{"source": "# Title\n"}, {"source": "curves()", "metadata": {}, "outputs": outputs}]
+    _, shown = build.with_links({"cells": cells}, "02.ipynb")["cells"]
+    assert shown["metadata"] == {"mystnb": {"image": {"alt": "A curve. One line up."}}}
