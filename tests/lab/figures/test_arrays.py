@@ -267,6 +267,17 @@ def test_losses_stand_at_their_steps():
     assert drawing.table["raw"].tolist() == pytest.approx([1, 0.9, 0.8, 0.5, 0.4])
     np.testing.assert_allclose(line(drawing.axes[0], "whitened").get_xydata()[:2], [[0, 1], [1, 0.1]])
     assert "raw from 1 to 0.4; whitened from 1 to 0.1" in drawing.alt
+    assert drawing.axes[0].get_ylim()[0] == 0
+
+
+def test_losses_of_epochs_begin_with_the_first():
+    drawing = figures.losses({"SGD": [2.3, 1.9, 1.6]}, step="epoch", loss="training loss", first=1)
+    assert (drawing.table["step"].tolist(), drawing.table["SGD"].tolist()) == ([1, 2, 3], [2.3, 1.9, 1.6])
+    (axes,) = drawing.axes
+    np.testing.assert_allclose(line(axes, "SGD").get_xdata(), [1, 2, 3])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "training loss")
+    assert axes.get_ylim()[0] > 1  # far from 0: the axis is where the losses are
+    assert "The training loss against the epoch, up to 3: SGD from 2.3 to 1.6." in drawing.alt
 
 
 def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
