@@ -20,7 +20,7 @@ from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import by_layer, depths, trajectories
 from airbench_lab.figures.lookahead import descents, lookahead_round
 from airbench_lab.figures.pictures import pictures, titled
-from airbench_lab.figures.timing import break_even, launches, seconds
+from airbench_lab.figures.timing import break_even, launches, pays_after, seconds
 from airbench_lab.figures.tta import changed_predictions, views, votes
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "lookahead_round",
     "losses",
     "passing",
+    "pays_after",
     "pictures",
     "png",
     "schedules",
