@@ -84,7 +84,7 @@ def break_even(
     saved = mean_interval([a - b for a, b in zip(plain, quicker, strict=True)])
     ways = {what[0]: slow * counts, what[1]: once + (slow - saved.mean) * counts}
     table = pd.DataFrame({"runs": counts, **{f"{name}, seconds in all": of for name, of in ways.items()}})
-    end = f"{what[1]} has paid for itself {pays}, {n} rounds"
+    end = f"{what[1]} has paid for itself: {pays}; {n} rounds"
     alt = f"Seconds in all against runs: {what[0]} {slow:.3g} a run; {what[1]} {once:.3g} once and "
     with house_style():
         drawing = Drawing(table, f"{alt}{slow - saved.mean:.3g} a run; {end}.", height=3.4)

@@ -453,7 +453,7 @@ def test_what_is_paid_once_pays_where_the_lines_cross():
     assert quicker.get_xydata()[0] == pytest.approx((0, 20))
     assert quicker.get_xydata()[-1] == pytest.approx((22, 42))
     assert drawing.table["runs"].iloc[-1] == pytest.approx(22)
-    said = "compiled has paid for itself after 10 runs (95 % interval 9 to 12), 4 rounds"
+    said = "compiled has paid for itself: after 10 runs (95 % interval 9 to 12); 4 rounds"
     assert drawing.axes[0].get_title() == said
     assert said in drawing.alt
 
