@@ -20,10 +20,12 @@ def compiled(method: MethodType, device: torch.device) -> Callable:
     So each object gets a code object of its own, and giving up is an error.
     """
     function = method.__func__
-    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__)
+    code, name = function.__code__.replace(), function.__name__
+    own = FunctionType(code, function.__globals__, name, function.__defaults__)
+    options = OPTIONS if device.type == "cuda" else None
+    bound = MethodType(own, method.__self__)
     with compile_errors():
-        options = OPTIONS if device.type == "cuda" else None
-        return torch.compile(MethodType(own, method.__self__), dynamic=False, fullgraph=True, options=options)
+        return torch.compile(bound, dynamic=False, fullgraph=True, options=options)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from airbench_lab.figures.layers import depths, trajectories
 from airbench_lab.figures.lookahead import by_end, lookahead_round
 from airbench_lab.figures.network import network
 from airbench_lab.figures.pictures import pictures, titled
-from airbench_lab.figures.timing import break_even, launches
+from airbench_lab.figures.timing import break_even, launches, pays_after
 from airbench_lab.figures.tta import changed_predictions, views, votes
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "losses",
     "network",
     "passing",
+    "pays_after",
     "pictures",
     "png",
     "schedules",

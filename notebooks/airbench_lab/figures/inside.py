@@ -100,27 +100,37 @@ def singular_values(values: Mapping[str, ArrayLike]) -> Drawing:
     return drawing
 
 
-def losses(curves: Mapping[str, ArrayLike]) -> Drawing:
+def losses(
+    curves: Mapping[str, ArrayLike],
+    *,
+    step: str = "step of gradient descent",
+    loss: str = "mean squared error",
+    first: int = 0,
+) -> Drawing:
     """The losses of descents against their steps.
 
-    curves: by name, of 1 to 7 descents, each (steps + 1,) long, from the loss before the first step on. What is more
-    than 2.2 times the least loss is cut off. Raises UsageError for other shapes.
+    curves: by name, of 1 to 7 descents, all as long (steps,). step, loss: what the axes are called. first: the number
+    of the first value; 0 where that is the loss before any step. What is more than 2.2 times the least loss is cut off.
+    Raises UsageError for other shapes.
     """
     arrays = {name: np.asarray(some, float) for name, some in curves.items()}
     shapes = {some.shape for some in arrays.values()}
     if not 1 <= len(arrays) <= len(STYLES) or len(shapes) > 1 or any(some.ndim != 1 for some in arrays.values()):
-        raise UsageError(f"losses need 1 to {len(STYLES)} arrays (steps + 1,) of one length")
-    last = shapes.pop()[0] - 1
-    steps = sorted({step for step in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500) if step < last} | {last})
-    table = pd.DataFrame({"step": steps, **{name: some[steps] for name, some in arrays.items()}})
+        raise UsageError(f"losses need 1 to {len(STYLES)} arrays (steps,) of one length")
+    count = shapes.pop()[0]
+    last = first + count - 1
+    steps = sorted({at for at in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500) if first <= at < last} | {last})
+    table = pd.DataFrame({"step": steps, **{name: some[np.array(steps) - first] for name, some in arrays.items()}})
     said = "; ".join(f"{name} from {some[0]:.3g} to {some[-1]:.3g}" for name, some in arrays.items())
     with house_style():
-        drawing = Drawing(table, f"Loss against steps of gradient descent, {last} of them: {said}.", height=3.4)
+        drawing = Drawing(table, f"The {loss} against the {step}, up to {last}: {said}.", height=3.4)
         axes = drawing.subplots()
         for (name, some), style in zip(arrays.items(), STYLES, strict=False):
-            axes.plot(some, **style.line, markevery=max(1, last // 12), label=name)
-        axes.set(xlabel="step of gradient descent", ylabel="mean squared error")
-        axes.set(xlim=(0, last), ylim=(0, 2.2 * min(some.min() for some in arrays.values())))
+            axes.plot(range(first, last + 1), some, **style.line, markevery=max(1, last // 12), label=name)
+        axes.set(xlabel=step, ylabel=loss)
+        least, top = min(some.min() for some in arrays.values()), axes.get_ylim()[1]
+        if least < top / 2:
+            axes.set_ylim(0, min(top, 2.2 * least))
         axes.grid(alpha=0.3)
         axes.legend()
     return drawing

@@ -2,43 +2,78 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from airbench_core import UsageError
 from airbench_lab.figures.drawing import GREY, STYLES, Drawing, house_style
+from airbench_lab.study.statistics import mean_interval
 
 
-def break_even(plain: float, once: float, quicker: float, what: tuple[str, str] = ("eager", "compiled")) -> Drawing:
+class Runs(NamedTuple):
+    """After how many runs a price has paid, with the 95 % interval of that; infinite where it may never pay."""
+
+    runs: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.runs == self.low == math.inf:
+            return "never"
+        after = f"after {_whole(self.runs)} runs" if self.runs < math.inf else "perhaps never"
+        ends = f"{_whole(self.low)} to {_whole(self.high)}" if self.high < math.inf else f"{_whole(self.low)} or more"
+        return f"{after} (95 % interval {ends})"
+
+
+def pays_after(plain: Sequence[float], once: float, quicker: Sequence[float]) -> Runs:
+    """The price over what a run saves.
+
+    plain, quicker: seconds of a run each way, measured in turns, so that they belong together round by round; two
+    rounds and more. once: seconds paid before the first quicker run, taken as exact. The interval is Student's of what
+    is saved. Raises UsageError for seconds that are not positive; `once` may be 0.
+    """
+    if not (len(plain) == len(quicker) > 1 and all(0 < one < math.inf for one in (*plain, *quicker))):
+        raise UsageError("seconds of two rounds and more are needed, as many of each way, above 0 and finite")
+    if not 0 <= once < math.inf:
+        raise UsageError(f"a price of {once:g} seconds is not legal: 0 or more, and finite")
+    saved = mean_interval([slow - quick for slow, quick in zip(plain, quicker, strict=True)])
+    runs, high, low = (once / some if some > 0 else math.inf for some in (saved.mean, saved.low, saved.high))
+    return Runs(runs, low, high)
+
+
+def break_even(
+    plain: Sequence[float], once: float, quicker: Sequence[float], what: tuple[str, str] = ("eager", "compiled")
+) -> Drawing:
     """Seconds in all against the number of runs: as they are, and with what is paid once to make each one quicker.
 
-    plain, quicker: seconds of a run. once: seconds paid before the first quicker run. what: the two ways. Raises
-    UsageError for seconds that are not positive; `once` may be 0.
+    The band is the interval of what is saved. For the arguments and errors see `pays_after`. what: the two ways.
     """
-    if not (0 < plain < math.inf and 0 < quicker < math.inf and 0 <= once < math.inf):
-        raise UsageError(f"seconds of {plain:g}, {once:g} and {quicker:g} are not legal: above 0, and finite")
-    runs = once / (plain - quicker) if quicker < plain else math.inf
-    last = max(2.2 * runs, 5.0) if runs < math.inf else 10.0
+    pays, n = pays_after(plain, once, quicker), len(plain)
+    slow = sum(plain) / n
+    last = max(2.2 * pays.runs, 5.0) if pays.runs < math.inf else 10.0
     counts = np.linspace(0, last, 9)
-    ways = {what[0]: plain * counts, what[1]: once + quicker * counts}
+    saved = mean_interval([a - b for a, b in zip(plain, quicker, strict=True)])
+    ways = {what[0]: slow * counts, what[1]: once + (slow - saved.mean) * counts}
     table = pd.DataFrame({"runs": counts, **{f"{name}, seconds in all": of for name, of in ways.items()}})
-    end = f"{what[1]} never pays here"
-    if runs < math.inf:
-        whole = math.ceil(runs)
-        end = f"{what[1]} has paid for itself after {whole} run{'s' * (whole != 1)}"
-    alt = f"Seconds in all against runs: {what[0]} {plain:.3g} a run; {what[1]} {once:.3g} once and {quicker:.3g} a run"
+    end = f"{what[1]} has paid for itself: {pays}; {n} rounds"
+    alt = f"Seconds in all against runs: {what[0]} {slow:.3g} a run; {what[1]} {once:.3g} once and "
     with house_style():
-        drawing = Drawing(table, f"{alt}; {end}.", height=3.4)
+        drawing = Drawing(table, f"{alt}{slow - saved.mean:.3g} a run; {end}.", height=3.4)
         axes = drawing.subplots()
         for (name, of), style in zip(ways.items(), STYLES, strict=False):
             axes.plot(counts, of, **style.line, label=name, clip_on=False)
-        if runs < math.inf:
-            axes.axvline(runs, color=GREY, linewidth=1, linestyle=":")
+        band = (once + (slow - some) * counts for some in (saved.low, saved.high))
+        axes.fill_between(counts, *band, color=STYLES[1].colour, alpha=0.15, linewidth=0)
         axes.set(xlabel="runs", ylabel="seconds in all", xlim=(0, last), ylim=(0, None), title=end)
         axes.grid(alpha=0.3)
         drawing.legend(loc="outside upper right", ncols=2)
     return drawing
+
+
+def _whole(runs: float) -> str:
+    return f"{math.ceil(runs):,}" if runs < math.inf else "never"
 
 
 def launches(launch: float, works: Sequence[float]) -> Drawing:

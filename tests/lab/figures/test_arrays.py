@@ -57,7 +57,8 @@ VIEWS, LOGITS, WEIGHTS = RNG.random((6, 3, 8, 8)), RNG.normal(0, 2, (6, 4)), TTA
         ("changed_predictions", [(SOME, [0] * 4, {"none": [0] * 3}, CLASSES)], "need images"),
         ("votes", [(VIEWS[:2], LOGITS, WEIGHTS, CLASSES, 0), (VIEWS, LOGITS[:, :3], WEIGHTS, CLASSES, 0)], "6 views"),
         ("votes", [(VIEWS, LOGITS, WEIGHTS[:2], CLASSES, 0)], "6 views"),
-        ("break_even", [(0, 1, 1), (1, -1, 1), (1, 1, math.nan), (math.inf, 1, 1)], "are not legal: above 0"),
+        ("break_even", [([0, 1], 1, [1, 1]), ([1, 1], 1, [1, math.nan]), ([1], 1, [1]), ([1, 1], 1, [1])], "two"),
+        ("pays_after", [([1, 1], -1, [1, 1]), ([1, 1], math.inf, [1, 1])], "a price of"),
         ("launches", [(5, []), (5, [1] * 41), (0, [1]), (5, [0]), (5, [math.nan])], "1 to 40 pieces"),
     ],
 )  # fmt: skip
@@ -254,6 +255,17 @@ def test_losses_stand_at_their_steps():
     assert drawing.table["raw"].tolist() == pytest.approx([1, 0.9, 0.8, 0.5, 0.4])
     np.testing.assert_allclose(line(drawing.axes[0], "whitened").get_xydata()[:2], [[0, 1], [1, 0.1]])
     assert "raw from 1 to 0.4; whitened from 1 to 0.1" in drawing.alt
+    assert drawing.axes[0].get_ylim()[0] == 0
+
+
+def test_losses_of_epochs_begin_with_the_first():
+    drawing = figures.losses({"SGD": [2.3, 1.9, 1.6]}, step="epoch", loss="training loss", first=1)
+    assert (drawing.table["step"].tolist(), drawing.table["SGD"].tolist()) == ([1, 2, 3], [2.3, 1.9, 1.6])
+    (axes,) = drawing.axes
+    np.testing.assert_allclose(line(axes, "SGD").get_xdata(), [1, 2, 3])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "training loss")
+    assert axes.get_ylim()[0] > 1  # far from 0: the axis is where the losses are
+    assert "The training loss against the epoch, up to 3: SGD from 2.3 to 1.6." in drawing.alt
 
 
 def _masks(images: int, epochs: int) -> dict[str, np.ndarray]:
@@ -388,20 +400,39 @@ def test_votes_are_the_softmax_of_each_view_and_of_the_weighted_means():
     assert drawing.table["of"].tolist()[6:] == [f"level {level}" for level in LEVELS]
 
 
+SLOW, QUICK = [3, 3.2, 2.8, 3], [1, 1, 1, 1]
+
+
 def test_what_is_paid_once_pays_where_the_lines_cross():
-    drawing = figures.break_even(plain=3, once=20, quicker=1)
-    plain, quicker, mark = drawing.axes[0].lines
-    assert list(mark.get_xdata()) == [10, 10]
+    drawing = figures.break_even(SLOW, 20, QUICK)
+    plain, quicker = drawing.axes[0].lines
     assert plain.get_xydata()[-1] == pytest.approx((22, 66))
     assert quicker.get_xydata()[0] == pytest.approx((0, 20))
     assert quicker.get_xydata()[-1] == pytest.approx((22, 42))
-    assert drawing.table["runs"].iloc[-1] == 22
-    for once, said in (20, "after 10 runs"), (19, "after 10 runs"), (2, "after 1 run"), (0, "after 0 runs"):  # not 9.5
-        assert figures.break_even(3, once, 1).axes[0].get_title() == f"compiled has paid for itself {said}"
-    for quicker in 3, 4:
-        never = figures.break_even(3, 20, quicker)
-        assert len(never.axes[0].lines) == 2
-        assert "never pays here" in never.alt
+    assert drawing.table["runs"].iloc[-1] == pytest.approx(22)
+    said = "compiled has paid for itself: after 10 runs (95 % interval 9 to 12); 4 rounds"
+    assert drawing.axes[0].get_title() == said
+    assert said in drawing.alt
+
+
+def test_the_interval_is_that_of_what_a_round_saves():
+    saved = mean_interval([2, 2.2, 1.8, 2])
+    assert figures.pays_after(SLOW, 20, QUICK) == pytest.approx((10, 20 / saved.high, 20 / saved.low))
+    together = figures.pays_after([3, 30, 3000], 20, [1, 28, 2998])  # in turns: only the difference counts
+    assert together == pytest.approx((10, 10, 10))
+
+
+@pytest.mark.parametrize(
+    ("quicker", "said"),
+    [
+        ([2, 3.2, 1.8, 2.9], "after 39 runs (95 % interval 15 or more)"),
+        ([3.4, 2.9, 3.3, 2.9], "perhaps never (95 % interval 41 or more)"),
+        ([4, 4, 4, 4], "never"),
+    ],
+)
+def test_a_price_may_never_be_paid_back(quicker, said):
+    assert str(figures.pays_after(SLOW, 20, quicker)) == said
+    assert said in figures.break_even(SLOW, 20, quicker).alt
 
 
 @pytest.mark.parametrize(("work", "rows"), [(3, [(3, 18, 9), (1, 14, 5)]), (20, [(3, 65, 5), (1, 65, 5)])])
