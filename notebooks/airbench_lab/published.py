@@ -50,16 +50,6 @@ INTERACTIONS = {
     "multi-crop TTA": Interaction(11.2, 18.1),
     "alternating flip": Interaction(10.8, 20.0),
 }
-# [Z], the same data: [Z]'s bare baseline, without whitening, and each trick alone added to it.
-BARE_EPOCHS = 34.0
-ALONE = {
-    "whitening": 21.0,
-    "identity initialization": 30.0,
-    "BatchNorm-bias learning rate x 64": 34.0,
-    "Lookahead": 33.0,
-    "multi-crop TTA": 29.5,
-    "alternating flip": 33.0,
-}
 
 
 class Method(NamedTuple):

@@ -1,14 +1,14 @@
 """The figures of the lessons. Each is a matplotlib Figure with its numbers as a table beside it, never made by pyplot.
 
-    figure = ladder(frame("runs.jsonl"))    # in a notebook: the picture, and its table to be unfolded
+    figure = filters(weights)               # in a notebook: the picture, and its table to be unfolded
     figure.table                            # the same numbers as a DataFrame
     png(figure)                             # the picture alone, for a widget
 
-Drawn from tables of runs (`airbench_lab.study.frames`): `ladder`, `add_remove`, `flops_against_error`; from the
-accuracies that `replay` and `compare` find: `epochs_to`, `differences`, `sums`, `board`; the others from plain arrays.
+Drawn from a table of runs (`airbench_lab.study.frames`): `flops_against_error`; from the accuracies that are recorded:
+`epochs_to`, `differences`, `effects`, `board`; the others from plain arrays.
 """
 
-from airbench_lab.figures.additivity import add_remove, sums
+from airbench_lab.figures.additivity import effects
 from airbench_lab.figures.baseline import epochs_to, schedules
 from airbench_lab.figures.board import board, passing
 from airbench_lab.figures.curves import Line, curves
@@ -16,7 +16,6 @@ from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import sides
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, losses, singular_values
-from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import depths, trajectories
 from airbench_lab.figures.lookahead import by_end, lookahead_round
 from airbench_lab.figures.network import network
@@ -28,7 +27,6 @@ __all__ = [
     "STYLES",
     "Drawing",
     "Line",
-    "add_remove",
     "board",
     "break_even",
     "by_end",
@@ -36,10 +34,10 @@ __all__ = [
     "covariances",
     "curves",
     "depths",
+    "effects",
     "epochs_to",
     "filters",
     "flops_against_error",
-    "ladder",
     "launches",
     "lookahead_round",
     "losses",
@@ -51,7 +49,6 @@ __all__ = [
     "schedules",
     "sides",
     "singular_values",
-    "sums",
     "table_html",
     "titled",
     "trajectories",

@@ -6,12 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from airbench_core import Recipe, UsageError
-from airbench_core.scales import scale_named
-from airbench_lab.study import report
-from airbench_lab.study.frames import of_recipe, one_setting
+from airbench_core import UsageError
+from airbench_lab.study.frames import one_setting
 from airbench_lab.study.names import recipe_name
-from airbench_lab.study.speedup import Curve
 from airbench_lab.study.statistics import mean_interval
 
 
@@ -50,10 +47,6 @@ class Measured:
             raise UsageError(f"these runs are of several kinds: {'; '.join(kinds)}: draw runs of one")
         self.hardware, self.scale, self.data = kinds[0], runs["scale"].iloc[0], runs["data"].iloc[0]
         self.setting = f"scale {self.scale}, {self.data}, {self.hardware}"
-
-    def curve(self, recipe: Recipe) -> Curve:
-        """The same of all lengths of training that have two runs and more: {epochs, as scaled: accuracies}."""
-        return report.curve(of_recipe(self.runs, scale_named(self.scale).recipe(recipe), any_epochs=True))
 
     def groups(self) -> dict[str, pd.DataFrame]:
         """The runs of each recipe, compiled or not, by name, in the order of their first run.

@@ -1,26 +1,14 @@
 """Recipes compared for a lesson: the recorded runs of many seeds, and beside them the few that were made live."""
 
 from collections.abc import Iterable, Mapping
-from itertools import product
 from pathlib import Path
 
-from airbench_core import AIRBENCH94, Dataset, Recipe, RunResult
+from airbench_core import Dataset, Recipe, RunResult
 from airbench_core.scales import scale_named
 from airbench_lab.figures.differences import Accuracies, differences
 from airbench_lab.figures.drawing import Drawing
 from airbench_lab.lessons import own_runs
 from airbench_lab.replay import FOLDER, lookup
-from airbench_lab.study.settings import with_fields
-from airbench_lab.study.studies import SWITCHES
-
-# What the tricks of `study.studies.SWITCHES` are called in a row.
-TRICKS = {
-    "whiten": "whitening",
-    "identity_init": "identity init",
-    "bias_scale": "bias scale",
-    "lookahead": "Lookahead",
-    "flip": "alternating flip",
-}
 
 Changes = Mapping[str, tuple[Recipe, Recipe]]  # what each is called: the recipe without it, and with it; not scaled
 
@@ -61,25 +49,6 @@ def compare(
         live_where=live[0].runtime.device_name + earlier if live else "",
         mixed=mixed,
     )
-
-
-def company(field: str, off: object, *, scale: str, data: Dataset | str) -> Drawing:
-    """The same trick with the other tricks on or off: what `field`=`off` costs in each combination that is recorded.
-
-    field: one of `study.studies.SWITCHES`.
-    """
-    others = {name: values for name, values in SWITCHES.items() if name != field}
-    changes = {}
-    for values in product(*others.values()):
-        these = dict(zip(others, values, strict=True))
-        missing = [TRICKS[name] for name, (on, _) in others.items() if these[name] != on]
-        name = "with all others" if not missing else f"without {', '.join(missing)}"
-        base = with_fields(AIRBENCH94, **these)
-        changes[name if len(missing) < len(others) else "with none of the others"] = (
-            base,
-            with_fields(base, **{field: off}),
-        )
-    return compare(changes, scale=scale, data=data)
 
 
 def _of(results: Iterable[own_runs.OwnRun | RunResult], scaled: Recipe, scale: str) -> Accuracies:

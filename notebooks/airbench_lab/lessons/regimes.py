@@ -42,18 +42,22 @@ def answer(trick: str, guess: float | None) -> str:
     if found is None:
         return "nothing is recorded"
     low, high = 100 * found.gain.low, 100 * found.gain.high
-    said = "no guess written down"
-    if guess is not None:
-        where = "below" if guess < low else "above" if guess > high else "inside"
-        said = f"your guess: {guess:+g} points, {where} the interval"
     gain = f"{100 * found.gain.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
     return "\n".join(
         [
             f"{found.gain.n_a} recorded pairs: {gain}",
-            said,
+            held(guess, low, high),
             f"spread of a pair {100 * found.gain.std:.2f} points; three show the sign in {found.power:.0%} of draws",
         ]
     )
+
+
+def held(guess: float | None, low: float, high: float) -> str:
+    """Where a guess, in points, lies beside a recorded interval, in words."""
+    if guess is None:
+        return "no guess written down"
+    where = "below" if guess < low else "above" if guess > high else "inside"
+    return f"your guess: {guess:+g} points, {where} the interval"
 
 
 def table() -> pd.DataFrame:

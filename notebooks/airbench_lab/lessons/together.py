@@ -1,78 +1,62 @@
-"""Several tricks removed at once: what each costs alone, their sum, and what they cost together.
+"""A factorial experiment: airbench94 with its tricks on and off in all combinations, and what each is worth.
 
-All of it from runs of airbench94 with some of its tricks off, by which are off. In points of accuracy, by seed.
+All accuracies are of recorded runs, in percent, by seed; a seed was run in all combinations, so each is an experiment
+of its own. Main effects and interactions: Fisher, The Design of Experiments, 1935.
 """
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
-from airbench_core import AIRBENCH94, RunResult, UsageError
-from airbench_core.scales import scale_named
+from airbench_core import AIRBENCH94, UsageError
 from airbench_lab.replay import lookup
 from airbench_lab.study.settings import with_fields
 from airbench_lab.study.studies import SWITCHES
 
 BySeed = dict[int, float]
-Grid = Mapping[frozenset[str], Mapping[int, float]]  # by the tricks that are off: the accuracies in 0..1, by seed
+Grid = Mapping[frozenset[str], Mapping[int, float]]  # by the tricks that are off
 
 
-def recorded_grid(scale: str = "laptop", data: str = "cifar10") -> Grid:
+def recorded_grid(scale: str = "laptop", data: str = "cifar10") -> dict[frozenset[str], BySeed]:
     """The recorded runs of all combinations of `study.studies.SWITCHES`; empty where none are."""
-    found = {off: lookup(_without(off), scale, data).accuracies for off in _subsets(SWITCHES)}
-    return {off: accuracies for off, accuracies in found.items() if accuracies}
-
-
-def live_grid(results: Iterable[RunResult]) -> Grid:
-    """Those of `results` that are runs of airbench94 with nothing but some of its tricks off, at one scale."""
-    found: dict[frozenset[str], BySeed] = {}
-    for result in results:
-        scaled = scale_named(result.scale).recipe
-        for off in _subsets(SWITCHES):
-            if not result.parts and result.recipe == scaled(_without(off)):
-                found.setdefault(off, {})[result.seed] = result.accuracy
+    found = {}
+    for off in _subsets(SWITCHES):
+        runs = lookup(with_fields(AIRBENCH94, **{name: SWITCHES[name][1] for name in off}), scale, data)
+        if runs:
+            found[off] = {seed: 100 * accuracy for seed, accuracy in runs.accuracies.items()}
     return found
 
 
-def sum_and_joint(
-    grid: Grid,
-    tricks: Iterable[str],
-    others_off: Iterable[str] = (),
-) -> tuple[BySeed, BySeed]:
-    """What `tricks` cost one by one, added up, and what they cost when all are removed.
+def sides(grid: Grid, trick: str, off: Iterable[str] | None = None) -> tuple[BySeed, BySeed]:
+    """Accuracies without `trick` and with it, of each seed that all these combinations have; they differ by its effect.
 
-    Both where `others_off` are off, and in points of accuracy, of each seed that all of these
-    combinations were run with. Raises UsageError where one of them was not run.
+    off: the other tricks that are off. None: the mean over all settings of the others, for the main effect.
+    Raises UsageError where a combination was not run.
     """
-    tricks, base = frozenset(tricks), frozenset(others_off)
-    needed = [base, base | tricks, *(base | {trick} for trick in tricks)]
-    for off in needed:
-        if off not in grid:
-            without = ", ".join(sorted(off)) or "anything"
-            raise UsageError(f"there are no runs of airbench94 without {without}")
-    seeds = sorted(set.intersection(*(set(grid[off]) for off in needed)))
-
-    def cost(removed: frozenset[str], seed: int) -> float:
-        return 100 * (grid[base | removed][seed] - grid[base][seed])
-
-    summed = {seed: sum(cost(frozenset({one}), seed) for one in tricks) for seed in seeds}
-    joint = {seed: cost(tricks, seed) for seed in seeds}
-    return summed, joint
+    settings = list(_subsets(SWITCHES.keys() - {trick})) if off is None else [frozenset(off)]
+    without, with_it = _means(grid, [[one | {trick} for one in settings], settings])
+    return without, with_it
 
 
-def averaged(grid: Grid, tricks: Iterable[str]) -> tuple[BySeed, BySeed]:
-    """As `sum_and_joint`, each the mean over all settings of the other tricks: so each run of the grid counts."""
-    tricks = frozenset(tricks)
-    found = [sum_and_joint(grid, tricks, others) for others in _subsets(SWITCHES.keys() - tricks)]
-    seeds = set.intersection(*(set(joint) for _, joint in found))
-    summed, joint = (
-        {seed: statistics.mean(one[side][seed] for one in found) for seed in sorted(seeds)} for side in (0, 1)
-    )
-    return summed, joint
+def worths(grid: Grid, trick: str, other: str) -> tuple[BySeed, BySeed]:
+    """What `trick` is worth where `other` is off and where it is on, in points; their difference is the interaction.
+
+    Both are means over all settings of the tricks that are left. The interaction of B with A is that of A with B.
+    Raises UsageError where a combination was not run.
+    """
+    rest = list(_subsets(SWITCHES.keys() - {trick, other}))
+    groups = [[one | off for one in rest] for off in ({trick, other}, {other}, {trick}, set())]
+    neither, alone, without, both = _means(grid, groups)
+    return {seed: alone[seed] - neither[seed] for seed in both}, {seed: both[seed] - without[seed] for seed in both}
 
 
-def _without(off: Iterable[str]):
-    return with_fields(AIRBENCH94, **{name: SWITCHES[name][1] for name in off})
+def _means(grid: Grid, groups: Iterable[Iterable[frozenset[str]]]) -> tuple[BySeed, ...]:
+    """The mean of each group of combinations, of each seed that all of them have."""
+    groups = [list(group) for group in groups]
+    for off in (off for group in groups for off in group if off not in grid):
+        raise UsageError(f"there are no runs of airbench94 without {', '.join(sorted(off)) or 'anything'}")
+    seeds = sorted(set.intersection(*(set(grid[off]) for group in groups for off in group)))
+    return tuple({seed: statistics.mean(grid[off][seed] for off in group) for seed in seeds} for group in groups)
 
 
 def _subsets(names: Iterable[str]) -> Iterator[frozenset[str]]:

@@ -22,7 +22,7 @@ SWITCHES = {
     name: (studies.SWITCHES | {"tta": (studies.FULL_TTA, "mirror")})[name]
     for name in ("whiten", "identity_init", "bias_scale", "lookahead", "tta", "flip")
 }
-NAMES = dict(zip(SWITCHES, published.ALONE, strict=True))  # as `published` calls them, in the same order
+NAMES = dict(zip(SWITCHES, ("whitening", *published.INTERACTIONS), strict=True))  # as `published` calls them
 ALL = "1" * len(SWITCHES)
 
 

@@ -63,9 +63,8 @@ class Epochs:
 class TargetSpeedup:
     """How many times fewer epochs b needs to a target than the baseline a: `ratio`, with `low` to `high`.
 
-    ratio = (epochs of a) / (epochs of b), above 1 where b is faster; fewer = (epochs of a) - (epochs of b). None where
-    one of them is. Open intervals as in Epochs: from 0, or for `fewer` from minus infinity, and to infinity. n: runs at
-    the budget that has the fewest. paired: both recipes were drawn by the same seeds.
+    ratio = (epochs of a) / (epochs of b), above 1 where b is faster; None where one of them is. Open intervals as in
+    Epochs. n: runs at the budget that has the fewest. paired: both recipes were drawn by the same seeds.
     """
 
     n: int
@@ -75,9 +74,6 @@ class TargetSpeedup:
     ratio: float | None
     low: float
     high: float
-    fewer: float | None
-    fewer_low: float
-    fewer_high: float
 
 
 def curve_of(budgets: Mapping[float, Mapping[int, float]]) -> Curve:
@@ -122,7 +118,6 @@ def speedup_to_target(a: Curve, b: Curve, target: float, *, resamples: int = RES
     n, known = min(first.n, second.n), epochs_a.epochs is not None and epochs_b.epochs is not None
     with np.errstate(divide="ignore"):
         low, high = _quantiles(least_a / most_b, most_a / least_b, n)
-    fewer_low, fewer_high = _quantiles(least_a - most_b, most_a - least_b, n)
     return TargetSpeedup(
         n=n,
         paired=paired,
@@ -131,9 +126,6 @@ def speedup_to_target(a: Curve, b: Curve, target: float, *, resamples: int = RES
         ratio=epochs_a.epochs / epochs_b.epochs if known else None,
         low=low,
         high=high,
-        fewer=epochs_a.epochs - epochs_b.epochs if known else None,
-        fewer_low=fewer_low,
-        fewer_high=fewer_high,
     )
 
 

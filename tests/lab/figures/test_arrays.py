@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 from airbench_lab import figures
-from airbench_lab.figures.additivity import APART, JOINT, SUM
 from airbench_lab.study.speedup import epochs_to_target
-from airbench_lab.study.statistics import difference, mean_interval
+from airbench_lab.study.statistics import difference
 
 from airbench_core import AIRBENCH96, BASELINE, SCALES, UsageError
 from airbench_core.network import Network
@@ -441,41 +440,28 @@ def test_a_device_with_little_work_waits_for_its_launches_and_with_much_for_the_
     assert [tuple(row) for row in table[["launches", "all is done after", "device waits"]].values] == rows
 
 
-ONE = {0: -3.0, 1: -3.5, 2: -2.5}, {2: -1.0, 1: -2.0, 0: -1.6}
-OTHER = {0: -1.0, 1: 0.5, 2: 0.2}, {0: -1.1, 1: 0.4, 2: 0.1}
-
-
-def test_sums_and_joint_effects_have_the_means_and_intervals_of_their_seeds():
-    drawing = figures.sums({"a + b": ONE, "c + d": OTHER}, where="here")
-    first, second = drawing.table.to_dict("records")
-    mean = mean_interval(list(ONE[1].values()))
-    assert [first[JOINT + end] for end in ("", ", low", ", high")] == pytest.approx([mean.mean, mean.low, mean.high])
-    apart = difference(*ONE)  # by seed: the two list them in other orders
-    ends = [first[APART + end] for end in ("", ", low", ", high")]
-    assert ends == pytest.approx([apart.difference, apart.low, apart.high])
-    assert (second[SUM], second[APART]) == pytest.approx((-0.1, -0.1))
-    for axes, names in zip(drawing.axes, ((SUM, JOINT), (APART,)), strict=True):
-        intervals = sorted(
-            (round(line.get_ydata()[0]), *line.get_xdata()) for line in axes.lines if line.get_gid() == "interval"
-        )
-        for name in names:
-            drawn = line(axes, name)
-            assert list(drawn.get_xdata()) == pytest.approx(list(drawing.table[name]))
-            assert [round(row) for row in drawn.get_ydata()] == [0, 1]
-            for row in 0, 1:
-                low, high = (drawing.table[f"{name}, {end}"][row] for end in ("low", "high"))
-                assert (row, pytest.approx(low), pytest.approx(high)) in intervals
-    assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["a + b", "c + d"]
-    assert drawing.get_supxlabel().replace("\n", " ").startswith("here, n=3 seeds")
-
-
-def test_a_single_seed_has_no_interval():
-    drawing = figures.sums({"a + b": ({0: -3.0}, {0: -1.0}), "c + d": OTHER}, where="here")
-    row = drawing.table.iloc[0]
-    assert row[APART] == pytest.approx(2)
-    assert math.isnan(row[f"{APART}, low"])
-    assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["a + b (n=1)", "c + d (n=3)"]
-    assert "n=1 seed: no interval" in figures.sums({"a": ({0: 1.0}, {0: 1.0})}, where="here").get_supxlabel()
-    for wrong, said in ({}, "no effects"), ({"a": ({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 1.0})}, "only on one side 2"):
-        with pytest.raises(UsageError, match=said):
-            figures.sums(wrong, where="here")
+def test_effects_have_the_means_and_intervals_of_their_pairs():
+    alone = {0: 60.0, 1: 61.0, 2: 62.0}, {2: 66.0, 1: 63.0, 0: 63.5}  # in another order
+    on_top = {0: 70.0, 1: 70.5}, {0: 70.4, 1: 70.3}
+    drawing = figures.effects(
+        {"a": {"alone": alone, "on top": on_top}, "b": {"on top": on_top, "alone": alone}}, where="here"
+    )
+    assert list(drawing.table["trick"]) == ["a", "a", "b", "b"]
+    first, second = drawing.table.to_dict("records")[:2]
+    for row, pair in ((first, alone), (second, on_top)):
+        found = difference(*pair)
+        assert [row["n"], row["points"], row["low"], row["high"]] == [
+            found.n_a,
+            found.difference,
+            found.low,
+            found.high,
+        ]
+    (axes,) = drawing.axes
+    intervals = [(round(line.get_ydata()[0]), *line.get_xdata()) for line in axes.lines if line.get_gid() == "interval"]
+    assert (1, first["low"], first["high"]) in intervals
+    assert list(line(axes, "on top").get_xdata()) == pytest.approx([0.1, 0.1])
+    assert line(axes, "alone").get_ydata()[0] < 0 < line(axes, "on top").get_ydata()[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    assert drawing.get_supxlabel().startswith("here, n=2 to 3 pairs.")
+    with pytest.raises(UsageError, match="no effects"):
+        figures.effects({}, where="here")

@@ -21,8 +21,6 @@ from airbench_lab.figures.differences import differences
 from airbench_lab.figures.drawing import KEPT
 from airbench_lab.lessons.speedrun import chance_to_pass
 from airbench_lab.study.frames import frame
-from airbench_lab.study.ladder import LADDER
-from airbench_lab.study.studies import WHITENED, ablation
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -36,16 +34,7 @@ LONG = "baseline whiten=true whiten_bias_epochs=1.2 identity_init=true epochs=5.
 RNG = np.random.default_rng(0)
 
 
-def _ladder(made, trained):
-    return figures.ladder(frame([run for rung in LADDER[:6] for run in trained(rung.recipe)]), 0.76)
-
-
-def _add_remove(made, trained):
-    runs = [run for variant in ablation()[:8] for run in trained(variant.recipe)]
-    return figures.add_remove(frame([*runs, *trained(WHITENED, 0.9)]), 0.8)
-
-
-def _flops(made, trained):
+def _flops(made):
     names = ("baseline", "airbench94", "airbench94_muon", "airbench95", "airbench96", "airbench96_faster")
     return figures.flops_against_error(
         frame([run for i, name in enumerate(names) for run in made(RECIPES[name], [0.7 + i / 50, 0.72 + i / 50])])
@@ -85,10 +74,10 @@ def _singular(*_):
     return figures.singular_values({"before": values, "after 1 step": values**0.5, "after 3 steps": values**0.1})
 
 
-def _sums(*_):
-    names = ("whiten + identity_init + bias_scale", "all five", "lookahead + flip")
-    effects = {name: ({0: -6.0, 1: -7.0 - i}, {0: -3.0, 1: -1.0}) for i, name in enumerate(names)}
-    return figures.sums(effects, where=f"Recorded at the laptop scale on CIFAR-10, {HARDWARE}")
+def _effects(*_):
+    pairs = {name: ({0: 60.0, 1: 61.0}, {0: 63.0, 1: 65.5}) for name in ("with none", "main effect", "with all others")}
+    names = ("BatchNorm-bias learning rate x 64", "whitening", "Lookahead")
+    return figures.effects(dict.fromkeys(names, pairs), where=f"Recorded at the scale laptop on CIFAR-10, {HARDWARE}")
 
 
 def _board(*_):
@@ -130,8 +119,6 @@ def _changed(*_):
 
 # Of each: what draws it, and how many rows its table has.
 GALLERY = {
-    "ladder": (_ladder, 9),
-    "add_remove": (_add_remove, 10),
     "flops": (_flops, 9),
     "curves": (lambda *_: figures.curves(_lines()), 18),
     "differences": (_differences, 3),
@@ -149,7 +136,7 @@ GALLERY = {
     "losses": (lambda *_: figures.losses({"raw pixels": 0.9 ** np.arange(101) + 1, "whitened": np.ones(101)}), 8),
     "singular values": (_singular, 64),
     "depths": (lambda *_: figures.depths({"random": RNG.random((7, 31, 31)), "identity": RNG.random((7, 31, 31))}), 14),
-    "sums": (_sums, 3),
+    "effects": (_effects, 9),
     "pictures": (
         lambda *_: figures.pictures(
             {name: RNG.random((8, 3, 32, 32)) for name in ("as stored", "dropped: the easiest")},
@@ -199,9 +186,9 @@ def test_every_figure_hangs_in_the_gallery():
 
 
 @pytest.mark.parametrize("name", GALLERY)
-def test_it_can_be_read(name, made, trained, shown, bundles):
+def test_it_can_be_read(name, made, shown, bundles):
     draw, rows = GALLERY[name]
-    drawing = draw(made, trained)
+    drawing = draw(made)
     texts = shown(drawing)
     assert len(texts) > 5
     for one in texts:
@@ -244,11 +231,11 @@ def test_it_can_be_read(name, made, trained, shown, bundles):
             assert len(set(part)) == len(looks)  # no two lines share a colour, a marker or dashes
 
 
-def test_what_a_notebook_has_set_changes_nothing(made, trained):
-    plain = [png(GALLERY[name][0](made, trained)) for name in ("ladder", "curves")]
+def test_what_a_notebook_has_set_changes_nothing(made):
+    plain = [png(GALLERY[name][0](made)) for name in ("effects", "curves")]
     assert (np.asarray(Image.open(io.BytesIO(plain[0])).convert("RGBA"))[..., 3] == 255).all()
     with matplotlib.style.context(["dark_background", {"font.size": 22, "font.family": "serif", "lines.linewidth": 9}]):
-        assert [png(GALLERY[name][0](made, trained)) for name in ("ladder", "curves")] == plain
+        assert [png(GALLERY[name][0](made)) for name in ("effects", "curves")] == plain
         assert matplotlib.rcParams["font.size"] == 22
 
 

@@ -3,9 +3,8 @@ from dataclasses import replace
 import pytest
 from airbench_lab.figures.differences import differences
 from airbench_lab.lessons import compare as module
-from airbench_lab.lessons.compare import TRICKS, company, compare
+from airbench_lab.lessons.compare import compare
 from airbench_lab.speed import random_dataset
-from airbench_lab.study.studies import SWITCHES
 
 from airbench_core import AIRBENCH94, Parts, train
 
@@ -91,23 +90,11 @@ def test_recorded_and_live_runs_are_two_rows_never_one_mean(monkeypatch):
     assert ours["difference, points"] == pytest.approx(100 * (live[1].accuracy - live[0].accuracy))
 
 
-def test_in_all_company_on_the_recorded_toggles():
-    table = company("whiten", False, scale="laptop", data="cifar10").table
-    assert len(table) == 16
-    assert set(table["n"]) == {3, 5}
-    assert table["change"].iloc[0] == "with all others"
-    assert table["change"].iloc[-1] == "with none of the others"
-    assert "without identity init, Lookahead, alternating flip" in set(table["change"])
-    assert TRICKS.keys() == SWITCHES.keys()
-    assert table["difference, points"].iloc[0] == pytest.approx(-2.72, abs=0.01)  # as in recorded/README.md
-
-
 def test_at_a_scale_of_which_nothing_is_recorded_the_laptop_s_runs_stand_beside_the_live_ones(noise):
     """As on a GPU, whose lessons run at full scale."""
     drawing = compare({"off": (AIRBENCH94, OFF)}, scale="full", data="cifar10")
     assert drawing.table["source"].tolist() == ["recorded"]
     assert "at the laptop scale, since nothing of this is recorded at scale full, n=" in note(drawing)
-    assert len(company("whiten", False, scale="full", data="cifar10").table) == 16
     assert compare({"off": (AIRBENCH94, OFF)}, scale="full", data=noise).table.empty  # other images
 
 
