@@ -7,7 +7,7 @@ import pytest
 import torch
 from airbench_lab import figures
 from airbench_lab.study.speedup import epochs_to_target
-from airbench_lab.study.statistics import difference
+from airbench_lab.study.statistics import difference, mean_interval
 
 from airbench_core import AIRBENCH96, BASELINE, SCALES, UsageError
 from airbench_core.network import Network
