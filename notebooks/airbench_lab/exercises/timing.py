@@ -44,7 +44,7 @@ def seconds_per_call(
     synchronize: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Mean seconds of a call of `function`, over `repeats` calls after `warm_up` calls that are not counted."""
+    """Mean seconds of a call, over `repeats` calls, after `warm_up` calls that do not count."""
     for _ in range(warm_up):
         function()
     synchronize()  # what the warm-up left to do is not counted either

@@ -21,7 +21,7 @@ from airbench_lab.study.statistics import against_target
 
 from airbench_core import AIRBENCH94, SCALES, EpochRecord, RunResult, Runtime, UsageError
 
-RULE = RULES["laptop"]
+RULE = replace(RULES["laptop"], target=0.705)
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.bfloat16, threads=1)
 
 
@@ -56,7 +56,7 @@ def five(accuracies=(0.705, 0.71, 0.715, 0.712, 0.708), seconds=(10.0, 12.0, 11.
 
 def test_the_rules_say_what_an_entry_needs():
     said = str(RULE)
-    for word in "laptop, cifar10", "target 59.8%", "5 runs", "race mode", "one-sided t test (5%)", "median seconds":
+    for word in "laptop, cifar10", "target 70.5%", "5 runs", "race mode", "one-sided t test (5%)", "median seconds":
         assert word in said
     assert max(map(len, said.splitlines())) < 95  # a line of a notebook
 
