@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 LESSONS = sorted(path.stem for path in (Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PAGES = ["index", "api", "benchmarks/README", "notebooks/assignments/README", "notebooks/airbench_lab/recorded/README"]
-PAGES += [f"notebooks/{lesson}" for lesson in LESSONS]
+PAGES += ["notebooks/which_knob_next", *(f"notebooks/{lesson}" for lesson in LESSONS)]
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 KINDS = {"wide-light": (WIDE, "light"), "wide-dark": (WIDE, "dark"), "phone-light": (PHONE, "light")}
 KINDS |= {"phone-dark": (PHONE, "dark")}

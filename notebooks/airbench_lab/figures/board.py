@@ -18,7 +18,7 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
     """A leaderboard: seconds and accuracy of each entry, with their intervals, and the target.
 
     rows: from the first place down, as `lessons.speedrun.standings` makes them: rank, entry, seconds and accuracy with
-    low and high, n, perhaps the machine. target: in percent. What does not pass is drawn hollow.
+    low and high, n. target: in percent. What does not pass is drawn hollow.
     """
     table = pd.DataFrame(rows)
     words = "; ".join(
@@ -28,7 +28,6 @@ def board(rows: Sequence[Mapping[str, Any]], *, target: float, where: str) -> Dr
     sure = sorted({f"{row['sure']:.0%}".replace("%", " %") for row in rows}) if rows else []
     note = f"{where}. Seconds: median, {' or '.join(sure)} interval; accuracy: mean, 95 % interval; dashed: the target."
     note += " Hollow: does not pass." if any(row["rank"] == "fails" for row in rows) else ""
-    note += " Not all on one machine: compare no seconds." if len({row.get("machine") for row in rows}) > 1 else ""
     under = wrapped(note, 7.6)
     with house_style():
         drawing = Drawing(

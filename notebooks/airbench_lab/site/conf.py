@@ -12,7 +12,8 @@ project = "airbench, one trick at a time"
 version = release = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.githubpages"]
 include_patterns = [
-    *("index.md", "api.md", "notebooks/[0-9]*.ipynb", "notebooks/assignments/README.md", "benchmarks/README.md"),
+    *("index.md", "api.md", "notebooks/[0-9]*.ipynb", "notebooks/which_knob_next.md"),
+    *("notebooks/assignments/README.md", "benchmarks/README.md"),
     *("notebooks/airbench_lab/recorded/README.md", "notebooks/airbench_lab/study/README.md"),
 ]
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from airbench_lab.lessons import speedrun
 from airbench_lab.lessons.speedrun import (
     RULES,
     Entry,
@@ -17,15 +16,16 @@ from airbench_lab.lessons.speedrun import (
     standings,
     submit,
 )
+from airbench_lab.replay import lookup
 from airbench_lab.study.statistics import against_target
 
 from airbench_core import AIRBENCH94, SCALES, EpochRecord, RunResult, Runtime, UsageError
 
-RULE = replace(RULES["laptop"], target=0.705)
+RULE = RULES["laptop"]
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.bfloat16, threads=1)
 
 
-def run(seed=0, accuracy=0.71, seconds=10.0, *, recipe=AIRBENCH94, watched=False, **other) -> RunResult:
+def run(seed=0, accuracy=0.603, seconds=10.0, *, recipe=AIRBENCH94, watched=False, **other) -> RunResult:
     epoch = EpochRecord(
         epoch=1, epochs=1.0, train_loss=1.0, accuracy=accuracy if watched else None, seconds=seconds / 2
     )
@@ -47,7 +47,7 @@ def run(seed=0, accuracy=0.71, seconds=10.0, *, recipe=AIRBENCH94, watched=False
     )
 
 
-def five(accuracies=(0.705, 0.71, 0.715, 0.712, 0.708), seconds=(10.0, 12.0, 11.0, 10.5, 30.0), **other):
+def five(accuracies=(0.598, 0.603, 0.608, 0.605, 0.601), seconds=(10.0, 12.0, 11.0, 10.5, 30.0), **other):
     return [
         run(seed, accuracy, second, **other)
         for seed, (accuracy, second) in enumerate(zip(accuracies, seconds, strict=True))
@@ -56,7 +56,7 @@ def five(accuracies=(0.705, 0.71, 0.715, 0.712, 0.708), seconds=(10.0, 12.0, 11.
 
 def test_the_rules_say_what_an_entry_needs():
     said = str(RULE)
-    for word in "laptop, cifar10", "target 70.5%", "5 runs", "race mode", "one-sided t test (5%)", "median seconds":
+    for word in "laptop, cifar10", "target 59.8%", "5 runs", "race mode", "one-sided t test (5%)", "median seconds":
         assert word in said
     assert max(map(len, said.splitlines())) < 95  # a line of a notebook
 
@@ -64,19 +64,19 @@ def test_the_rules_say_what_an_entry_needs():
 def test_an_entry_holds_the_runs_in_the_order_of_their_seeds():
     made = entry("mine", five()[::-1], RULE)
     assert made.seeds == (0, 1, 2, 3, 4)
-    assert made.accuracies[0] == 0.705
+    assert made.accuracies[0] == 0.598
     assert made.median == 11.0
     assert made.recipe == "airbench94"
     assert made.fields["epochs"] == SCALES["laptop"].recipe(AIRBENCH94).epochs
-    assert made.test == against_target(made.accuracies, 0.705)
+    assert made.test == against_target(made.accuracies, 0.598)
     assert made.passed
     assert "passes: nothing speaks against it" in str(made)
     assert "93.8% interval 10.00 to 30.00" in str(made)
 
 
 def test_what_lies_clearly_below_the_target_fails_and_what_lies_a_little_below_does_not():
-    assert not entry("low", five([0.69, 0.692, 0.688, 0.691, 0.689]), RULE).passed
-    assert entry("nearly", five([0.702, 0.71, 0.698, 0.704, 0.707]), RULE).passed
+    assert not entry("low", five([0.583, 0.585, 0.581, 0.584, 0.582]), RULE).passed
+    assert entry("nearly", five([0.595, 0.603, 0.591, 0.597, 0.600]), RULE).passed
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_the_board_ranks_what_passes_by_its_median_seconds(tmp_path):
     log = tmp_path / "leaderboard.jsonl"
     submit(entry("slow", five(seconds=(14, 15, 14, 14, 13)), RULE), log)
     submit(entry("outlier", five(seconds=(10, 10, 10, 10, 90)), RULE), log)
-    submit(entry("too low", five([0.6, 0.61, 0.6, 0.62, 0.6], seconds=(1, 1, 2, 1, 1)), RULE), log)
+    submit(entry("too low", five([0.5, 0.51, 0.5, 0.52, 0.5], seconds=(1, 1, 2, 1, 1)), RULE), log)
     board = standings(log, RULE)
     assert board.table["entry"].tolist() == ["outlier", "slow", "too low"]
     assert board.table["rank"].tolist() == ["1", "2", "fails"]
     assert board.table["seconds"].tolist() == [10, 14, 1]
     row = board.table.iloc[0]
     assert (row["seconds, low"], row["seconds, high"], row["sure"]) == (10, 90, 0.9375)
-    assert row["p"] == against_target([run.accuracy for run in five()], 0.705).p
+    assert row["p"] == against_target([run.accuracy for run in five()], 0.598).p
     assert row["machine"].endswith("bfloat16, 1 thread")
 
 
@@ -137,13 +137,19 @@ def test_entries_under_other_rules_are_on_other_boards(tmp_path):
     assert entries(log, replace(RULE, target=0.8)) == []
 
 
-def test_the_recorded_reference_passes_the_target_that_was_set_by_it():
-    made = speedrun.reference(RULE)
-    assert (made.name, len(made.seeds)) == ("airbench94, recorded", 5)
-    assert made.passed
-    assert made.accuracy.low > RULE.target
-    assert speedrun.reference(RULES["full"]) is None
-    assert standings("nowhere.jsonl", RULE, also=[made, None]).table["entry"].tolist() == ["airbench94, recorded"]
+def test_entries_of_another_machine_than_the_newest_are_not_ranked(tmp_path):
+    log, other = tmp_path / "leaderboard.jsonl", replace(CPU, threads=2)
+    submit(entry("elsewhere", five(seconds=[1] * 5, runtime=other), RULE), log)
+    submit(replace(entry("here", five(), RULE), started="2030-01-01T00:00:00+00:00"), log)
+    board = standings(log, RULE)
+    assert board.table["entry"].tolist() == ["here"]
+    assert "1 of another machine left out" in board.alt
+
+
+def test_airbench94_as_recorded_passes_the_target_that_was_set_by_it():
+    recorded = list(lookup(AIRBENCH94, RULE.scale, RULE.data).accuracies.values())
+    assert len(recorded) == 50
+    assert statistics.mean(recorded) - RULE.target == pytest.approx(0.01, abs=0.0005)
 
 
 def test_the_interval_of_a_median_is_as_sure_as_it_says():
