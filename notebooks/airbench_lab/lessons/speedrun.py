@@ -1,8 +1,8 @@
 """A speedrun of one's own: the rules, an entry checked by them, and a leaderboard that is kept in a file.
 
-    best = entry("fewer epochs", results, RULES["few"])
+    best = entry("fewer epochs", results, RULES["laptop"])
     submit(best, "leaderboard.jsonl")
-    standings("leaderboard.jsonl", RULES["few"])
+    standings("leaderboard.jsonl", RULES["laptop"])
 
 Whether an accuracy passes is decided as by `airbench verify`: by `study.statistics.against_target`.
 """
