@@ -1,7 +1,10 @@
 """What a measurement is held against: one of its runs, made again."""
 
 import pytest
-from airbench_lab.grading import made_again
+import torch
+from airbench_lab.grading import made_again, trained, training
+
+from airbench_core import Runtime
 
 
 @pytest.mark.parametrize(
@@ -24,3 +27,13 @@ def test_what_was_measured_agrees_for_each_of_the_first_three_seeds():
     for _ in range(60):
         made_again([7.0, 8.0, 9.0, None], 7, lambda seed: asked.add(seed) or float(seed))
     assert asked == {7, 8, 9}
+
+
+def test_it_trains_at_the_laptop_scale_on_a_gpu_too(monkeypatch):
+    monkeypatch.setenv(training.DRY, "1")
+    monkeypatch.delenv("AIRBENCH_SCALE", raising=False)
+    monkeypatch.setattr(Runtime, "detect", lambda: Runtime(torch.device("cuda"), torch.float16, threads=1))
+    assert trained({}, seed=0).scale == "laptop"
+    monkeypatch.setenv("AIRBENCH_SCALE", "smoke")
+    assert trained({}, seed=0).scale == "smoke"
+    assert trained({}, seed=0, scale="full").scale == "full"
