@@ -22,7 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-SECOND_EDITION = ("02", "03", "04", "07")
+SECOND_EDITION = ("02", "03", "04", "07", "10")
 WORDS, NUMBERS = 1800, 60
 PARTS = (
     *("## Predict", "## The idea", "## Write it yourself", "## The code that runs", "## Look inside", "## Switch it"),
