@@ -42,7 +42,10 @@ class Proxy:
             yield rows[take_step(rows, step % self.every == 0)]
 
     def choose(self, images: Tensor, labels: Tensor, learns: bool) -> Tensor:
-        """Which of the images (B, 3, H, W) are kept: int64 (keep,). learns: whether the network takes a step too."""
+        """Which of the images (B, 3, H, W) are kept: int64 (keep,).
+
+        learns: whether the network takes a step too.
+        """
         with torch.set_grad_enabled(learns):
             losses = self.losses(images, labels)
         kept = losses.detach().topk(self.keep, sorted=False).indices

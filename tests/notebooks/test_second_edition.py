@@ -22,7 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-SECOND_EDITION = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "11", "12")
+SECOND_EDITION = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
 WORDS, NUMBERS = 1800, 60
 PARTS = (
     *("## Predict", "## The idea", "## Write it yourself", "## The code that runs", "## Look inside", "## Switch it"),

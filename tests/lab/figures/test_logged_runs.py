@@ -65,30 +65,47 @@ def test_errors_over_counted_flops(made):
     own = drawing.table[drawing.table["source"] == "own"].to_dict("records")
     first, second = own
     mean, laptop = mean_interval([70, 72, 73]), SCALES["laptop"]  # of seed 2 the later run
+    images = laptop.train_images, laptop.test_images
     assert first["recipe"] == "airbench94"
-    assert first["TFLOPs of a run"] == pytest.approx(training_flops(laptop.recipe(AIRBENCH94), 2_000, 5_000) / 1e12)
+    assert first["TFLOPs of a run"] == pytest.approx(training_flops(laptop.recipe(AIRBENCH94), *images) / 1e12)
     assert [first["test error, %"], first["low"], first["high"]] == pytest.approx(
         [100 - mean.mean, 100 - mean.high, 100 - mean.low]
     )
     assert (first["n"], second["n"]) == (3, 1)
     assert math.isnan(second["low"])
-    axes = drawing.axes[0]
+    axes = drawing.axes[1]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     ((_, y),) = intervals(axes)
     assert y == [first["low"], first["high"]]
     points = {line.get_label(): line.get_xydata()[0].tolist() for line in axes.lines}
-    assert points["own: airbench94 (n=3)"] == [first["TFLOPs of a run"], first["test error, %"]]
-    assert "own: airbench95 (n=1: no interval)" in points
+    assert points["airbench94 (n=3)"] == [first["TFLOPs of a run"], first["test error, %"]]
+    assert "airbench95 (n=1: no interval)" in points
 
 
-def test_the_papers_three_points_and_their_line(made):
+def test_recipes_that_differ_in_epochs_alone_are_one_line(made):
+    lengths = {20: [0.7, 0.72], 5: [0.6, 0.61], 9.9: [0.65, 0.66, 0.67]}
+    runs = [run for epochs, of in lengths.items() for run in made(replace(AIRBENCH94, epochs=epochs), of)]
+    axes = flops_against_error(frame([*runs, *made(replace(AIRBENCH94, cutout=12), [0.6, 0.62])])).axes[1]
+    lines = {line.get_label(): line.get_xydata() for line in axes.lines if line.get_gid() is None}
+    longer = lines["airbench94 (n=2 to 3)"]
+    assert np.all(np.diff(longer[:, 0]) > 0)
+    assert longer[:, 1] == pytest.approx([39.5, 34, 29])
+    assert len(lines["airbench94 cutout=12 (n=2)"]) == 1
+
+
+def test_the_papers_three_points_and_their_line_are_drawn_apart_from_own_runs(made):
     drawing = flops_against_error(frame(made(AIRBENCH94, [0.7, 0.71])))
-    (points,) = [line for line in drawing.axes[0].lines if line.get_label() == "published, [P]"]
+    left, right = drawing.axes
+    (points,) = [line for line in left.lines if line.get_label() == "[P]"]
     assert points.get_xydata().tolist() == [[360, 5.99], [1390, 4.99], [7200, 3.95]]
     assert list(drawing.table["n"][:2]) == [1000, 200]
-    (line,) = [line for line in drawing.axes[0].lines if line.get_linestyle() == "--"]
+    (line,) = [line for line in left.lines if line.get_linestyle() == "--"]
+    assert line.get_xdata().tolist() == [360, 7200]
     slopes = np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata()))
     assert slopes == pytest.approx(math.log(3.95 / 5.99) / math.log(7200 / 360), rel=0.02)
+    assert not [line for line in right.lines if len(line.get_xdata()) > 1 and line.get_gid() != "interval"]
+    for ends in (Axes.get_xlim, Axes.get_ylim):  # as many powers of ten: slopes can be compared
+        assert np.ptp(np.log(ends(left))) == pytest.approx(np.ptp(np.log(ends(right))))
 
 
 def test_full_scale_is_counted_with_all_images(made):
@@ -97,7 +114,7 @@ def test_full_scale_is_counted_with_all_images(made):
 
 
 def test_what_cannot_be_drawn_is_refused(made):
-    many = [run for epochs in range(5, 12) for run in made(replace(AIRBENCH94, epochs=epochs), [0.7])]
+    many = [run for cutout in range(7) for run in made(replace(AIRBENCH94, cutout=cutout), [0.7])]
     with pytest.raises(UsageError, match="7 recipes are too many"):
         flops_against_error(frame(many))
     with pytest.raises(UsageError, match="these runs are of svhn"):
