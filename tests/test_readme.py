@@ -119,7 +119,7 @@ def test_recorded_runs_are_of_the_recipes_and_scales_there_are(log):
 def test_the_built_in_pictures_are_learnable_but_not_trivial():
     runs = runlog.load(ROOT / "benchmarks" / "results" / "laptop-builtin.jsonl")
     assert len(runs) == 3
-    assert all(0.60 < run["accuracy"] < 0.95 for run in runs)
+    assert all(0.40 < run["accuracy"] < 0.95 for run in runs)
     (digest,) = {run["data"]["digest"] for run in runs}
     assert digest == SCALES["laptop"].data(load_dataset("builtin")).digest
 

@@ -120,7 +120,7 @@ def test_a_data_set_is_known_by_its_images(folder, record, tmp_path):
 
 def test_a_curve_is_every_length_of_one_recipe(folder):
     found = replay.curve(AIRBENCH94, "laptop", "cifar10", folder=folder)
-    assert found == {2.0: {0: 0.6, 1: 0.6}, SCALES["laptop"].recipe(AIRBENCH94).epochs: {0: 0.70, 1: 0.71, 2: 0.72}}
+    assert found == {8.0: {0: 0.6, 1: 0.6}, SCALES["laptop"].recipe(AIRBENCH94).epochs: {0: 0.70, 1: 0.71, 2: 0.72}}
     assert replay.curve(replace(AIRBENCH94, epochs=400), "laptop", "cifar10", folder=folder) == found
     assert replay.curve(BASELINE, "laptop", "cifar10", folder=folder) == {}
     assert replay.curve(AIRBENCH94, "full", "cifar10", folder=folder) == {}

@@ -33,7 +33,7 @@ def test_a_position_is_what_is_recorded_of_airbench94_with_its_switches_so(value
     found = values["positions"]["101101"]
     assert found["n"] == len(runs.records)
     assert found["accuracy"] == pytest.approx(100 * statistics.mean(runs.accuracies.values()), abs=1e-4)
-    first = [record["epochs"][0]["accuracy"] for record in runs.records]
+    first = [record["epochs"][0]["accuracy"] for record in runs.records if record["epochs"]]  # not raced
     assert found["points_n"] == len(first)
     assert found["points"][0][:2] == [1, pytest.approx(100 * statistics.mean(first), abs=1e-4)]
 
