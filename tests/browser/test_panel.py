@@ -222,7 +222,7 @@ def test_a_click_changes_curve_and_bars_at_once_though_the_kernel_is_busy_and_no
         assert milliseconds < MOST_MILLISECONDS
         assert widths[0] != widths[1]
         expect(bars.get_by_role("rowheader").first).to_have_text(f"chosen: {setting}")
-        expect(said).to_contain_text("5 runs")
+        expect(said).to_contain_text("50 runs")
     shot(page, "panel-recorded")
     faults = Axe().run(page, context=".of-panel").response["violations"]
     assert [one["id"] for one in faults if one["impact"] in ("serious", "critical")] == []
