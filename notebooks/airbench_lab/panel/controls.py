@@ -32,7 +32,7 @@ STEPS: dict[str, tuple] = {
     "lr_end": (0, 0.07, 0.3, 1),
     "proxy_every": (1, 2, 4, 8),
 }
-ROUNDED = 6  # decimals of epochs: 3.96 is 9.9 times 0.4
+ROUNDED = 6  # decimals of epochs: 15.84 is 9.9 times 1.6
 WHOLE_LABEL = {"description_width": "initial"}
 
 
