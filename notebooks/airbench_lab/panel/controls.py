@@ -86,7 +86,7 @@ class EpochsControl(Control):
     """A box of the epochs that are trained, those on the axis of the plot: the recipe's times the scale's factor."""
 
     def __init__(self, settings: Settings, changed: Callable[[str, Any], object]):
-        tooltip = "as many are trained: at this scale a part of the recipe's, which names and calls state"
+        tooltip = "as many are trained: the recipe's times the scale's factor; names and calls state the recipe's"
         super().__init__("epochs", widgets.BoundedFloatText(step=0.1, **_about("epochs", tooltip, 135)), changed)
         self.meaning = widgets.HTML()
         self.show(settings)
