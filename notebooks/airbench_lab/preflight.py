@@ -22,8 +22,8 @@ from airbench_lab.figures import drawing
 from airbench_lab.lessons import own_runs
 from airbench_lab.speed import default_scale, estimate_seconds, measure_speed
 
-# Processor seconds at the laptop scale of Run All of each lesson, once each (README has them too), and seconds of a run of
-# airbench94 on the same machine while it was quiet (n=3): AMD EPYC, bfloat16, one thread.
+# Processor seconds at the laptop scale of Run All of each lesson, once each (README has them too), and seconds of a run
+# of airbench94 on the same machine while it was quiet (n=3): AMD EPYC, bfloat16, one thread.
 RUN_ALL = {
     "00": 90, "01": 104, "02": 104, "03": 95, "04": 99, "05": 73, "06": 99,
     "07": 78, "08": 47, "09": 59, "10": 115, "11": 114, "12": 120,

@@ -178,7 +178,7 @@ def test_a_setting_is_found_among_the_recorded_ones_by_what_the_controls_hold(
 
     assert page()["name"] == "airbench94"
     json.dumps(picture.recorded, allow_nan=False)
-    for name, value in ("whiten", False), ("bias_scale", "1"), ("tta", "mirror"), ("epochs", 8.0):
+    for name, value in ("whiten", False), ("bias_scale", "1"), ("tta", "mirror"), ("epochs", 32.0):
         panel._view.controls[name].widget.value = value
     assert page()["name"] == "airbench94 whiten=false epochs=20 bias_scale=1 tta=mirror"
     panel._view.controls["lookahead"].widget.value = False

@@ -97,12 +97,12 @@ def test_epochs_are_stated_as_trained_and_the_title_says_so(ladder, write, capsy
     log = write(*ladder)
     assert main(["report", log, "--study", "ladder", "--target", "0.75", "--baseline", "baseline"]) == 0
     title, head, first, *_ = capsys.readouterr().out.splitlines()
-    assert title.endswith("; accuracy with TTA as trained; epochs as trained, 0.4 times those asked for")
+    assert title.endswith("; accuracy with TTA as trained; epochs as trained, 1.6 times those asked for")
     assert "times fewer than baseline" in head
-    assert first.startswith("baseline            4 (n=2), 8 (n=2)")
+    assert first.startswith("baseline            16 (n=2), 32 (n=2)")
     assert main(["report", log, "--study", "ladder", "--reference", "+ multi-crop TTA"]) == 0
     title, head, *_ = capsys.readouterr().out.splitlines()
-    assert title.endswith("; epochs as trained, 0.4 times those asked for")
+    assert title.endswith("; epochs as trained, 1.6 times those asked for")
     assert "worth epochs of + multi-crop TTA" in head
     full = [run | {"scale": "full"} for run in ladder]
     assert main(["report", write(*full), "--target", "0.75"]) == 0

@@ -55,8 +55,8 @@ def test_a_studys_runs_of_other_lengths_are_its_own(record):
     ]
     table = named(frame(runs), flip)
     assert {family: list(of["epochs"].round(9)) for family, of in table.groupby("family")} == {
-        random: [2.8, 3.96, 5.6, 8],
-        "airbench94": [3.96, 40],
+        random: [11.2, 15.84, 22.4, 32],
+        "airbench94": [15.84, 160],
     }
     assert names([record(replace(AIRBENCH94, epochs=7))], STUDIES["ladder"]) == ["+ alternating flip epochs=7"]
 
