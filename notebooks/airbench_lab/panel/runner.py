@@ -164,7 +164,7 @@ class Runner:
         return self._loss.points
 
     def epochs_text(self) -> str:
-        """Of the run in progress, or of the one that was cut short: "1.2 of 15.85"."""
+        """Of the run in progress, or of the one that was cut short: "1.2 of 15.8"."""
         progress, asked = self.progress, self.settings.scaled.epochs
         if progress.seed is None and len(progress.results) < self.settings.seeds:  # steps: of the one before
             return f"0.0 of {asked:.3g}"
