@@ -176,12 +176,14 @@ function curves(figure, caption, height = 300) {
     return `${fixed(mean, 1)} % ${moment === null ? after(epochs) : ""}${n ? ` (${spread(interval, 1, n)})` : ""}`;
   }
 
+  const room = () => Math.max(280, plot.clientWidth) - RIGHT;
+
   function draw(next = now) {
     now = next;
     const { lines, range: [lowest, highest], until, losses = [] } = now;
     moments = [...new Set(lines.flatMap((line) => line.points.map(([epochs]) => epochs.toFixed(2))))].map(Number);
     moments = [...moments.sort((a, b) => a - b), null];
-    right = Math.max(280, plot.clientWidth) - RIGHT;
+    right = room();
     const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((one) => until / one <= 6) ?? 200;
     const ticks = Array.from({ length: 1 + Math.floor(until / step - 0.4) }, (_, i) => i * step);
     const grid = Array.from({ length: (highest - lowest) / 10 + 1 }, (_, i) => lowest + 10 * i);
@@ -265,7 +267,7 @@ function curves(figure, caption, height = 300) {
     const at = reading === null && step > 0 ? -1 : moments.indexOf(reading);
     read(moments[Math.min(moments.length - 1, Math.max(0, at + step))]);
   };
-  const resized = new ResizeObserver(() => draw());
+  const resized = new ResizeObserver(() => room() !== right && draw()); // its height is of its own making
   resized.observe(plot);
   return { draw, close: () => resized.disconnect() };
 }
