@@ -9,7 +9,7 @@ import pandas as pd
 
 from airbench_core import UsageError
 from airbench_lab.figures.drawing import GREY, STYLES, Drawing, house_style
-from airbench_lab.study.statistics import mean_interval
+from airbench_lab.study.statistics import Mean, mean_interval
 
 
 class Runs(NamedTuple):
@@ -38,7 +38,7 @@ def pays_after(plain: Sequence[float], once: float, quicker: Sequence[float]) ->
         raise UsageError("seconds of two rounds and more are needed, as many of each way, above 0 and finite")
     if not 0 <= once < math.inf:
         raise UsageError(f"a price of {once:g} seconds is not legal: 0 or more, and finite")
-    saved = mean_interval([slow - quick for slow, quick in zip(plain, quicker, strict=True)])
+    saved = _saved(plain, quicker)
     runs, high, low = (once / some if some > 0 else math.inf for some in (saved.mean, saved.low, saved.high))
     return Runs(runs, low, high)
 
@@ -54,7 +54,7 @@ def break_even(
     slow = sum(plain) / n
     last = max(2.2 * pays.runs, 5.0) if pays.runs < math.inf else 10.0
     counts = np.linspace(0, last, 9)
-    saved = mean_interval([a - b for a, b in zip(plain, quicker, strict=True)])
+    saved = _saved(plain, quicker)
     ways = {what[0]: slow * counts, what[1]: once + (slow - saved.mean) * counts}
     table = pd.DataFrame({"runs": counts, **{f"{name}, seconds in all": of for name, of in ways.items()}})
     end = f"{what[1]} has paid for itself: {pays}; {n} rounds"
@@ -70,6 +70,11 @@ def break_even(
         axes.grid(alpha=0.3)
         drawing.legend(loc="outside upper right", ncols=2)
     return drawing
+
+
+def _saved(plain: Sequence[float], quicker: Sequence[float]) -> Mean:
+    """Seconds that a run saves, taken round by round."""
+    return mean_interval([slow - quick for slow, quick in zip(plain, quicker, strict=True)])
 
 
 def _whole(runs: float) -> str:
