@@ -15,7 +15,7 @@ def test_one_import_gives_the_machine_the_scale_and_the_images_and_says_so(scale
     made = runpy.run_module("airbench_lab.preflight")
     made["run_all"]("02")
     said, name = capsys.readouterr(), made["data"].name
-    assert made["scale"] == scale
+    assert made["laptop"] == scale
     assert said.out.startswith(f"{made['runtime'].device_name}, ")
     assert f"scale {scale}: " in said.out
     assert f"test images of {name}" in said.out
