@@ -15,6 +15,7 @@ from airbench_core.optimizers import make_optimizers
 from airbench_core.recipes import Recipe
 from airbench_core.tricks import Parts
 from airbench_core.tricks.compiled import compiled
+from airbench_core.tricks.muon import muon_update
 from airbench_core.tricks.schedule import learning_rates
 
 
@@ -73,8 +74,7 @@ class Learner:
             self._optimize()
         for optimizer in self.optimizers:
             for state in optimizer.state.values():
-                # None after a first step that failed.
-                if (momentum := state.get("momentum_buffer")) is not None:
+                if (momentum := state.get("momentum_buffer")) is not None:  # None after a first step that failed
                     momentum.zero_()
 
     def _optimize(self) -> None:
@@ -84,6 +84,8 @@ class Learner:
             self.optimizers = list(own) if isinstance(own, list | tuple) else [own]
         else:
             self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
+            if self.runtime.compile and recipe.optimizer == "muon" and "newton_schulz" not in parts.replaced:
+                self.optimizers[0].update = compiled(muon_update, self.runtime.device)
         self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors)
 
     def recorded(self, step: Work, augmentation: Augmentation) -> tuple[Rates, Work]:

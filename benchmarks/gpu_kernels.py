@@ -7,14 +7,15 @@
 PyTorch traces the step on the CPU, its graphs are moved to a GPU that a few functions of torch.cuda and Triton pretend
 to have, and Inductor fuses, plans and writes their kernels. Nothing is run. Bytes are Inductor's own count, of the
 scheduler's kernels: a buffer is read or written once by each that uses it, caches are left out. A call of a library
-(cuDNN, cuBLAS) counts as one kernel. The optimizer, the gather of the batch and Lookahead are not in it.
+(cuDNN, cuBLAS) counts as one kernel. Muon's update is counted apart; SGD, the gather of the batch and Lookahead are
+not in it.
 Some 20 s of one core for airbench94. Written for torch 2.14: much of what it calls is not public.
 """
 
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,15 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import torch
+import torch._functorch.config as aot_config
+import torch._inductor.config as inductor_config
 
 from airbench_core import RECIPES, Dataset, Recipe, Runtime
 from airbench_core.fast.cpu import plain_
 from airbench_core.learner import Learner
 from airbench_core.tricks import Parts
 from airbench_core.tricks.compiled import OPTIONS
+from airbench_core.tricks.muon import muon_update
 
 # What Inductor asks a device for. Its choices hang on these alone.
 COMMON = {
@@ -46,6 +50,7 @@ GPUS = {
                     "shared_memory_per_multiprocessor": 233472, "L2_cache_size": 50 << 20},
 }  # fmt: skip
 CUDA = torch.device("cuda", 0)
+SIZE = 32  # pixels, the side of an image
 
 
 @dataclass(frozen=True)
@@ -136,19 +141,15 @@ def kernels_of(scheduler_node, backward: bool) -> Iterator[Kernel]:
     )
 
 
-def step_kernels(recipe: Recipe, arch: str, code: Path | None = None) -> list[Kernel]:
-    """Those of a step of `recipe` at full scale, on the pretended GPU; the whitening bias frozen, as in most steps.
+def planner(arch: str, found: list[Kernel], code: Path | None = None) -> Callable:
+    """A backend for torch.compile that adds the kernels it would launch on the pretended GPU to `found`.
 
-    Of airbench96_faster it is the network's step alone, without its proxy's. code: a folder for what is generated.
+    code: a folder for what is generated.
     """
-    import torch._functorch.config as aot_config
-    import torch._inductor.config as inductor_config
     from torch._guards import detect_fake_mode
     from torch._inductor.compile_fx import compile_fx, compile_fx_inner
     from torch._inductor.graph import GraphLowering
     from torch.fx.passes.fake_tensor_prop import FakeTensorProp
-
-    found: list[Kernel] = []
 
     def move(value):
         return CUDA if isinstance(value, torch.device) else value
@@ -189,30 +190,59 @@ def step_kernels(recipe: Recipe, arch: str, code: Path | None = None) -> list[Ke
         run._boxed_call = True
         return run
 
-    size = 32
-    data = Dataset.__new__(Dataset)  # of which a learner only asks the following
-    for name, value in {
-        "train_images": torch.empty(50_000, 3, size, size, dtype=torch.uint8, device="meta"),
-        "classes": tuple("0123456789"),
-    }.items():
-        object.__setattr__(data, name, value)
-    learner = Learner(recipe, data, Runtime(device=torch.device("cpu"), dtype=torch.float16, threads=1), Parts())
-    network = plain_(learner.network).train()
-    if recipe.whiten:
-        network.first.bias.requires_grad_(False)
-    batch = recipe.proxy_keep or recipe.batch_size
-    images = torch.empty(batch, 3, size, size, dtype=torch.float16).contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(batch, dtype=torch.int64)
-    backend = lambda module, inputs: compile_fx(module, inputs, inner_compile=plan)  # noqa: E731
+    return lambda module, inputs: compile_fx(module, inputs, inner_compile=plan)
+
+
+def planned_kernels(arch: str, function: Callable, *args: object, code: Path | None = None) -> list[Kernel]:
+    """Those of `function(*args)` and of its gradient, if it has one."""
+    found: list[Kernel] = []
     with (
         aot_config.patch(force_non_lazy_backward_lowering=True, enable_autograd_cache=False),
         inductor_config.patch(compile_threads=1, fx_graph_cache=False, fx_graph_remote_cache=False, **OPTIONS),
     ):
         try:
-            torch.compile(learner.loss, backend=backend, fullgraph=True, dynamic=False)(images, labels)
+            torch.compile(function, backend=planner(arch, found, code), fullgraph=True, dynamic=False)(*args)
         except Planned:
             return found
-    raise RuntimeError("the step was computed without being planned")
+    raise RuntimeError("it was computed without being planned")
+
+
+def learner_of(recipe: Recipe) -> Learner:
+    """What learns `recipe` at full scale in float16, on the CPU: its networks as a GPU computes them."""
+    data = Dataset.__new__(Dataset)  # of which a learner only asks the following
+    for name, value in {
+        "train_images": torch.empty(50_000, 3, SIZE, SIZE, dtype=torch.uint8, device="meta"),
+        "classes": tuple("0123456789"),
+    }.items():
+        object.__setattr__(data, name, value)
+    learner = Learner(recipe, data, Runtime(device=torch.device("cpu"), dtype=torch.float16, threads=1), Parts())
+    plain_(learner.network).train()
+    return learner
+
+
+def step_kernels(recipe: Recipe, arch: str, code: Path | None = None) -> list[Kernel]:
+    """Those of a step of `recipe` at full scale, on the pretended GPU; the whitening bias frozen, as in most steps.
+
+    Of airbench96_faster it is the network's step alone, without its proxy's. code: a folder for what is generated.
+    """
+    learner = learner_of(recipe)
+    if recipe.whiten:
+        learner.network.first.bias.requires_grad_(False)
+    batch = recipe.proxy_keep or recipe.batch_size
+    images = torch.empty(batch, 3, SIZE, SIZE, dtype=torch.float16).contiguous(memory_format=torch.channels_last)
+    return planned_kernels(arch, learner.loss, images, torch.zeros(batch, dtype=torch.int64), code=code)
+
+
+def muon_kernels(recipe: Recipe, arch: str) -> list[Kernel]:
+    """Those of Muon's update of the filters."""
+    learner = learner_of(recipe)
+    for p in learner.network.parameters():
+        p.grad = torch.zeros_like(p)
+    found: list[Kernel] = []
+    muon = learner.optimizers[0]
+    muon.update = lambda *args: found.extend(planned_kernels(arch, torch.no_grad()(muon_update), *args))
+    muon.step()
+    return found
 
 
 def table(steps: dict[str, list[Kernel]]) -> str:
@@ -250,7 +280,12 @@ def main() -> None:
                 for kernel in steps[name]:
                     way = "backward" if kernel.backward else "forward "
                     print(f"{kernel.bytes / 1e6:9.1f} MB  {way}  {kernel.name}" + "  atomic" * bool(kernel.atomics))
-    print(f"sm_{args.arch}, torch {torch.__version__}\n\n{table(steps)}")
+        print(f"sm_{args.arch}, torch {torch.__version__}\n\n{table(steps)}")
+        for name in steps:
+            if RECIPES[name].optimizer == "muon":
+                kernels = muon_kernels(RECIPES[name], args.arch)
+                libraries = sum(kernel.library for kernel in kernels)
+                print(f"\nMuon's update in {name}: {len(kernels)} kernels, {libraries} of libraries")
 
 
 if __name__ == "__main__":

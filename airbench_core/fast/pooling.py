@@ -21,6 +21,7 @@ class _MaxPool(torch.autograd.Function):
         for k, other in enumerate(others, 1):  # of equal ones the first, and NaN, as there
             which = torch.where((other > most) | other.isnan(), k, which)
             most = torch.maximum(most, other)
+        which = which.as_strided(which.shape, which.stride())  # written here, not found again for the backward pass
         for k, other in enumerate(others, 1):  # by `which`: from `most` to `most` code would double
             chosen = torch.where(which == k, other, chosen)
         ctx.save_for_backward(which)

@@ -13,19 +13,18 @@ from airbench_core.errors import AirbenchError
 OPTIONS = {"realize_reads_threshold": 16, "realize_opcount_threshold": 80, "realize_acc_reads_threshold": 16}
 
 
-def compiled(method: MethodType, device: torch.device) -> Callable:
-    """torch.compile for one object's method, apart from all others.
+def compiled(function: Callable, device: torch.device) -> Callable:
+    """torch.compile for a function, or one object's method, apart from all others.
 
-    Dynamo counts what it compiled per code object and gives up after a few with only a warning.
-    So each object gets a code object of its own, and giving up is an error.
+    Dynamo counts what it compiled per code object and gives up after a few with only a warning. So each call of this
+    makes a code object of its own, and giving up is an error.
     """
-    function = method.__func__
+    of, function = getattr(function, "__self__", None), getattr(function, "__func__", function)
     code, name = function.__code__.replace(), function.__name__
     own = FunctionType(code, function.__globals__, name, function.__defaults__)
     options = OPTIONS if device.type == "cuda" else None
-    bound = MethodType(own, method.__self__)
     with compile_errors():
-        return torch.compile(bound, dynamic=False, fullgraph=True, options=options)
+        return torch.compile(MethodType(own, of) if of else own, dynamic=False, fullgraph=True, options=options)
 
 
 @contextmanager

@@ -15,9 +15,8 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic: as steep at 0 as the
 def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
     """Push the singular values of each matrix of (K, M, N) towards 1, in bfloat16.
 
-    Its singular vectors stay. After enough steps (5 for most matrices) the values lie within
-    about 0.7 to 1.2, and not nearer: the coefficients are chosen for speed. Small ones need
-    more steps.
+    Its singular vectors stay. After enough steps (5 for most matrices) the values lie within about 0.7 to 1.2, and not
+    nearer: the coefficients are chosen for speed. Small ones need more steps.
     """
     a, b, c = COEFFICIENTS
     x = matrices.bfloat16()
@@ -31,12 +30,25 @@ def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
     return x.mT if tall else x
 
 
+def muon_update(banks: list, gradients: list, velocities: list, lr: Tensor, momentum: float, how: tuple) -> None:
+    """One step of banks of K filters of a shape, with their gradients and velocities (K, out, in * height * width)."""
+    orthogonalize, steps, rescale = how
+    for bank, of_bank, velocity in zip(banks, gradients, velocities, strict=True):
+        gradient = torch.stack([of.flatten(1) for of in of_bank]).to(velocity.dtype)
+        velocity.mul_(momentum).add_(gradient)
+        updates = orthogonalize(gradient.add_(velocity, alpha=momentum), steps)
+        for p, update in zip(bank, updates.float(), strict=True):
+            if rescale:
+                p.mul_(len(p) ** 0.5 / p.norm())
+            p.sub_(update.reshape(p.shape) * lr)
+
+
 class Muon(torch.optim.Optimizer):
     """Muon for filters (out, in, height, width) or matrices (out, in), with Nesterov momentum and no decay.
 
     rescale: bring each filter bank to the norm sqrt(out) before each step, which keeps the relative size of the
-    updates; instead of a weight decay. orthogonalize: a function like `newton_schulz`.
-    The momentum of all filters of a shape is one tensor, in the state of the first of them.
+    updates; instead of a weight decay. orthogonalize: a function like `newton_schulz`. The momentum of all filters of a
+    shape is one tensor, in the state of the first of them.
     """
 
     def __init__(
@@ -49,8 +61,8 @@ class Muon(torch.optim.Optimizer):
         rescale: bool = True,
         orthogonalize: Callable[[Tensor, int], Tensor] = newton_schulz,
     ):
-        super().__init__(filters, {"lr": lr, "momentum": momentum, "steps": steps, "rescale": rescale})
-        self.orthogonalize = orthogonalize
+        super().__init__(filters, {"lr": lr, "momentum": momentum})
+        self.how, self.update = (orthogonalize, steps, rescale), muon_update
         banks: dict[torch.Size, list[Tensor]] = {}
         for p in self.param_groups[0]["params"]:
             banks.setdefault(p.flatten(1).shape, []).append(p)
@@ -62,14 +74,6 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:
         group = self.param_groups[0]
-        for bank in self.banks:  # K filters
-            velocity = self.state[bank[0]]["momentum_buffer"]  # (K, out, in * height * width)
-            gradient = torch.stack([p.grad.flatten(1) for p in bank]).to(velocity.dtype)
-            velocity.mul_(group["momentum"]).add_(gradient)
-            ahead = gradient.add_(velocity, alpha=group["momentum"])
-            updates = self.orthogonalize(ahead, group["steps"])
-            for p, update in zip(bank, updates.float(), strict=True):
-                if group["rescale"]:
-                    p.mul_(len(p) ** 0.5 / p.norm())
-                # The lr may be a tensor on the device.
-                p.sub_(update.reshape(p.shape) * group["lr"])
+        gradients = [[p.grad for p in bank] for bank in self.banks]
+        velocities = [self.state[bank[0]]["momentum_buffer"] for bank in self.banks]
+        self.update(self.banks, gradients, velocities, torch.as_tensor(group["lr"]), group["momentum"], self.how)

@@ -724,6 +724,20 @@ def test_every_network_and_step_can_be_traced_whole(name, noise, tiny, float32, 
     assert traced[0].train_loss == pytest.approx(eager[0].train_loss, rel=1e-3)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_muons_update_is_compiled_but_not_a_newton_schulz_of_ones_own(own, noise, tiny, float32, monkeypatch):
+    """Which may look at values, and could then not be compiled whole."""
+    whole = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: whole.append(function.__name__) or function)
+
+    def looking(matrices, steps):
+        return newton_schulz(matrices, steps if matrices.norm().item() >= 0 else 0)
+
+    parts, runtime = Parts(newton_schulz=looking) if own else None, replace(float32, compile=True)
+    train(SHORT_MUON, noise, scale=tiny, runtime=runtime, parts=parts)
+    assert ("muon_update" in whole) is not own
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_takes_steps_in_float16(name, noise, tiny):
     """As on a GPU, where the weights are float16 too: no dtype is left behind."""
