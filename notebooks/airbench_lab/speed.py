@@ -8,10 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from airbench_core.dataset import Dataset
 from airbench_core.devices import CGROUPS, Runtime
 from airbench_core.evaluation import exhaust
+from airbench_core.learner import make_network
 from airbench_core.recipes import Recipe
 from airbench_core.scales import Scale
 from airbench_core.training import Trainer
@@ -118,6 +120,31 @@ def available_memory() -> float:
         with suppress(OSError, ValueError):  # no such file, or no limit ("max")
             known.append(float((CGROUPS / file).read_text()))
     return min(known)
+
+
+def gpu_memory(recipe: Recipe) -> int:
+    """Bytes of a GPU that a training of `recipe` at full scale on CIFAR-10 takes, counted from its shapes.
+
+    Pictures as they are, normalized and padded with their mirrors; the network, its gradients and momentum; what a step
+    keeps for the gradient, and two of its largest tensors besides. CUDA's own and cuDNN's workspace come on top.
+    """
+    kept: dict[int, tuple[float, torch.Tensor]] = {}  # the tensor: so that no other gets its number
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes() / (2 if tensor.is_floating_point() else 1), tensor  # float16's
+        return tensor
+
+    with FakeTensorMode():
+        network = make_network(recipe)
+        images = torch.empty(recipe.batch_size, 3, 32, 32, memory_format=torch.channels_last)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            network(images)
+    weights = sum(p.numel() for p in network.parameters())
+    padded = (32 + 2 * recipe.translate) ** 2
+    pictures = 3 * ((CIFAR10_TRAIN + CIFAR10_TEST) * 32**2 + 2 * CIFAR10_TRAIN * (32**2 + 2 * padded))
+    sizes = [size for size, _ in kept.values()]
+    return int(pictures + 12 * weights + sum(sizes) + 2 * max(sizes))
 
 
 def default_scale(runtime: Runtime) -> str:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 from airbench_lab import speed
-from airbench_lab.speed import Speed, estimate_seconds, measure_speed
+from airbench_lab.speed import Speed, estimate_seconds, gpu_memory, measure_speed
 
 from airbench_core import AIRBENCH94, AIRBENCH96_FASTER, SCALES
 
@@ -43,3 +43,15 @@ def test_a_container_s_limit_is_what_there_is_of_memory(file, monkeypatch, tmp_p
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("1000000\n")
     assert speed.available_memory() == 1e6 < everything
+
+
+def test_memory_of_a_gpu_is_pictures_and_what_a_step_keeps():
+    """airbench94 by hand: what is kept of a picture, 2 bytes a number and 8 an index of max_pool2d."""
+    pictures = 60_000 * 3 * 32**2 + 50_000 * 3 * 2 * (32**2 + 2 * 36**2)
+    whitened, wide, first, second, last = 24 * 31**2, 64 * 31**2, 64 * 15**2, 256 * 15**2, 256 * 7**2
+    kept = 3 * 32**2 + 2 * whitened + wide + 6 * first + second + 6 * last + last + 6 * 256 * 3**2
+    indices = first + last + 256 * 3**2 + 256
+    once, of_a_picture = pictures + 12 * 1.97e6, 2 * kept + 8 * indices + 2 * 2 * wide
+    for batch in (1024, 2048):
+        by_hand = once + batch * of_a_picture
+        assert gpu_memory(replace(AIRBENCH94, batch_size=batch)) == pytest.approx(by_hand, rel=0.005)

@@ -13,13 +13,20 @@ from airbench_core.devices import Runtime, available_cores
 from airbench_core.errors import DataError, UsageError
 from airbench_core.fast.cpu import plain_
 from airbench_core.fast.kernels import kernels
-from airbench_core.published import AIRBENCH94
+from airbench_core.published import AIRBENCH94, RECIPES
 from airbench_core.scales import SCALES
 from airbench_core.training import Trainer
 from airbench_lab.cli import gradients
 from airbench_lab.cli.options import add_recipe, add_root, add_runtime, add_scale, recipe_from, runtime_from
 from airbench_lab.data import load_dataset
-from airbench_lab.speed import available_memory, duration, estimate_seconds, measure_speed, random_dataset
+from airbench_lab.speed import (
+    available_memory,
+    duration,
+    estimate_seconds,
+    gpu_memory,
+    measure_speed,
+    random_dataset,
+)
 
 PROBE_BATCH = 64  # on a CPU, whose speed depends little on it: a step of the published 1,024 takes many seconds
 
@@ -47,8 +54,7 @@ def doctor(args: argparse.Namespace) -> int:
     tell("dtype", f"{about['dtype']}, weights {str(runtime.weights_dtype).removeprefix('torch.')}")
     tell("threads", f"{runtime.threads} of {available_cores()} cores")
     if gpu:
-        free, total = torch.cuda.mem_get_info(runtime.device)
-        tell("memory", f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free on the device")
+        tell_what_fits(runtime.device)
     else:
         tell("memory", f"{memory / 2**30:.1f} GiB" if memory < float("inf") else "unknown on this system")
     built_for = f", ROCm {torch.version.hip}" if torch.version.hip else f", CUDA {torch.version.cuda}"
@@ -77,6 +83,18 @@ def doctor(args: argparse.Namespace) -> int:
         ok, said = gradients.checked(runtime)
         tell("gradients", f"{'ok' if ok else 'FAILED'}: {said}")
     return 0 if ok else 1
+
+
+def tell_what_fits(device: torch.device) -> None:
+    """Of a GPU's memory, what is free and what the published recipes take; and whether there are more GPUs."""
+    free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
+    tell("memory", f"{free:.1f} of {total:.1f} GiB free on the device")
+    needed = {name: gpu_memory(recipe) / 2**30 for name, recipe in RECIPES.items()}
+    tell("", f"a training's GiB, by its shapes: {', '.join(f'{name} {size:.1f}' for name, size in needed.items())}")
+    if large := [name for name, size in needed.items() if size > 0.9 * free]:  # the rest for CUDA and cuDNN
+        tell("", f"too much for what is free: {', '.join(large)}; take a smaller batch_size, or --scale laptop")
+    if (n := torch.cuda.device_count()) > 1:
+        tell("", f"{n} such devices: a training takes one (--device cuda:0 to cuda:{n - 1}), a sweep all")
 
 
 def tell(name: str, value: str) -> None:

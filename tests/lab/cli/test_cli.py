@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from airbench_lab import runlog
-from airbench_lab.cli import main
+from airbench_lab.cli import machine, main
 from airbench_lab.data import load_dataset
 from PIL import Image
 
@@ -265,6 +266,17 @@ def test_doctor_says_what_is_here_and_what_a_run_costs(monkeypatch, capsys, tmp_
     assert re.search(r"^data +CIFAR-10 .* is in none of .*`airbench data cifar10`", out, re.MULTILINE)
     assert re.search(r"^gradients +ok: those of 6 networks differ from float64's by \S+ at most", out, re.MULTILINE)
     assert re.search(r"^ +full +about 8 min$", out, re.MULTILINE)  # 476 steps of 1,024 images, 60,000 views
+
+
+def test_doctor_says_before_a_run_what_fits_a_gpus_memory(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(3.5 * 2**30), 4 * 2**30))
+    machine.tell_what_fits(torch.device("cuda"))
+    said = capsys.readouterr().out
+    assert "3.5 of 4.0 GiB free" in said
+    assert "airbench94 2.3," in said
+    assert "too much for what is free: airbench94_muon, airbench95, airbench96, airbench96_faster;" in said
+    assert "cuda:0 to cuda:1" in said
 
 
 def test_doctor_compares_eager_with_compiled_steps(monkeypatch, float32):
