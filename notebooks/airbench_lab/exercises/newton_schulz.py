@@ -183,8 +183,8 @@ NEWTON_SCHULZ = Exercise(
         ),
         Mistake(
             _variant(norm=lambda x: x, one=lambda x: one_step(divided(x))),
-            "you divide by the norm before every step, which takes back what the last one gave. Divide once, before the "
-            "first.",
+            "you divide by the norm before every step, which takes back what the last one gave. Divide once, before "
+            "the first.",
         ),
         Mistake(
             _square_of_the_first,
