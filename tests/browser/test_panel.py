@@ -226,7 +226,9 @@ def test_a_click_changes_curve_and_bars_at_once_though_the_kernel_is_busy_and_no
     shot(page, "panel-recorded")
     faults = Axe().run(page, context=".of-panel").response["violations"]
     assert [one["id"] for one in faults if one["impact"] in ("serious", "critical")] == []
-    panel.get_by_role("spinbutton", name="epochs").fill("7")
-    panel.get_by_role("spinbutton", name="epochs").press("Enter")
+    write_into(panel, "epochs", "32")
+    expect(bars).to_contain_text("the baseline needs more than 72 epochs: ")
+    expect(panel.locator(".legend path[stroke='currentColor']")).to_have_count(0)  # that is a run of one's own
+    write_into(panel, "epochs", "7")
     expect(said).to_contain_text("Nothing is recorded of this setting: press Run")
     assert [url for url in asked if not url.startswith((jupyter.url, "data:", "blob:"))] == []

@@ -15,15 +15,16 @@ def test_it_is_short():
     assert len(PAGE.split()) <= WORDS
 
 
-def test_its_code_runs_on_a_folder_of_pictures(tmp_path, capsys):
-    generator = torch.Generator().manual_seed(0)
+def test_its_code_runs_on_a_folder_of_pictures(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, generator = Path("my_pictures"), torch.Generator().manual_seed(0)
     for shade, name in (60, "dark"), (190, "light"):
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir(parents=True)
         for i in range(20):
             pixels = (torch.rand(32, 32, 3, generator=generator) * 60 + shade).byte().numpy()
-            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
-    names = {"my_pictures": tmp_path}
+    names = {}
     exec(compile(code.replace("epochs=10", "epochs=1"), "the page", "exec"), names)
     printed = capsys.readouterr().out
     for knob in "TTA", "alternating flip", "whitening":

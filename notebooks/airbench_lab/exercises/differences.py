@@ -66,7 +66,7 @@ def _entries(name: str, x: Tensor, y: Tensor, are_bool: bool, tolerance: float) 
     if not wrong.any():
         return ""
     at = tuple(wrong.nonzero()[0].tolist())
-    shown = [str(bool(value[at])) if are_bool else f"{float(value[at]):.6g}" for value in (x, y)]
+    shown = [str(bool(value[at])) if are_bool else f"{float(value[at]) + 0:.6g}" for value in (x, y)]  # no -0
     one = f"yours is {shown[0]}, right is {shown[1]}."
     if x.numel() == 1:
         return f"{name}: {one}"

@@ -52,6 +52,14 @@ def _variant(
     return wrong
 
 
+def _entrywise(one: Callable[[Tensor, Tensor], Tensor]) -> Mistake:
+    """`one` makes a step of x and x xT, with a `*` where `@` belongs."""
+    return Mistake(
+        lambda x: one(x, x @ x.mT),
+        "`*` multiplies entry by entry. A product of matrices is `@`: `x @ x.mT`, and `@ x` after it.",
+    )
+
+
 def _square_of_the_first(matrices: Tensor, steps: int) -> Tensor:
     first = divided(matrices)
     return _variant(one=lambda x: one_step(x, square=first @ first.mT))(matrices, steps)
@@ -120,6 +128,10 @@ STEPS = (  # each with the step that it makes
         lambda x: A * x + B * x**3 + C * x**5,
         "you take powers of the entries, each by itself (`**`). The powers are products of matrices: (x xT) x.",
     ),
+    _entrywise(lambda x, square: A * x + B * square * x + C * square * square * x),
+    _entrywise(lambda x, square: A * x + B * square * x + C * square @ square * x),
+    _entrywise(lambda x, square: A * x + B * x * x.mT * x + C * x * x.mT * x * x.mT * x),
+    _entrywise(lambda x, square: one_step(x, square=x * x.mT)),
 )
 NEWTON_SCHULZ = Exercise(
     name="newton_schulz",
@@ -162,8 +174,17 @@ NEWTON_SCHULZ = Exercise(
         *(Mistake(_variant(one=mistake.wrong), mistake.hint) for mistake in STEPS),
         Mistake(_variant(count=lambda steps: steps - 1), "one step too few. The loop runs `steps` times."),
         Mistake(_variant(count=lambda steps: steps + 1), "one step too many. The loop runs `steps` times."),
+        *(
+            Mistake(
+                _variant(count=lambda steps, always=always: always),
+                f"you take {word} steps whatever is asked for. Use the argument `steps`.",
+            )
+            for always, word in ((3, "three"), (5, "five"))
+        ),
         Mistake(
-            _variant(count=lambda steps: 5), "you take five steps whatever is asked for. Use the argument `steps`."
+            _variant(norm=lambda x: x, one=lambda x: one_step(divided(x))),
+            "you divide by the norm before every step, which takes back what the last one gave. Divide once, before "
+            "the first.",
         ),
         Mistake(
             _square_of_the_first,

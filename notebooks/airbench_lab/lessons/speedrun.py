@@ -7,6 +7,7 @@
 Whether an accuracy passes is decided as by `airbench verify`: by `study.statistics.against_target`.
 """
 
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -133,8 +134,13 @@ def entry(name: str, results: Sequence[RunResult], rules: Rules) -> Entry:
 
 
 def submit(new: Entry, path: str | Path) -> None:
-    """Append an entry to the leaderboard at `path`. Raises AirbenchError if it cannot be written."""
-    lines.append(Path(path), asdict(new), f"entry {new.name}")
+    """Append an entry to the leaderboard at `path`, unless it stands there already: a cell may be run again.
+
+    Raises AirbenchError if it cannot be read or written.
+    """
+    path, line = Path(path), json.loads(json.dumps(asdict(new)))
+    if not path.exists() or line not in lines.load(path):
+        lines.append(path, line, f"entry {new.name}")
 
 
 def entries(path: str | Path, rules: Rules) -> list[tuple[Entry, int]]:

@@ -152,7 +152,7 @@ def run_controls(settings: Settings, names: Sequence[str], changed: Callable[[st
             **_about("first seed", "the next press makes new runs if it is raised", 130),
         ),
         "scale": widgets.Dropdown(options=list(SCALES), value=settings.scale, **_about("scale", scales, 125)),
-        "data": widgets.Dropdown(options=list(names), value=settings.data, **_about("data", "the data set", 135)),
+        "data": widgets.Dropdown(options=list(names), value=settings.data, **_about("data", "the data set", 200)),
         "race": _checkbox(settings.race, "race", "nothing drawn, nothing evaluated between epochs: the honest time"),
     }
     return [EpochsControl(settings, changed), *(Control(name, box, changed) for name, box in boxes.items())]

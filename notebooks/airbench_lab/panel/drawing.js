@@ -1,7 +1,7 @@
 // What the panel of a notebook and the explorer of the site share. Every number is made in Python; here it is drawn, in
 // the colours and the font of the page around it. Stands before panel.js or explorer.js, in one module with it.
 
-const BLUE = "var(--blue)", VERMILION = "var(--vermilion)", INK = "currentColor";
+const BLUE = "var(--blue)", VERMILION = "var(--vermilion)", GREY = "var(--grey)", INK = "currentColor";
 const LOSS = 76; // pixels for the loss below the curves
 const [LEFT, RIGHT, TOP, BOTTOM] = [44, 84, 12, 40]; // pixels around the curves
 
@@ -108,7 +108,8 @@ function effects(caption, rows, { target, baseline }) {
 
   const [low, high] = [0.85, 1.06 * Math.max(2, ...numbers((row) => [row.speedup, row.paper]))].map(Math.log);
   const speed = { at: (value) => (Math.log(value) - low) / (high - low), zero: 1, ticks: [1, 2, 4] };
-  const speedup = (row) => (typeof row.speedup !== "number" ? row.note : markup`
+  const unknown = (note) => note?.replace(/^(more|fewer) than/, "the baseline needs $&"); // its curve ends before
+  const speedup = (row) => (typeof row.speedup !== "number" ? unknown(row.note) : markup`
     ${bar({ value: row.speedup, interval: row.speedup_interval, mark: row.paper, ...speed })}
     <b>${times(row.speedup)}</b> ${spread(row.speedup_interval, 2, row.speedup_n)}${paper(row, times)}`);
 

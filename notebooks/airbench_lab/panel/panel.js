@@ -29,7 +29,7 @@ async function render({ model, el }) {
       : "Looking up what is recorded …";
 
     // Recorded ones, each once, by the most important of what it is; and those made here.
-    const theirs = [["start", start, INK, "2 4"], ["before", past, VERMILION, "7 4"], ["chosen", found, BLUE, "10 3"]]
+    const theirs = [["start", start, GREY, "2 4"], ["before", past, VERMILION, "7 4"], ["chosen", found, BLUE, "10 3"]]
       .filter(([, one], i, all) => one && !all.slice(i + 1).some(([, other]) => other === one))
       .map(([role, one, colour, dashes]) => ({ ...one, role, colour, dashes }));
     const needs = Object.fromEntries(Object.values(recorded).map((one) => [one.name, one.to_target]));

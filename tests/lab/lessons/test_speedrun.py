@@ -127,6 +127,14 @@ def test_several_entries_are_kept_and_each_attempt_is_counted(tmp_path):
     assert len(log.read_text().splitlines()) == 3
 
 
+def test_an_entry_whose_cell_is_run_again_counts_once(tmp_path):
+    log = tmp_path / "leaderboard.jsonl"
+    for _ in range(2):
+        submit(entry("mine", five(), RULE), log)
+        submit(entry("the same runs, another name", five(), RULE), log)
+    assert [times for _, times in entries(log, RULE)] == [1, 1]
+
+
 def test_entries_under_other_rules_are_on_other_boards(tmp_path):
     log = tmp_path / "leaderboard.jsonl"
     submit(entry("mine", five(), RULE), log)
