@@ -35,7 +35,7 @@ class Job:
     """Something to be done once: `work` is called with an event that is set when it is to stop.
 
     on_end: called with how it ends and what it raised, just before it is over; on_over: called when it is. Both in the
-    thread that did it, or that found out that this died.
+    thread that did it, or that found out that this died. may_stop: False while it does what nothing can interrupt.
     """
 
     def __init__(
@@ -43,8 +43,9 @@ class Job:
         work: Callable[[threading.Event], Any],
         on_end: Callable[[State, BaseException | None], object] = lambda state, error: None,
         on_over: Callable[[], object] = lambda: None,
+        may_stop: Callable[[], bool] = lambda: True,
     ):
-        self._work, self._on_end, self._on_over = work, on_end, on_over
+        self._work, self._on_end, self._on_over, self._may_stop = work, on_end, on_over, may_stop
         self._stop_event, self._over = threading.Event(), threading.Event()
         self._lock, self._ends = threading.Lock(), False
         self._thread: threading.Thread | None = None  # that does it, from its beginning on
@@ -69,8 +70,9 @@ class Job:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it was asked to stop long ago, and has not."""
-        return not self._over.is_set() and time.monotonic() - self._asked_at > STUCK_SECONDS
+        """Whether it was asked to stop long ago, might, and has not."""
+        late = time.monotonic() - self._asked_at > STUCK_SECONDS
+        return late and not self._over.is_set() and self._may_stop()
 
     def stop(self) -> None:
         """Ask it to stop; what has not begun is over at once."""

@@ -185,6 +185,15 @@ def test_runs_to_the_end_exports_and_lives_again_after_a_reload(opened, jupyter,
     expect(panel.get_by_role("cell", name="here", exact=True)).to_be_visible(timeout=RUN_SECONDS * 1000)
 
 
+def test_a_race_has_no_curve_and_says_all_the_same_how_it_ended(opened, page: Page):
+    panel = opened("race.ipynb", SMOKE)
+    panel.get_by_role("checkbox", name="race").check()
+    button(panel, "Run").click()
+    legend = panel.locator(".legend")
+    expect(legend).to_contain_text("at the end, with the setting's own TTA", timeout=RUN_SECONDS * 1000)
+    expect(legend).to_contain_text(re.compile(r", here\s+[\d.]+\s% \(n=1\)"), timeout=RUN_SECONDS * 1000)
+
+
 def test_nothing_is_cut_off_or_overlaps(opened, page: Page):
     tricks = ["whiten", "identity_init", "bias_scale", "lookahead", "flip", "tta", "compile"]
     panel = opened("wide.ipynb", SMOKE.replace("['whiten', 'bias_scale']", str(tricks)))

@@ -26,6 +26,9 @@ RAISED = {  # what an error's message has in it, and what that means in plain wo
     r"is invalid for input of size": "the new shape holds another number of entries. Print the shape before that line.",
     r"same dtype|expected scalar type": "two tensors have different kinds of numbers. Bring both to one: `x.float()`.",
     r"positional arguments? but|missing \d+ required": "a function got more arguments than it takes, or fewer.",
+    r"for -: 'dict' and 'dict'": "two dicts cannot be subtracted. Take `b[seed] - a[seed]` for each seed.",
+    r"unsupported operand.*(method|function)": "a function is not called there: its brackets are missing.",
+    r"Boolean value of Tensor": "`not`, `and`, `or` ask for one True or False. For a whole mask take `~`, `&`, `|`.",
     r"is not defined": "is the name spelled right, and has the cell that makes it been run?",
     r"'NoneType'": "something there is None. What works in place, such as `list.sort()`, returns None.",
 }

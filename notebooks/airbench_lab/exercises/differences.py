@@ -31,6 +31,8 @@ def kind(value: Any) -> str:
     """What an answer is, in a few words."""
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)} of {_kind(value)}"
+    if isinstance(value, list | tuple) and value and all(type(one) in (int, float) for one in value):
+        return f"a {type(value).__name__} of {len(value)} numbers"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"the number {value:.6g}"
     return repr(value)[:40] if isinstance(value, bool | str) else f"of the type {type(value).__name__}"
@@ -46,7 +48,8 @@ def _compared(name: str, yours: Any, right: Any, tolerance: float) -> str:
     try:
         x, y = torch.as_tensor(yours), torch.as_tensor(right)
     except (TypeError, ValueError, RuntimeError):
-        return f"{name}: yours is {kind(yours)}, right is {kind(torch.as_tensor(right))}."
+        shown = right if isinstance(right, list | tuple) else torch.as_tensor(right)
+        return f"{name}: yours is {kind(yours)}, right is {kind(shown)}."
     if x.shape != y.shape:
         if x.ndim == y.ndim == 1:
             return f"{name}: yours has {len(x)} entries, right are {len(y)}."

@@ -213,7 +213,7 @@ FLIP = Exercise(
             lambda epoch, first, generator: torch.full_like(first, bool(torch.randint(2, (1,), generator=generator))),
         ),
         _random(
-            "these are numbers from 0 to 1. A fair coin is whether such a number is below 0.5.",
+            "a mask holds True and False. A fair coin is whether a number of `torch.rand` is below 0.5.",
             lambda epoch, first, generator: torch.rand(len(first), generator=generator),
         ),
         Mistake(

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from scipy import stats
 
@@ -58,6 +58,10 @@ def _pooled(a: Runs, b: Runs) -> tuple[float, float, float]:
     return apart, apart - half, apart + half
 
 
+def _in_order(*order: int) -> Callable:
+    return lambda a, b: tuple(paired_difference(a, b)[i] for i in order)
+
+
 def _half_width(a: Runs, b: Runs) -> tuple[float, float, float]:
     mean, low, high = paired_difference(a, b)
     return mean, (high - low) / 2, (high - low) / 2
@@ -83,6 +87,10 @@ ERRORS = (  # each with the standard error that it takes
     Mistake(
         statistics.stdev,
         "this is the spread of single differences. A mean of n is steadier: divide the standard deviation by sqrt(n).",
+    ),
+    Mistake(
+        lambda differences: statistics.variance(differences) / math.sqrt(len(differences)),
+        "the variance is divided. Take its root, the standard deviation: statistics.stdev.",
     ),
     Mistake(
         lambda differences: statistics.stdev(differences) / len(differences),
@@ -152,6 +160,12 @@ PAIRED_DIFFERENCE = Exercise(
         Mistake(
             _variant(times=lambda n: float(stats.t.ppf(0.975, n))),
             "one degree of freedom too many. Of n differences one is spent on the mean, so n - 1.",
+        ),
+        *(
+            Mistake(
+                _in_order(*order), "all three are right, in another order: the mean comes first, then low, then high."
+            )
+            for order in ((1, 0, 2), (0, 2, 1), (1, 2, 0))
         ),
         Mistake(
             _half_width,

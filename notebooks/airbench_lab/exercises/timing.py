@@ -17,8 +17,8 @@ class Device:
 
     def __init__(self, seconds: list[float], compile_seconds: float = 0.0, launch: float = 0.02):
         self.compile_seconds, self.seconds, self.launch = compile_seconds, seconds, launch
-        self.now = self.ready = 0.0  # the host's time, and when the device will have done all
-        self.calls = 0
+        self.now = self.ready = 50.0  # the host's time, and when the device will have done all
+        self.calls = self.readings = 0  # of the function, and of the clock
 
     def call(self) -> None:
         """Give the device a piece of work, and return before it is done."""
@@ -34,6 +34,7 @@ class Device:
         self.now = max(self.now, self.ready)
 
     def clock(self) -> float:
+        self.readings += 1
         return self.now
 
 
@@ -78,6 +79,17 @@ def _variant(**other):
     return wrong
 
 
+def _unbracketed(function, warm_up, repeats, synchronize=lambda: None, now=time.perf_counter):
+    for _ in range(warm_up):
+        function()
+    synchronize()
+    started = now()
+    for _ in range(repeats):
+        function()
+    synchronize()
+    return now() - started / repeats
+
+
 def _per_call(pick: Callable) -> Callable:
     def wrong(function, warm_up, repeats, synchronize=lambda: None, now=time.perf_counter):
         for _ in range(warm_up):
@@ -100,7 +112,8 @@ def _on_a_device(function: Callable, settings: dict) -> dict[str, Any]:
     warm_up, repeats = how.pop("warm_up"), how.pop("repeats")
     device = Device(**how)
     seconds = function(device.call, warm_up, repeats, device.synchronize, device.clock)
-    return {"the calls that were made": str(device.calls), "the seconds of a call": seconds}
+    read = "read" if device.readings else "not read"
+    return {"the calls that were made": str(device.calls), "the clock `now()`": read, "the seconds of a call": seconds}
 
 
 FIRST = {"seconds": [9, 9, 9, 0.4, 0.2, 0.3, 1.1], "compile_seconds": 30.0, "warm_up": 3, "repeats": 4}
@@ -120,6 +133,10 @@ TIMED = (  # whatever the warm-up
     Mistake(
         _variant(no_wait_after=True),
         "this times how long it takes to give the device its work. Synchronize before the last reading.",
+    ),
+    Mistake(
+        _unbracketed,
+        "only `started` is divided here. Put brackets around the difference: `(now() - started) / repeats`.",
     ),
     Mistake(
         _variant(over=lambda warm_up, repeats: 1),
@@ -157,6 +174,10 @@ TIMING = Exercise(
         Mistake(
             _variant(early=True),
             "the clock starts before the warm-up, so the 30 s of compiling are in it. Start it after the warm-up.",
+        ),
+        Mistake(
+            _variant(early=True, no_wait_before=True, over=lambda warm_up, repeats: warm_up + repeats),
+            "the warm-up is timed and counted with the rest. Start the clock after it, and divide by `repeats` alone.",
         ),
         Mistake(
             _variant(skip=True),

@@ -134,7 +134,7 @@ function effects(caption, rows, { target, baseline }) {
     ["effective speedup; lines: 1×, 2×, 4×", speedup, numbers((row) => row.speedup).length],
     [`seconds to ${target} %`, seconds, rows.some(pace)],
   ].filter(([, , any]) => any);
-  if (!columns.length) columns.push(["accuracy at the end, with TTA", accuracy]);
+  if (!columns.length) columns.push(["accuracy at the end", accuracy]);
   const cells = (row) => columns.map(([, cell], i) => (row.n ? cell(row) : i ? "" : row.absent ?? "not recorded"));
   return table(caption, ["setting", ...columns.map(([name]) => name)], rows.map((row) => [row.name, ...cells(row)]));
 }
@@ -149,9 +149,9 @@ const ABOUT = (paper) => markup`Effective speedup: how many epochs the baseline 
  *
  * lines, the most important last: {name, colour, dashes, points: [[epochs, mean, low, high], ...]}, and if there is one
  * its end, {accuracy, interval, n}; state: of a run made here. range: of accuracy, in percent. until:
- * epochs. losses: [[epochs, training loss], ...], drawn below.
+ * epochs. losses: [[epochs, training loss], ...], drawn below. tta: what the end is measured with.
  */
-function curves(figure, caption, height = 300) {
+function curves(figure, caption, { height = 300, tta = "with TTA" } = {}) {
   figure.innerHTML = markup`<figcaption>${caption}</figcaption><div class="legend"></div>
     <div class="plot" role="slider" tabindex="0" aria-label="Test accuracy: the arrow keys read it point by point">
       <svg width="100%" aria-hidden="true"></svg></div>
@@ -166,7 +166,7 @@ function curves(figure, caption, height = 300) {
     const share = (value - now.range[0]) / (now.range[1] - now.range[0]);
     return height - BOTTOM - Math.min(1, Math.max(0, share)) * (height - BOTTOM - TOP);
   };
-  const when = (moment) => (moment === null ? "at the end, with TTA" : after(moment));
+  const when = (moment) => (moment === null ? `at the end, ${tta}` : after(moment));
   const same = (a, b) => Math.abs(a - b) < 0.005;
 
   /** What a line is at a moment. A run in progress has no end yet: its last point stands for it. */
@@ -216,7 +216,7 @@ function curves(figure, caption, height = 300) {
         label(LEFT - 6, y(value) + 4, `${value} %`, "end"),
       ])}
       ${[...ticks, until].map((epochs) => label(x(epochs), height - 23, +epochs.toFixed(2)))}
-      ${label((LEFT + right) / 2, height - 6, "epochs")} ${ended.length && label(x(null), height - 23, "with TTA")}
+      ${label((LEFT + right) / 2, height - 6, "epochs")} ${ended.length && label(x(null), height - 23, "at the end")}
       ${drawn}<path class="guide" d=""/>${losses.length && drawLoss(losses)}`;
     const head = ["when", ...lines.map((line) => line.name)];
     const rows = moments.map((moment) => [when(moment), ...lines.map((line) => said(line, moment))]);

@@ -160,7 +160,10 @@ class Experiment:
             self._repeats = again if self.runs.has_all(settings, self._parts) else ""
             self._runner, self._message = runner, Message("info", self._repeats)
             self._job = job = Job(
-                runner, lambda state, error: self._finish(runner, state, error), lambda: self.on_change()
+                runner,
+                lambda state, error: self._finish(runner, state, error),
+                lambda: self.on_change(),
+                may_stop=lambda: not runner.is_compiling,
             )
         self.on_change()
         self._worker.submit(job)

@@ -16,7 +16,10 @@ async function render({ model, el }) {
   el.innerHTML = markup`<p class="said" role="status"></p><figure></figure><div class="effects"></div>
     <div class="rows"></div>`;
   const [said, figure, bars, numbers] = [".said", "figure", ".effects", ".rows"].map((one) => el.querySelector(one));
-  const plot = curves(figure, "Test accuracy without TTA after each epoch, and at the end with it", 250);
+  const plot = curves(figure, "Test accuracy: after each epoch without TTA, at the end with the setting's own", {
+    height: 250,
+    tta: "with the setting's own TTA",
+  });
 
   function draw() {
     const data = model.get("recorded"), { lines = [], rows = [] } = model.get("own");
@@ -25,7 +28,8 @@ async function render({ model, el }) {
     const [found, past, start] = [now, before, key(data.start ?? [])].map((at) => here && recorded[at]);
     el.setAttribute("aria-busy", !(here && data.complete));
     said.textContent = found ? `Recorded of this setting: ${found.n} runs, ${found.where.replace("recorded ", "")}.`
-      : here && data.complete ? "Nothing is recorded of this setting: press Run."
+      : here && data.complete ? `Nothing is recorded of this setting: press Run${
+        chosen().at(-1) === "builtin" ? ", or choose cifar10 as data to see what is recorded there" : ""}.`
       : "Looking up what is recorded …";
 
     // Recorded ones, each once, by the most important of what it is; and those made here.
@@ -37,7 +41,7 @@ async function render({ model, el }) {
     const done = Object.fromEntries(own.map((row) => [row.name, row]));
     const made = [...lines.slice(-OWN.length).map((one, i) => [one, OWN[i]]), ...(line ? [[line, INK]] : [])]
       .map(([one, colour]) => {
-        const [state, end] = one.state === "done" ? ["here", done[one.name]] : [one.state];
+        const [state, end] = ["done", "race"].includes(one.state) ? ["here", done[one.name]] : [one.state];
         return { ...one, name: `${one.name}, ${state}`, end, colour, dashes: "" };
       });
     const named = theirs.map((one) => ({ ...one, name: `${one.name}, recorded`, n: one.points_n, end: one }));

@@ -114,6 +114,7 @@ class Runner:
         self.progress = Progress()
         self.notes: tuple[str, ...] = ()
         self.data: Dataset | None = None  # as scaled, when it is loaded
+        self.is_compiling = False  # which no event stops
         self._load, self._trainers, self._after_run = load, trainers, after_run
         self._on_step = None if settings.race else on_step
         self._trainer: Trainer | None = None  # while it is used: it holds images on the device
@@ -137,7 +138,11 @@ class Runner:
 
     def _run_all(self, trainer: Trainer, stop: Any) -> tuple[RunResult, ...]:
         with self.runtime.active():
-            trainer.warm_up()  # here: what is compiled once is in no run's seconds
+            self.is_compiling = self.runtime.compile and not trainer.warm
+            try:
+                trainer.warm_up()  # here: what is compiled once is in no run's seconds
+            finally:
+                self.is_compiling = False
         for seed in self.settings.all_seeds:
             trainer.steps_done, self._inferring = 0, 0.0
             self._loss = RunningLoss()

@@ -112,10 +112,12 @@ def _progress(experiment: Experiment, runner: Runner, state: str) -> str:
     if experiment.is_queued:
         return "first this machine is measured" if experiment.is_measuring else "waiting: another panel is at work"
     if state == "stopping":
-        return "stopping at the next step"
+        return "stopping as soon as all is compiled" if runner.is_compiling else "stopping at the next step"
     n = min(len(runner.progress.results) + 1, settings.seeds)
     which = f"run {n} of {settings.seeds}, " if settings.seeds > 1 else ""
     how = "; to stop, interrupt the cell" * experiment.in_foreground
+    if runner.is_compiling:
+        return f"compiling, which can take minutes; no run's clock is on yet{how}"
     if settings.race:
         return f"racing: {which}nothing is drawn until it is over{how}"
     left = runner.seconds_left(_expected(runner))

@@ -28,7 +28,7 @@ Curve = Mapping[float, Sequence[float]] | Mapping[float, Mapping[Hashable, float
 
 RESAMPLES = 4_000
 ENOUGH = 5  # runs a budget from which on the intervals cover what they are meant to; see above
-TOO_NARROW = f"intervals of n below {ENOUGH} are too narrow"
+TOO_NARROW = f"with n below {ENOUGH} intervals of epochs and speedups are too narrow"
 ROUNDING = 1e-12  # relative: a target that is just the lowest or highest mean is met by it, however it was summed
 
 

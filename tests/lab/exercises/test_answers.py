@@ -411,6 +411,25 @@ def with_real_clock(function, warm_up, repeats, synchronize, now):
     return timed(function, warm_up, repeats, synchronize, time.perf_counter)
 
 
+def without_brackets(function, warm_up, repeats, synchronize, now):
+    for _ in range(warm_up):
+        function()
+    synchronize()
+    start = now()
+    for _ in range(repeats):
+        function()
+    synchronize()
+    return now() - start / repeats
+
+
+def warm_up_counted(function, warm_up, repeats, synchronize, now):
+    return timed(function, 0, warm_up + repeats, synchronize, now)
+
+
+def clock_not_called(function, warm_up, repeats, synchronize, now):
+    return (now - now) / repeats
+
+
 def one_call_more(function, warm_up, repeats, synchronize, now):
     return timed(function, warm_up + 1, repeats, synchronize, now)
 
@@ -452,6 +471,11 @@ def mean_alone(a, b):
 def mean_and_half(a, b):
     mean, low, high = as_list(a, b)
     return mean, (high - low) / 2
+
+
+def mean_in_the_middle(a, b):
+    mean, low, high = as_list(a, b)
+    return low, mean, high
 
 
 def ends_swapped(a, b):
@@ -671,14 +695,25 @@ WRONG = [
     ("flip", "The mask of epoch 1 is None", "", only_even_epochs),
     ("flip", "raised NotImplementedError in the line", "The opposite of a mask is `~mask`", raises),
     ("flip", "raised NotImplementedError in the line", "The opposite of a mask is `~mask`", raises_too),
-    ("timing", "The seconds of a call: yours is", "", with_real_clock),
+    ("timing", "The clock `now()`: yours is not read, right is read.", "", with_real_clock),
+    ("timing", "The seconds of a call: yours is", "Put brackets around the difference", without_brackets),
+    ("timing", "The seconds of a call: yours is", "the warm-up is timed and counted", warm_up_counted),
+    ("timing", "unsupported operand type(s) for -: 'method'", "a function is not called there", clock_not_called),
+    (("paired_difference", "differences"), "unsupported operand", "two dicts cannot be subtracted", lambda a, b: b - a),
+    (
+        ("paired_difference", "differences"),
+        "yours is of the type dict, right is a list of 3 numbers.",
+        "",
+        lambda a, b: {seed: b[seed] - a[seed] for seed in a},
+    ),
+    ("paired_difference", "The mean: yours is", "in another order: the mean comes first", mean_in_the_middle),
     ("timing", "The calls that were made: yours is 4, right is 3", "", one_call_more),
     ("timing", "The seconds of a call: yours is 11", "", milliseconds),
     ("timing", "The seconds of a call: yours has the shape (3,), right is ()", "", all_times),
     ("paired_difference", "The low end: yours is", "was taken with n. Of a sample", numpy_std),
     ("paired_difference", "The answer: yours is the number 0.3, right is 3 values", "", mean_alone),
     ("paired_difference", "The answer: yours is 2 values, right is 3 values", "", mean_and_half),
-    ("paired_difference", "The low end: yours is", "", ends_swapped),
+    ("paired_difference", "The low end: yours is", "in another order: the mean comes first", ends_swapped),
     ("paired_difference", "The low end: yours is", "quantile 0.95", at_90),
     ("cutout", "raised NotImplementedError in the line", "The opposite of a mask is `~mask`", cut_with_minus),
     ("cutout", "raised NotImplementedError in the line", "The opposite of a mask is `~mask`", negated_mask),

@@ -144,7 +144,7 @@ def test_what_does_not_exist_is_refused():
         ([2.0, 3.0], [1.0, 2.0], "All are 1 too large."),
         ([0.0, 0.0], [1.0, 2.0], "All of yours are 0."),
         (None, [1.0], "X is None: is there a `return`?"),
-        ({1: 2}, [1.0], "X: yours is of the type dict"),
+        ({1: 2}, [1.0, 2.0], "X: yours is of the type dict, right is a list of 2 numbers."),
     ],
 )
 def test_the_first_difference_is_said_in_words(yours, right, words):

@@ -172,9 +172,11 @@ class FakeTrainer:
         self.steps_per_epoch = self.recipe.steps_per_epoch(len(self.data.train_images))
         self.steps = round(self.recipe.epochs * self.steps_per_epoch)
         self.steps_done, self.batch_size, self.loss_sum = 0, self.recipe.batch_size, None
+        self.warm = not runtime.compile
 
     def warm_up(self) -> None:
         """Nothing is compiled."""
+        self.warm = True
 
     def run(self, seed: int, *, observer, stop) -> RunResult:
         self.steps_done, records = 0, []

@@ -434,6 +434,26 @@ def test_a_step_that_does_not_end_is_told_also_to_those_that_wait(experiment, ga
     assert second.result()
 
 
+def test_a_run_that_compiles_says_so_and_is_not_taken_for_one_that_does_not_end(experiment, gate, monkeypatch):
+    monkeypatch.setattr("airbench_lab.worker.STUCK_SECONDS", 0.0)
+    monkeypatch.setattr(runners.Trainer, "warm_up", lambda trainer: gate.entered.set() or gate.go.wait(20))
+    first, second = experiment(compile=True), experiment()
+    first.start()
+    assert gate.entered.wait(20)
+    second.start()
+    assert take_snapshot(first).progress == "compiling, which can take minutes; no run's clock is on yet"
+    first.stop()
+    time.sleep(0.01)
+    assert not first.is_stuck
+    assert not second.is_stuck
+    assert take_snapshot(first).progress == "stopping as soon as all is compiled"
+    assert take_snapshot(second).progress == "waiting: another panel is at work"
+    gate.go.set()
+    first.wait()
+    assert first.state == "stopped"
+    assert second.result()
+
+
 def test_close_waits_until_nobody_looks_stops_the_run_and_frees_what_it_held(experiment, started, worker):
     """A panel is painted in another thread, which asks the job for several things in a row."""
     one = experiment()

@@ -82,7 +82,7 @@ def test_a_recipe_is_worth_the_epochs_that_the_reference_needs(reference):
     assert ours.worth == pytest.approx(8 * 2**0.5)
     assert ours.speedup == pytest.approx(2**0.5)
     assert (ours.worth_n, ours.worth_paired) == (3, True)
-    assert ours.note == "intervals of n below 5 are too narrow"
+    assert ours.note == "with n below 5 intervals of epochs and speedups are too narrow"
     assert ours.worth_interval == (pytest.approx(ours.worth), pytest.approx(ours.worth))  # a seed's luck is in both
     for run in reference[6:]:
         run["seed"] += 5

@@ -87,7 +87,7 @@ def test_intervals_that_few_runs_make_too_narrow_are_told(trained):
         runs += [*trained(AIRBENCH94, 4, 0.92, seeds), *trained(AIRBENCH94, 8, 0.94, seeds)]
         return [row.note for row in rows(runs, 0.93, baseline)]
 
-    assert TOO_NARROW == "intervals of n below 5 are too narrow"
+    assert TOO_NARROW == "with n below 5 intervals of epochs and speedups are too narrow"
     assert notes(range(5), range(5), FLIPPED) == ["", ""]
     assert notes(range(5), range(4)) == ["", TOO_NARROW]
     assert notes(range(4), range(5)) == [TOO_NARROW, ""]
