@@ -20,18 +20,16 @@ def compare(
 
     Where nothing of this is recorded at `scale`, as at full scale on a GPU, the runs at the laptop scale stand beside
     the live ones, and the figure says so. Where this machine has no CIFAR-10, the recorded runs on it are shown all the
-    same, if `data` is its name, or if it is the drawn pictures and nothing is live. Recorded runs of two kinds of
-    hardware are not paired: the figure says which changes were left out for that. The live results are kept in the log
-    of one's own runs, and its earlier ones counted with them (`own_runs`). folder: where they are recorded, as for
-    `lookup`.
+    same, if `data` is its name. Recorded runs of two kinds of hardware are not paired: the figure says which changes
+    were left out for that. The live results are kept in the log of one's own runs, and its earlier ones counted with
+    them (`own_runs`). folder: where they are recorded, as for `lookup`.
     """
-    live, elsewhere = list(live), ""
-    if getattr(data, "name", data) == "builtin" and not live:
-        data, elsewhere = "cifar10", ", on CIFAR-10, not on your drawn pictures"
+    live = list(live)
     found = {name: [lookup(recipe, scale, data, folder=folder) for recipe in pair] for name, pair in changes.items()}
+    elsewhere = ""
     if not any(map(any, found.values())) and scale != "laptop":
         found = {name: [lookup(one, "laptop", data, folder=folder) for one in pair] for name, pair in changes.items()}
-        elsewhere += f" at the laptop scale, since nothing of this is recorded at scale {scale}"
+        elsewhere = f" at the laptop scale, since nothing of this is recorded at scale {scale}"
     recorded, kinds, mixed = {}, [], []
     for name, (a, b) in found.items():
         same = bool(a and b) and a.hardware == b.hardware

@@ -216,7 +216,7 @@ function curves(figure, caption, { height = 300, tta = "with TTA" } = {}) {
         label(LEFT - 6, y(value) + 4, `${value} %`, "end"),
       ])}
       ${[...ticks, until].map((epochs) => label(x(epochs), height - 23, +epochs.toFixed(2)))}
-      ${label((LEFT + right) / 2, height - 6, "epochs")} ${ended.length && label(x(null), height - 23, "at the end")}
+      ${label((LEFT + right) / 2, height - 6, "epochs")} ${ended.length && label(x(null), height - 23, "end")}
       ${drawn}<path class="guide" d=""/>${losses.length && drawLoss(losses)}`;
     const head = ["when", ...lines.map((line) => line.name)];
     const rows = moments.map((moment) => [when(moment), ...lines.map((line) => said(line, moment))]);

@@ -28,8 +28,7 @@ async function render({ model, el }) {
     const [found, past, start] = [now, before, key(data.start ?? [])].map((at) => here && recorded[at]);
     el.setAttribute("aria-busy", !(here && data.complete));
     said.textContent = found ? `Recorded of this setting: ${found.n} runs, ${found.where.replace("recorded ", "")}.`
-      : here && data.complete ? `Nothing is recorded of this setting: press Run${
-        chosen().at(-1) === "builtin" ? ", or choose cifar10 as data to see what is recorded there" : ""}.`
+      : here && data.complete ? "Nothing is recorded of this setting: press Run."
       : "Looking up what is recorded …";
 
     // Recorded ones, each once, by the most important of what it is; and those made here.

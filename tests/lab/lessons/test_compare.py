@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-from airbench_lab.data import load_dataset
 from airbench_lab.figures.differences import differences
 from airbench_lab.lessons import compare as module
 from airbench_lab.lessons.compare import compare
@@ -97,12 +96,6 @@ def test_at_a_scale_of_which_nothing_is_recorded_the_laptop_s_runs_stand_beside_
     assert drawing.table["source"].tolist() == ["recorded"]
     assert "at the laptop scale, since nothing of this is recorded at scale full, n=" in note(drawing)
     assert compare({"off": (AIRBENCH94, OFF)}, scale="full", data=noise).table.empty  # other images
-
-
-def test_without_cifar10_a_figure_of_recorded_runs_alone_is_shown_and_says_on_what_they_were_made():
-    drawing = compare({"off": (AIRBENCH94, OFF)}, scale="laptop", data=load_dataset("builtin"))
-    assert drawing.table["source"].tolist() == ["recorded"]
-    assert ", on CIFAR-10, not on your drawn pictures, n=" in note(drawing)
 
 
 def test_where_nothing_is_recorded_it_says_so():
