@@ -120,6 +120,7 @@ def test_a_run_is_seen_while_it_goes_on_and_stops_within_a_second(opened, page: 
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: note(received, frame)))
     panel = opened("stop.ipynb", LAPTOP)
     shot(page, "panel-idle")
+    expect(panel).to_contain_text("Nothing is recorded on the drawn pictures", timeout=OPEN_SECONDS * 1000)
     for name in "Run", "Stop", "Reset", "Export":
         expect(button(panel, name)).to_be_enabled()
     page.evaluate(WATCH)

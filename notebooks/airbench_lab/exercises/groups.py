@@ -126,6 +126,10 @@ RATES = (  # each with the lr and weight decay that it takes
         "the recipe's weight_decay was handed on as it is. SGD wants weight_decay × batch / K over the group's lr.",
     ),
     Mistake(
+        lambda recipe: (rates(recipe)[0], recipe.weight_decay / big_k(recipe.momentum)),
+        "the weight decay is only divided by K. It is multiplied by the batch size too, and divided by SGD's lr.",
+    ),
+    Mistake(
         lambda recipe: (rates(recipe)[0], recipe.weight_decay / recipe.lr),
         "the batch size is missing in the decay. A step sees that many pictures: weight_decay × batch / K.",
     ),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from airbench_core.tricks.tta import tta_views
 from airbench_lab.exercises.checking import Case, Exercise, Mistake
-from airbench_lab.exercises.differences import difference, values
+from airbench_lab.exercises.differences import difference, kind, values
 
 Views = tuple[list[Tensor], Sequence[float]]
 NAMES = (  # in the order of `tta_views`
@@ -20,6 +20,7 @@ NAMES = (  # in the order of `tta_views`
     "the mirror of the copy moved down and right",
     "the mirror of the copy moved up and left",
 )
+VIEWS, WEIGHTS = "a list of tensors of one shape", "a tuple of numbers"
 USUAL = (0.25, 0.25, 0.125, 0.125, 0.125, 0.125)
 
 
@@ -90,13 +91,14 @@ def _by_view(function: Callable, images: Tensor, tta: str) -> dict[str, Any]:
         views, weights = list(found["views"]), [float(weight) for weight in found["weights"]]
         pixels = _sorted(views)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-        pair = found["the answer"] == "2 values"
-        return {
-            "the answer": "not a list of views of one shape and a tuple of numbers" if pair else found["the answer"]
-        }
+        if found["the answer"] != "2 values":
+            return {"the answer": found["the answer"]}
+        return {"the answer": found["the answer"], **_kinds(found["weights"])}
     known = zip(NAMES, tta_views(images, tta)[0], strict=False)
     return {
         "the answer": found["the answer"],
+        "the weights": WEIGHTS,
+        "the views": VIEWS,
         "the number of views": str(len(views)),
         "the number of weights": str(len(weights)),
         "the sum of the weights": sum(weights),
@@ -105,6 +107,15 @@ def _by_view(function: Callable, images: Tensor, tta: str) -> dict[str, Any]:
         "all views together": pixels,
         "the images that were given, after the call": images,
     }
+
+
+def _kinds(weights: Any) -> dict[str, str]:
+    """What is wrong with the kind of the weights, or else of the views."""
+    try:
+        [float(weight) for weight in weights]
+    except (TypeError, ValueError):
+        return {"the weights": kind(weights), "the views": VIEWS}
+    return {"the weights": WEIGHTS, "the views": "something else"}
 
 
 def _weight(view: Tensor, views: list[Tensor], weights: list[float]) -> str:
@@ -118,6 +129,11 @@ def _sorted(views: list[Tensor]) -> Tensor:
     return torch.stack(sorted(views, key=lambda view: float(key @ view.double().flatten())))
 
 
+SWAPPED = Mistake(  # in a mean of all views the order does not matter
+    lambda images: _crops(images)[::-1],
+    "the two copies are in the other order. The window in the upper left corner of the padded picture shows all of it "
+    "one pixel further down and right.",
+)
 MOVED = (
     Mistake(
         lambda images: [images.roll((1, 1), (-2, -1)), images.roll((-1, -1), (-2, -1))],
@@ -161,7 +177,7 @@ TTA_VIEWS = Exercise(
             reference=moved_copies,
             observe=lambda function, images: values(function(images), "down and right", "up and left"),
             cases=(Case("two copies: moved down and right, moved up and left", lambda: (images(),)),),
-            mistakes=MOVED,
+            mistakes=(SWAPPED, *MOVED),
         ),
     ),
     cases=(

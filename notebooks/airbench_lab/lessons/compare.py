@@ -10,6 +10,7 @@ from airbench_lab.figures.drawing import Drawing
 from airbench_lab.lessons import own_runs
 from airbench_lab.replay import FOLDER, lookup
 
+DRAWN = "drawn pictures, which say nothing about a trick, on "
 Changes = Mapping[str, tuple[Recipe, Recipe]]  # what each is called: the recipe without it, and with it; not scaled
 
 
@@ -20,11 +21,14 @@ def compare(
 
     Where nothing of this is recorded at `scale`, as at full scale on a GPU, the runs at the laptop scale stand beside
     the live ones, and the figure says so. Where this machine has no CIFAR-10, the recorded runs on it are shown all the
-    same, if `data` is its name. Recorded runs of two kinds of hardware are not paired: the figure says which changes
-    were left out for that. The live results are kept in the log of one's own runs, and its earlier ones counted with
-    them (`own_runs`). folder: where they are recorded, as for `lookup`.
+    same, if `data` is its name, or the drawn pictures: the figure then says of both what they were made on. Recorded
+    runs of two kinds of hardware are not paired: the figure says which changes were left out for that. The live results
+    are kept in the log of one's own runs, and its earlier ones counted with them (`own_runs`). folder: where they are
+    recorded, as for `lookup`.
     """
     live = list(live)
+    drawn = (data if isinstance(data, str) else data.name) == "builtin"
+    data = "cifar10" if drawn else data  # on drawn pictures nothing is recorded
     found = {name: [lookup(recipe, scale, data, folder=folder) for recipe in pair] for name, pair in changes.items()}
     elsewhere = ""
     if not any(map(any, found.values())) and scale != "laptop":
@@ -45,8 +49,8 @@ def compare(
     return differences(
         recorded,
         own,
-        where=" and ".join(dict.fromkeys(kinds)) + elsewhere,
-        live_where=live[0].runtime.device_name + earlier if live else "",
+        where="CIFAR-10, " * drawn + " and ".join(dict.fromkeys(kinds)) + elsewhere,
+        live_where=DRAWN * drawn + live[0].runtime.device_name + earlier if live else "",
         mixed=mixed,
     )
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from airbench_core import Recipe, RunResult
+from airbench_core import Recipe, RunResult, UsageError
+from airbench_core.scales import scale_named
 from airbench_lab import runlog
 from airbench_lab.runlog.records import recipe_of
 from airbench_lab.study.keys import apart, key, runtime_parts
@@ -25,9 +26,13 @@ class OwnRun(NamedTuple):
 def with_earlier(live: Iterable[RunResult]) -> list[OwnRun | RunResult]:
     """First what the log holds of the same machine and pictures, then `live`, which the log holds from now on.
 
-    Raises AirbenchError where the log cannot be read or written.
+    Raises AirbenchError where the log cannot be read or written, UsageError for a run whose `recipe` was changed and
+    `asked` was not: the log would say of it what is not so.
     """
     live = list(live)
+    for one in live:
+        if scale_named(one.scale).recipe(one.asked) != one.recipe:
+            raise UsageError(f"seed {one.seed}: `recipe` is not `asked` at the scale {one.scale}: change both")
     if LOG is None or not live:
         return live
     earlier = runlog.load(LOG) if LOG.exists() else []

@@ -330,6 +330,15 @@ def weights_by_hand(images, tta):
     return six(images, tta, [0.3, 0.1, 0.1, 0.3, 0.1, 0.1])
 
 
+def weight_without_comma(images, tta):
+    return ([images], (1)) if tta == "none" else six(images, tta)
+
+
+def views_uneven(images, tta):
+    views, weights = six(images, tta)
+    return [views[0][..., 1:], *views[1:]] if len(views) > 1 else [None], weights
+
+
 def moved_without_mirror(images, tta):
     views, weights = six(images, tta)
     return (views if tta != "mirror+translate" else views[:4]), (weights if tta != "mirror+translate" else [0.25] * 4)
@@ -671,6 +680,8 @@ WRONG = [
     ("tta_views", "The number of weights: yours is 1, right is 2", "", weights_one_short),
     ("tta_views", "The sum of the weights: yours is 0.8, right is 1", "", weights_too_small),
     ("tta_views", "The image itself: yours is weight 0.3, right is weight 0.25", "", weights_by_hand),
+    ("tta_views", "The weights: yours is the number 1, right is a tuple of numbers", "", weight_without_comma),
+    ("tta_views", "The views: yours is something else, right is a list of tensors of one shape", "", views_uneven),
     ("tta_views", "The number of views: yours is 4, right is 6", "mirrors of the moved copies", moved_without_mirror),
     ("flip", "The share that is mirrored: yours is 46.2 %, right is 50 %", "", flips(numbers(0.46))),
     ("flip", "The share that is mirrored: yours is 52.2 %, right is 50 %", "", flips(numbers(0.52))),

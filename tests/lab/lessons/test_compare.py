@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from airbench_lab.data import load_dataset
 from airbench_lab.figures.differences import differences
 from airbench_lab.lessons import compare as module
 from airbench_lab.lessons.compare import compare
@@ -96,6 +97,17 @@ def test_at_a_scale_of_which_nothing_is_recorded_the_laptop_s_runs_stand_beside_
     assert drawing.table["source"].tolist() == ["recorded"]
     assert "at the laptop scale, since nothing of this is recorded at scale full, n=" in note(drawing)
     assert compare({"off": (AIRBENCH94, OFF)}, scale="full", data=noise).table.empty  # other images
+
+
+def test_beside_runs_on_drawn_pictures_stand_those_on_cifar10_and_each_says_what_it_was_made_on():
+    pairs, drawn = {"off": (AIRBENCH94, OFF)}, load_dataset("builtin")
+    live = [train(recipe, drawn, seed=0, scale="smoke") for recipe in (AIRBENCH94, OFF)]
+    [recorded] = compare(pairs, scale="laptop", data="cifar10").table.to_dict("records")
+    drawing = compare(pairs, scale="laptop", data=drawn, live=live)
+    assert drawing.table.to_dict("records") == [recorded]  # the live ones are of another scale
+    assert note(drawing).startswith("Recorded on CIFAR-10, ")
+    said = note(compare(pairs, scale="smoke", data=drawn, live=live))
+    assert "Live: drawn pictures, which say nothing about a trick, on " in said
 
 
 def test_where_nothing_is_recorded_it_says_so():

@@ -6,7 +6,7 @@ from airbench_lab.lessons import own_runs
 from airbench_lab.lessons.compare import compare
 from airbench_lab.speed import random_dataset
 
-from airbench_core import AIRBENCH94, Parts, train
+from airbench_core import AIRBENCH94, Parts, UsageError, train
 
 OFF = replace(AIRBENCH94, whiten=False)
 
@@ -50,6 +50,17 @@ def test_a_run_with_a_part_of_ones_own_is_kept_and_is_no_run_of_the_recipe(runs,
     parts = Parts(lr_factors=lambda recipe, steps: [1.0] * steps)
     own_runs.with_earlier([train(AIRBENCH94, data, seed=1, scale="smoke", parts=parts), *made[:2]])
     assert row(data, [made[3]])[0]["n"] == 1  # seed 0: seed 1 has no plain partner
+
+
+def test_a_run_read_at_a_lower_level_says_so_in_both_of_its_recipes(runs, tmp_path, monkeypatch):
+    _, (run, *_), _ = runs
+    monkeypatch.setattr(own_runs, "LOG", tmp_path / "log.jsonl")
+    lower = replace(run, recipe=replace(run.recipe, tta="none"), accuracy=run.accuracies["none"])
+    with pytest.raises(UsageError, match="change both"):
+        own_runs.with_earlier([lower])
+    own_runs.with_earlier([run, replace(lower, asked=replace(run.asked, tta="none"))])
+    first, second = runlog.load(own_runs.LOG)
+    assert (first["asked"]["tta"], second["asked"]["tta"]) == ("mirror+translate", "none")
 
 
 def test_nothing_is_kept_where_no_log_is_named(runs, tmp_path, monkeypatch):
