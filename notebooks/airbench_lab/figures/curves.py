@@ -83,6 +83,8 @@ def curves(lines: Sequence[Line]) -> Drawing:
         last = max([0, *(line.epochs[-1] for line in shown if len(line.epochs))])
         axes.set(xlabel="epochs", ylabel="test accuracy without TTA, %", xlim=(0, 1.02 * last or 1))
         axes.grid(alpha=0.3)
+        if not shown:
+            axes.text(0.5, 0.5, "no run yet", transform=axes.transAxes, ha="center", va="center")
         dashes = [*EARLIER[: len(own)], *RECORDED[: len(recorded)]]
         styles = [style._replace(dashes=of) for style, of in zip(STYLES[1:], dashes, strict=False)]
         handles = [_line(axes, line, style) for line, style in zip(shown, styles, strict=True)]

@@ -97,8 +97,8 @@ class Entry:
         verdict = "passes: nothing speaks against it" if self.passed else "FAILS: the mean is below it"
         return (
             f"{self.name}: {self.recipe}, n={len(self.seeds)} on {self.hardware}\n"
-            f"  accuracy {accuracy.mean:.2%}, 95 % interval {accuracy.low:.2%} to {accuracy.high:.2%}; target "
-            f"{self.target:.1%}: {verdict} (p={self.test.p:.2g})\n"
+            f"  accuracy {accuracy.mean:.2%}, 95 % interval {accuracy.low:.2%} to {accuracy.high:.2%}\n"
+            f"  target {self.target:.1%}: {verdict} (p={self.test.p:.2g})\n"
             f"  seconds: median {self.median:.2f}, {sure:.1%} interval {low:.2f} to {high:.2f}"
         )
 

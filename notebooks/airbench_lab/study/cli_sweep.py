@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         )
         if planned.todo and not planned.costs.measured and args.engine == "local":  # of a cluster it says nothing
             first = planned.todo[0].recipe
-            planned.costs.guess(first, _measured(first, engine.setting))
+            planned.costs.guess(first, _measured(first, engine.setting, data))
         _print_plan(variants, planned, args, engine)
         if left_out:
             say(f"left out: {', '.join(left_out)}: on a CPU compiled steps are slower (--compile: all compiled)")
@@ -150,11 +150,12 @@ def _local(args: argparse.Namespace) -> tuple[int, Runtime]:
     return workers, runtime
 
 
-def _measured(recipe: Recipe, setting: Setting) -> float:
-    """Seconds that a run of `recipe` will about take here, one at a time."""
+def _measured(recipe: Recipe, setting: Setting, data: Dataset) -> float:
+    """Seconds that a run of `recipe` on `data` will about take here, one at a time."""
     scale, runtime = scale_named(setting.scale), setting.runtime
+    images = len(data.train_images), len(data.test_images)
     try:
-        return estimate_seconds(recipe, scale, measure_speed(recipe, scale, runtime, seconds=0.5))
+        return estimate_seconds(recipe, scale, measure_speed(recipe, scale, runtime, seconds=0.5), images)
     finally:
         if runtime.device.type == "cuda":
             torch.cuda.empty_cache()  # a run of the sweep needs it

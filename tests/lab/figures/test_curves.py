@@ -86,3 +86,8 @@ def test_of_many_lines_the_newest_are_drawn():
 def test_accuracies_without_their_epochs_are_refused():
     with pytest.raises(UsageError, match=r"odd: accuracies of shape \(3,\) at 2 epochs"):
         Line(label="odd", epochs=[1, 2], accuracies=[0.5, 0.6, 0.7])
+
+
+def test_where_nothing_is_drawn_a_word_says_so():
+    assert [text.get_text() for text in curves([]).axes[0].texts] == ["no run yet"]
+    assert not curves([RUN]).axes[0].texts

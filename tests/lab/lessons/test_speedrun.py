@@ -72,6 +72,7 @@ def test_an_entry_holds_the_runs_in_the_order_of_their_seeds():
     assert made.passed
     assert "passes: nothing speaks against it" in str(made)
     assert "93.8% interval 10.00 to 30.00" in str(made)
+    assert max(map(len, str(made).splitlines())) < 95  # a line of a notebook
 
 
 def test_what_lies_clearly_below_the_target_fails_and_what_lies_a_little_below_does_not():

@@ -60,6 +60,12 @@ def test_a_part_of_the_training_images_can_be_held_out(panel, noise):
         panel(holdout=192)
 
 
+@pytest.mark.parametrize("holdout", [None, 64])
+def test_of_drawn_pictures_its_title_says_what_they_are_worth_held_out_or_not(panel, noise, holdout):
+    one = panel(data=replace(noise, name="builtin"), holdout=holdout)
+    assert "; drawn pictures: they say nothing about a trick; scale smoke, builtin" in str(one)
+
+
 def test_run_goes_on_beside_the_notebook_until_it_is_waited_for_or_stopped(panel, capsys):
     one = panel(seeds=2)
     assert one.run() is None

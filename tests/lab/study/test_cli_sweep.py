@@ -16,7 +16,9 @@ import torch
 from airbench_lab import runlog
 from airbench_lab.cli import main
 from airbench_lab.runlog import lines
+from airbench_lab.speed import Speed
 from airbench_lab.study import cli_sweep
+from PIL import Image
 
 from airbench_core import UsageError, devices
 
@@ -27,7 +29,8 @@ SMOKE = ["--scale", "smoke", "--data", "builtin", "--workers", "1"]
 @pytest.fixture(autouse=True)
 def _measured(monkeypatch):
     """What a run takes here is measured in tests of the core."""
-    monkeypatch.setattr(cli_sweep, "_measured", lambda recipe, args: 2.0)
+    speed = Speed(train=1000.0, augment=1e4, evaluate=1e9)  # images per second
+    monkeypatch.setattr(cli_sweep, "measure_speed", lambda *_, seconds: speed)
 
 
 def runs(log: Path) -> list[dict]:
@@ -43,6 +46,17 @@ def test_a_plan_says_what_is_to_do_and_makes_nothing(tmp_path, capsys):
     assert re.search(r"^16 runs: 0 in .*runs.jsonl; 16 to do, about \d+ (s|min)$", out, re.MULTILINE)
     assert "left out: + torch.compile: on a CPU" in out
     assert not log.exists()
+
+
+def test_a_plan_counts_the_images_that_there_are(tmp_path, capsys):
+    for shade, name in (60, "dark"), (190, "light"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(125):
+            Image.new("RGB", (32, 32), (shade, shade, i)).save(tmp_path / "mine" / name / f"{i}.png")
+    command = ["sweep", "airbench94", "--scale", "laptop", "--workers", "1", "--set", "epochs=10", "--seeds", "1"]
+    assert main([*command, "--data", str(tmp_path / "mine"), "--out", str(tmp_path / "log.jsonl"), "--dry-run"]) == 0
+    # 200 images: two batches of 100 in each of 16 epochs, at 1,000 a second
+    assert re.search(r"^airbench94 epochs=10 +16 +1 +0 +0 +3\.2$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_runs_on_images_that_were_held_out_are_other_runs(tmp_path, capsys):
