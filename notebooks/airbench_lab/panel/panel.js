@@ -26,6 +26,8 @@ async function render({ model, el }) {
     const [found, past, start] = [now, before, key(data.start ?? [])].map((at) => here && recorded[at]);
     el.setAttribute("aria-busy", !(here && data.complete));
     said.textContent = found ? `Recorded of this setting: ${found.n} runs, ${found.where.replace("recorded ", "")}.`
+      : here && data.complete && chosen().at(-1) === "builtin"
+        ? "Nothing is recorded on drawn pictures: press Run. To see what is recorded of CIFAR-10, set data to cifar10."
       : here && data.complete ? "Nothing is recorded of this setting: press Run."
       : "Looking up what is recorded …";
 
