@@ -138,8 +138,8 @@ FILTERS = Exercise(
         *(
             Mistake(
                 partial(_rows_divided, dtype=dtype),
-                "transposed, each eigenvector is a row, and the division runs along it: its 12 entries are divided by 12 "
-                "roots. Divide first, then transpose.",
+                "transposed, each eigenvector is a row, and the division runs along it: its 12 entries are divided by "
+                "12 roots. Divide first, then transpose.",
             )
             for dtype in (torch.float, torch.double)
         ),
