@@ -20,16 +20,20 @@ def compare(
 
     Where nothing of this is recorded at `scale`, as at full scale on a GPU, the runs at the laptop scale stand beside
     the live ones, and the figure says so. Where this machine has no CIFAR-10, the recorded runs on it are shown all the
-    same, if `data` is its name. Recorded runs of two kinds of hardware are not paired: the figure says which changes
-    were left out for that. The live results are kept in the log of one's own runs, and its earlier ones counted with
-    them (`own_runs`). folder: where they are recorded, as for `lookup`.
+    same, if `data` is its name, or the built-in pictures; of these the figure says that live runs are on drawn ones.
+    Recorded runs of two kinds of hardware are not paired: the figure says which changes were left out for that. The
+    live results are kept in the log of one's own runs, and its earlier ones counted with them (`own_runs`). folder:
+    where they are recorded, as for `lookup`.
     """
     live = list(live)
-    found = {name: [lookup(recipe, scale, data, folder=folder) for recipe in pair] for name, pair in changes.items()}
-    elsewhere = ""
-    if not any(map(any, found.values())) and scale != "laptop":
-        found = {name: [lookup(one, "laptop", data, folder=folder) for one in pair] for name, pair in changes.items()}
-        elsewhere = f" at the laptop scale, since nothing of this is recorded at scale {scale}"
+    drawn = (data if isinstance(data, str) else data.name) == "builtin"
+    tried = [(at, on) for on in (data, "cifar10")[: 1 + drawn] for at in dict.fromkeys((scale, "laptop"))]
+    for at, on in tried:
+        found = {name: [lookup(recipe, at, on, folder=folder) for recipe in pair] for name, pair in changes.items()}
+        if any(map(any, found.values())):
+            break
+    elsewhere = f" at the laptop scale, since nothing of this is recorded at scale {scale}" * (at != scale)
+    elsewhere += ", on CIFAR-10" * (on is not data)
     recorded, kinds, mixed = {}, [], []
     for name, (a, b) in found.items():
         same = bool(a and b) and a.hardware == b.hardware
@@ -44,12 +48,13 @@ def compare(
         {name: tuple(_of(some, scaled.recipe(recipe), scale) for recipe in pair) for name, pair in changes.items()}
         for some in (counted, live)
     )
+    on_drawn = ", on drawn pictures, from which nothing about a trick follows" * drawn
     earlier = f", with your earlier runs in {own_runs.LOG.name}" if _pairs(own) > _pairs(new) else ""
     return differences(
         recorded,
         own,
         where=" and ".join(dict.fromkeys(kinds)) + elsewhere,
-        live_where=live[0].runtime.device_name + earlier if live else "",
+        live_where=live[0].runtime.device_name + on_drawn + earlier if live else "",
         mixed=mixed,
     )
 

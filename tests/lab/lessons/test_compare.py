@@ -98,6 +98,19 @@ def test_at_a_scale_of_which_nothing_is_recorded_the_laptop_s_runs_stand_beside_
     assert compare({"off": (AIRBENCH94, OFF)}, scale="full", data=noise).table.empty  # other images
 
 
+@pytest.mark.parametrize(("scale", "at"), [("laptop", ""), ("smoke", " at the laptop scale, since nothing of this")])
+def test_beside_runs_on_drawn_pictures_stand_those_recorded_on_cifar10_and_both_are_named(scale, at):
+    data = replace(random_dataset(256, 64), name="builtin")
+    drawing = compare({"off": (AIRBENCH94, OFF)}, scale=scale, data=data)
+    assert drawing.table["source"].tolist() == ["recorded"]
+    assert f"1 thread{at}" in note(drawing)
+    assert ", on CIFAR-10, n=50 pairs." in note(drawing)
+    live = [train(recipe, data, seed=0, scale="smoke") for recipe in (AIRBENCH94, OFF)]
+    drawing = compare({"off": (AIRBENCH94, OFF)}, scale="smoke", data=data, live=live)
+    assert drawing.table["source"].tolist() == ["recorded", "live"]
+    assert ", on drawn pictures, from which nothing about a trick follows, n=1 pair" in note(drawing)
+
+
 def test_where_nothing_is_recorded_it_says_so():
     drawing = compare({"off": (AIRBENCH94, replace(OFF, lr=1.0))}, scale="full", data="cifar10")
     assert drawing.table.empty
