@@ -242,3 +242,16 @@ def test_a_click_changes_curve_and_bars_at_once_though_the_kernel_is_busy_and_no
     write_into(panel, "epochs", "7")
     expect(said).to_contain_text("Nothing is recorded of this setting: press Run")
     assert [url for url in asked if not url.startswith((jupyter.url, "data:", "blob:"))] == []
+
+
+def test_what_is_only_passed_on_the_way_back_is_not_what_was_chosen_before(opened, cifar10, page: Page):
+    panel = opened("reset.ipynb", LAPTOP.replace("builtin", "cifar10").replace("whiten", "identity_init"))
+    expect(panel.locator(".of-panel")).to_have_attribute("aria-busy", "false", timeout=RUN_SECONDS * 1000)
+    names = panel.locator(".effects").get_by_role("rowheader")
+    panel.get_by_role("checkbox", name="identity init").click()
+    page.wait_for_timeout(1000)
+    panel.locator(".noUi-handle").press("Home")
+    expect(names.first).to_have_text("chosen: airbench94 identity_init=false bias_scale=1")
+    page.wait_for_timeout(1000)
+    button(panel, "Reset").click()
+    expect(names).to_have_text(["chosen: airbench94", "before: airbench94 identity_init=false bias_scale=1"])

@@ -38,9 +38,10 @@ def scaled_eigenvectors(
     eps: float,
     root: Callable[[Tensor, float], Tensor] = lambda values, eps: torch.sqrt(values + eps),
     arranged: Callable[[Tensor], Tensor] = lambda columns: columns.T.flip(0),
+    dtype: torch.dtype = torch.double,
 ) -> Tensor:
     """Its eigenvectors over sqrt(eigenvalue + eps), as filters (12, 3, 2, 2), the largest eigenvalue first."""
-    values, vectors = torch.linalg.eigh(moment.double())
+    values, vectors = torch.linalg.eigh(moment.to(dtype))
     return arranged(vectors / root(values, eps)).float().reshape(12, 3, 2, 2)
 
 
@@ -86,6 +87,24 @@ MOMENT = Exercise(
         ),
     ),
 )
+UNTURNED = (
+    (
+        lambda columns: columns.flip(1),
+        "a filter is a row here, and torch.linalg.eigh gives eigenvectors as columns. Transpose.",
+    ),
+    (
+        lambda columns: columns,
+        "a filter is a row here, and torch.linalg.eigh gives eigenvectors as columns. Transpose, and turn the order "
+        "round: the largest eigenvalue comes first.",
+    ),
+)
+
+
+def _rows_divided(moment: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    values, vectors = torch.linalg.eigh(moment.to(dtype))
+    return (vectors.T / torch.sqrt(values + eps)).flip(0).float().reshape(12, 3, 2, 2)
+
+
 FILTERS = Exercise(
     name="filters",
     reference=scaled_eigenvectors,
@@ -111,9 +130,18 @@ FILTERS = Exercise(
             partial(scaled_eigenvectors, root=lambda values, eps: 1 / torch.sqrt(values + eps)),
             "you multiply by the root. Divide by it: directions in which patches spread a lot are made small.",
         ),
-        Mistake(
-            partial(scaled_eigenvectors, arranged=lambda columns: columns.flip(1)),
-            "a filter is a row here, and torch.linalg.eigh gives eigenvectors as columns. Transpose.",
+        *(  # signs that eigenvectors have by chance differ between the two; across rows they cannot be taken away
+            Mistake(partial(scaled_eigenvectors, arranged=wrong, dtype=dtype), hint)
+            for dtype in (torch.float, torch.double)
+            for wrong, hint in UNTURNED
+        ),
+        *(
+            Mistake(
+                partial(_rows_divided, dtype=dtype),
+                "transposed, each eigenvector is a row, and the division runs along it: its 12 entries are divided by "
+                "12 roots. Divide first, then transpose.",
+            )
+            for dtype in (torch.float, torch.double)
         ),
         Mistake(
             partial(scaled_eigenvectors, arranged=lambda columns: columns.T),

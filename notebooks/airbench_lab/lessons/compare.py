@@ -44,8 +44,11 @@ def compare(
             mixed.append(name)
     scaled = scale_named(scale)
     counted = own_runs.with_earlier(live)
-    own = {name: tuple(_of(counted, scaled.recipe(recipe), scale) for recipe in pair) for name, pair in changes.items()}
-    earlier = f", with your earlier runs in {own_runs.LOG.name}" if len(counted) > len(live) else ""
+    own, new = (
+        {name: tuple(_of(some, scaled.recipe(recipe), scale) for recipe in pair) for name, pair in changes.items()}
+        for some in (counted, live)
+    )
+    earlier = f", with your earlier runs in {own_runs.LOG.name}" if _pairs(own) > _pairs(new) else ""
     return differences(
         recorded,
         own,
@@ -53,6 +56,10 @@ def compare(
         live_where=DRAWN * drawn + live[0].runtime.device_name + earlier if live else "",
         mixed=mixed,
     )
+
+
+def _pairs(of: Mapping[str, tuple[Accuracies, Accuracies]]) -> int:
+    return sum(len(a.keys() & b.keys()) for a, b in of.values())
 
 
 def _of(results: Iterable[own_runs.OwnRun | RunResult], scaled: Recipe, scale: str) -> Accuracies:

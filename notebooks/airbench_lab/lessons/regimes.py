@@ -45,7 +45,7 @@ def answer(trick: str, guess: float | None) -> str:
     gain = f"{100 * found.gain.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
     return "\n".join(
         [
-            f"{found.gain.n_a} recorded pairs: {gain}",
+            f"{found.gain.n_a} pairs recorded on CIFAR-10: {gain}",
             held(guess, low, high),
             f"spread of a pair {100 * found.gain.std:.2f} points; three show the sign in {found.power:.0%} of draws",
         ]

@@ -18,6 +18,9 @@ function markup(parts, ...values) {
   return new Markup(parts.reduce((all, part, i) => all + safe(values[i - 1]) + part));
 }
 
+/** The name of a setting, which may break after each sign within it. */
+const breaking = (name) => new Markup(String(markup`${name}`).replace(/[_=]/g, "$&<wbr>"));
+
 const fixed = (value, digits) => value.toFixed(digits).replace("-", "−");
 const times = (value) => `${fixed(value, 2)}×`;
 const after = (epochs) => `after ${+epochs.toFixed(2)} epoch${epochs === 1 ? "" : "s"}`;
@@ -52,7 +55,7 @@ function table(caption, head, rows) {
     )}</tbody></table>`;
 }
 
-/** A value as a bar from `zero`, its interval as a line, a published value as a diamond; at: shares of the width. */
+/** A value as a bar from `zero`, its interval as a line, a published value as a ring; at: shares of the width. */
 function bar({ value, interval: [low, high], mark, at, zero, ticks }) {
   const place = (x) => 100 * Math.min(1, Math.max(0, at(x)));
   const part = (kind, from, to) =>
@@ -136,7 +139,7 @@ function effects(caption, rows, { target, baseline }) {
   ].filter(([, , any]) => any);
   if (!columns.length) columns.push(["accuracy at the end", accuracy]);
   const cells = (row) => columns.map(([, cell], i) => (row.n ? cell(row) : i ? "" : row.absent ?? "not recorded"));
-  return table(caption, ["setting", ...columns.map(([name]) => name)], rows.map((row) => [row.name, ...cells(row)]));
+  return table(caption, ["setting", ...columns.map(([name]) => name)], rows.map((row) => [breaking(row.name), ...cells(row)]));
 }
 
 /** What the columns of `effects` are; what is said of bars that are there. */

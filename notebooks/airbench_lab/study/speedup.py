@@ -208,10 +208,10 @@ class _Measured:
         low, high = _quantiles(*self.known(drawn), n) if n > 1 else (0.0, math.inf)
         reason = ""
         if not 0 < epochs < math.inf:
-            side, end, word = ("more", -1, "highest") if epochs else ("fewer", 0, "lowest")
+            side, end, word = ("more", -1, "above the highest") if epochs else ("fewer", 0, "below the lowest")
             reason = (
-                f"{side} than {self.budgets[end]:g} epochs: {accuracy:.4f} is beyond the {word} mean measured, "
-                f"{isotonic(means, self.weights)[0, end]:.4f} (n={self.weights[end]})"
+                f"{side} than {self.budgets[end]:g} epochs: {100 * accuracy:.2f} % is {word} mean measured, "
+                f"{100 * isotonic(means, self.weights)[0, end]:.2f} % (n={self.weights[end]})"
             )
         return Epochs(accuracy=accuracy, n=n, epochs=None if reason else epochs, low=low, high=high, reason=reason)
 

@@ -134,7 +134,7 @@ REGIMES = {
     "identity_init": Regime("identity initialization", replace(AIRBENCH94, identity_init=False), AIRBENCH94, "nothing"),
     "bias_scale": Regime("bias scale 64", replace(AIRBENCH94, bias_scale=1), AIRBENCH94, "nothing"),
     "lookahead": Regime(
-        "Lookahead, with its schedule and BatchNorm momentum",
+        "Lookahead, its schedule and BatchNorm momentum",
         replace(_brief, **NO_LOOKAHEAD),
         _brief,
         "5 epochs, no TTA",

@@ -126,6 +126,24 @@ def root_of_eps_alone(images, eps):
     return by_eigh(images, eps**0.5)
 
 
+def scaled(moment, eps):
+    values, vectors = torch.linalg.eigh(moment)  # in single precision, as the moment is
+    return vectors / torch.sqrt(values + eps)
+
+
+def columns_turned(moment, eps):
+    return scaled(moment, eps).flip(1).reshape(12, 3, 2, 2)
+
+
+def columns_as_they_are(moment, eps):
+    return scaled(moment, eps).reshape(12, 3, 2, 2)
+
+
+def transposed_too_early(moment, eps):
+    values, vectors = torch.linalg.eigh(moment)
+    return (vectors.T / torch.sqrt(values + eps)).flip(0).reshape(12, 3, 2, 2)
+
+
 def moment_by_cov(images):
     return torch.cov(patches_of(images).T)
 
@@ -655,6 +673,9 @@ WRONG = [
     ("whitening", "yours is of the type ndarray, right is a tensor (24, 3, 2, 2)", "", as_numpy),
     ("whitening", "entries differ. The first is", "", root_of_eps_alone),
     ("whitening", "What your function was given, after the call: all", "", centred_in_place),
+    (("whitening", "filters"), "136 of 144 entries differ", "as columns. Transpose.", columns_turned),
+    (("whitening", "filters"), "142 of 144 entries differ", "Transpose, and turn the order", columns_as_they_are),
+    (("whitening", "filters"), "126 of 144 entries differ", "Divide first", transposed_too_early),
     (("whitening", "moment"), "entries differ. The first is [0, 0]", "uncentred", moment_by_cov),
     (("whitening", "moment"), "All are 0.5 times the right", "", moment_by_cov_of_centred_pictures),
     ("identity", "The first is [0, 0, 0, 0]: yours is -1.12", "as it was before the call", by_data),

@@ -32,7 +32,9 @@ def test_what_was_run_before_counts_with_what_is_run_now_each_seed_once(runs, tm
     log = tmp_path / "my_runs.jsonl"
     monkeypatch.setattr(own_runs, "LOG", log)
     for _ in range(2):  # a cell that is run again
-        assert row(data, made[:2])[0]["n"] == 1
+        one, said = row(data, made[:2])
+        assert one["n"] == 1
+        assert "earlier" not in said
     assert len(runlog.load(log)) == 2
     both, said = row(data, made[2:])
     assert both["n"] == 2

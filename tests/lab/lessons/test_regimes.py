@@ -59,7 +59,7 @@ def test_a_worth_is_paired_by_seed_and_counted_over_all_draws_of_three(monkeypat
 def test_a_guess_is_held_against_the_recorded_interval(guess, said, monkeypatch):
     recorded(monkeypatch, Recorded({0: 0.5, 1: 0.6, 2: 0.7}), Recorded({0: 0.6, 1: 0.68, 2: 0.82}))
     first, second, third = regimes.answer("whitening", guess).splitlines()
-    assert first == "3 recorded pairs: +10.00 points, 95 % interval +5.03 to +14.97"
+    assert first == "3 pairs recorded on CIFAR-10: +10.00 points, 95 % interval +5.03 to +14.97"
     assert second == said
     assert "2.00 points" in third
     assert "100%" in third

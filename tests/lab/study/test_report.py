@@ -105,7 +105,7 @@ def test_the_worth_of_one_run_has_no_interval_and_beyond_the_reference_there_is_
     *_, beyond = rows(reference, reference="airbench94 flip=random")
     assert (beyond.worth, beyond.speedup) == (None, None)
     assert (beyond.worth_interval, beyond.speedup_interval) == ((16, float("inf")), (2, float("inf")))
-    assert beyond.note.startswith("more than 16 epochs: 0.9500 is beyond the highest mean measured, 0.9400 (n=3)")
+    assert beyond.note.startswith("more than 16 epochs: 95.00 % is above the highest mean measured, 94.00 % (n=3)")
 
 
 def test_seconds_that_are_not_to_be_quoted_are_left_out(record):

@@ -78,7 +78,7 @@ def test_what_is_not_known_is_said_in_words(runs, trained):
     assert only(*one) == (None, None, None, "one length of training makes no curve")
     assert only(*few, *runs[9:])[3] == "n below 2 at 4 epochs; fewer than two lengths are left"
     assert only(*few)[3] == "n below 2 at 4 epochs; one length of training makes no curve"
-    assert only(*runs[9:], *trained(AIRBENCH94, 16, 0.95))[3].startswith("fewer than 8 epochs: 0.9300 is beyond the lo")
+    assert only(*runs[9:], *trained(AIRBENCH94, 16, 0.95))[3].startswith("fewer than 8 epochs: 93.00 % is below the lo")
 
 
 def test_intervals_that_few_runs_make_too_narrow_are_told(trained):

@@ -91,8 +91,8 @@ def test_the_known_crossing():
 @pytest.mark.parametrize(
     ("target", "low", "high", "told"),
     [
-        (0.95, 24, math.inf, "more than 24 epochs: 0.9500 is beyond the highest mean measured, 0.9450 (n=3)"),
-        (0.92, 0, 6, "fewer than 6 epochs: 0.9200 is beyond the lowest mean measured, 0.9300 (n=3)"),
+        (0.95, 24, math.inf, "more than 24 epochs: 95.00 % is above the highest mean measured, 94.50 % (n=3)"),
+        (0.92, 0, 6, "fewer than 6 epochs: 92.00 % is below the lowest mean measured, 93.00 % (n=3)"),
     ],
 )
 def test_off_the_curve_nothing_is_extrapolated(target, low, high, told):
