@@ -36,8 +36,8 @@ def muon_update(banks: list, gradients: list, velocities: list, lr: Tensor, mome
     for bank, of_bank, velocity in zip(banks, gradients, velocities, strict=True):
         gradient = torch.stack([of.flatten(1) for of in of_bank]).to(velocity.dtype)
         velocity.mul_(momentum).add_(gradient)
-        updates = orthogonalize(gradient.add_(velocity, alpha=momentum), steps)
-        for p, update in zip(bank, updates.float(), strict=True):
+        ahead = gradient.add_(velocity, alpha=momentum)
+        for p, update in zip(bank, orthogonalize(ahead, steps).float(), strict=True):
             if rescale:
                 p.mul_(len(p) ** 0.5 / p.norm())
             p.sub_(update.reshape(p.shape) * lr)
