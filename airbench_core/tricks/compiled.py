@@ -16,15 +16,16 @@ OPTIONS = {"realize_reads_threshold": 16, "realize_opcount_threshold": 80, "real
 def compiled(function: Callable, device: torch.device) -> Callable:
     """torch.compile for a function, or one object's method, apart from all others.
 
-    Dynamo counts what it compiled per code object and gives up after a few with only a warning. So each call of this
-    makes a code object of its own, and giving up is an error.
+    Dynamo counts what it compiled per code object and gives up after a few with only a warning.
+    So each call of this makes a code object of its own, and giving up is an error.
     """
     of, function = getattr(function, "__self__", None), getattr(function, "__func__", function)
     code, name = function.__code__.replace(), function.__name__
     own = FunctionType(code, function.__globals__, name, function.__defaults__)
+    bound = MethodType(own, of) if of else own
     options = OPTIONS if device.type == "cuda" else None
     with compile_errors():
-        return torch.compile(MethodType(own, of) if of else own, dynamic=False, fullgraph=True, options=options)
+        return torch.compile(bound, dynamic=False, fullgraph=True, options=options)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic: as steep at 0 as the
 def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
     """Push the singular values of each matrix of (K, M, N) towards 1, in bfloat16.
 
-    Its singular vectors stay. After enough steps (5 for most matrices) the values lie within about 0.7 to 1.2, and not
-    nearer: the coefficients are chosen for speed. Small ones need more steps.
+    Its singular vectors stay. After enough steps (5 for most matrices) the values lie within
+    about 0.7 to 1.2, and not nearer: the coefficients are chosen for speed. Small ones need
+    more steps.
     """
     a, b, c = COEFFICIENTS
     x = matrices.bfloat16()
@@ -30,8 +31,8 @@ def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
     return x.mT if tall else x
 
 
-def muon_update(banks: list, gradients: list, velocities: list, lr: Tensor, momentum: float, how: tuple) -> None:
-    """One step of banks of K filters of a shape, with their gradients and velocities (K, out, in * height * width)."""
+def muon_update(banks, gradients, velocities, lr: Tensor, momentum: float, how: tuple) -> None:
+    """One step. A bank is K filters of a shape, its velocity (K, out, in * height * width)."""
     orthogonalize, steps, rescale = how
     for bank, of_bank, velocity in zip(banks, gradients, velocities, strict=True):
         gradient = torch.stack([of.flatten(1) for of in of_bank]).to(velocity.dtype)
