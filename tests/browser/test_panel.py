@@ -200,7 +200,7 @@ def test_nothing_is_cut_off_or_overlaps(opened, page: Page):
     panel = opened("wide.ipynb", SMOKE.replace("['whiten', 'bias_scale']", str(tricks)))
     page.set_viewport_size({"width": 1280, "height": 1600})
     shot(page, "panel-all-switches")
-    expect(panel).to_contain_text("Nothing is recorded on drawn pictures: press Run.")
+    expect(panel).to_contain_text("Nothing is recorded on the drawn pictures: press Run.")
     boxes = [
         widget.bounding_box()
         for widget in panel.locator(".widget-checkbox, .widget-dropdown, .widget-slider, .widget-text, button").all()

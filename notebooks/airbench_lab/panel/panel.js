@@ -1,6 +1,7 @@
 // What a panel shows: the module of the anywidget in view.py. A click on a control is answered here, from what is
 // recorded; the kernel is told by the control itself.
 
+const AT_ONCE = 500; // milliseconds between two changes that are one: Reset, a slider that is dragged
 const OWN = ["var(--green)", "var(--purple)", "var(--orange)"]; // of earlier runs made here
 
 async function render({ model, el }) {
@@ -10,7 +11,7 @@ async function render({ model, el }) {
   const chosen = () => (controls.length ? controls.map(value) : model.get("chosen"));
   const key = (at) => JSON.stringify(at);
   let recorded = {}; // position by key
-  let [now, before] = [key(chosen()), null];
+  let [now, before, changed] = [key(chosen()), null, -Infinity];
 
   el.classList.add("airbench", "of-panel");
   el.innerHTML = markup`<p class="said" role="status"></p><figure></figure><div class="effects"></div>
@@ -73,7 +74,10 @@ async function render({ model, el }) {
   };
   const look = () => {
     const at = key(chosen());
-    if (at !== now) [before, now] = [now, at];
+    if (at !== now) {
+      if (performance.now() - changed > AT_ONCE) before = now; // else that was on the way
+      [now, changed] = [at, performance.now()];
+    }
     recorded = Object.fromEntries((model.get("recorded").positions ?? []).map((one) => [key(one.at), one]));
     draw();
   };
