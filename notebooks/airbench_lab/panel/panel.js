@@ -65,6 +65,8 @@ async function render({ model, el }) {
       row.name, row.n, `${fixed(row.accuracy, 2)} %`, known(row.interval) ? between(row.interval, 2) : "needs 2 runs",
       row.seconds ? `${fixed(row.seconds, 1)} (${row.timed})` : "", row.where, row.note,
     ]);
+    for (const handle of el.closest(".airbench-panel")?.querySelectorAll(".noUi-handle") ?? []) // which have no name
+      handle.setAttribute("aria-label", handle.closest(".widget-slider").querySelector(".widget-label").textContent);
     numbers.innerHTML = listed.length ? table("The runs made here, and recorded ones", head, listed) : "";
   }
 
