@@ -3,6 +3,7 @@
     python benchmarks/recorded.py make FILE... --out FOLDER    run their sweeps; started again it goes on
     python benchmarks/recorded.py commands FILE...             these sweeps, each as a command
     python benchmarks/recorded.py pack FILE... --logs LOG... [--timed LOG...]
+    python benchmarks/recorded.py pictures                     draw those of docs/ that show what is packed
 
 FILE: a name of FILES, or its beginning: `quarter` means all that begin with quarter-; none means all. A file's name
 begins with the scale. The accuracy of a seed is not quite the same on another machine, so what a file holds was all
@@ -28,11 +29,14 @@ from typing import Any
 
 from airbench_lab import runlog
 from airbench_lab.cli import main as main_of_airbench
+from airbench_lab.figures.drawing import Drawing, fewer_colours, png
+from airbench_lab.figures.ladder import ladder
 from airbench_lab.lessons import regimes
 from airbench_lab.panel.controls import STEPS
 from airbench_lab.replay import FOLDER
 from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
+from airbench_lab.study.ladder import LADDER
 from airbench_lab.study.settings import brief
 from airbench_lab.study.studies import axes_from, grid, study_named
 
@@ -40,7 +44,7 @@ from airbench_core.errors import AirbenchError, UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.scales import SCALES
 
-DATA = "cifar10"
+DATA, DOCS = "cifar10", Path(__file__).parents[1] / "docs"
 
 # What is in each file: sweeps, as one writes them, by what they are for.
 PUBLISHED = ("airbench94", "airbench94_muon", "airbench95", "airbench96", "airbench96_faster")
@@ -126,8 +130,8 @@ FILES = {
     ),
     "quarter-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
     "quarter-ablation": (
-        "one trick added to the whitened baseline, one removed from airbench94",
-        ["ablation --seeds 5", "ablation --set epochs=14 --seeds 5"],
+        "one trick added to the whitened baseline, one removed from airbench94, all for 14 epochs",
+        ["ablation --set epochs=14 --seeds 5"],
     ),
     "quarter-recipes": ("the other published recipes", [f"{name} --seeds 3" for name in PUBLISHED[1:4]]),
 }
@@ -269,6 +273,17 @@ def pack(names: Iterable[str], logs: list[Path], timed: list[Path]) -> None:
         print(f"{name}: {len(records)} of {len(wanted(name))} runs")
 
 
+def ladder_figure() -> Drawing:
+    """The ladder at the scale quarter, with its published epochs, beside the paper's."""
+    records = runlog.load(FOLDER / "quarter-ladder.jsonl")
+    runs = {rung: SCALES["quarter"].recipe(rung.recipe) for rung in LADDER if not rung.compile}
+    rungs = {
+        rung.label: (rung.recipe.epochs, [one["accuracy"] for one in records if identity(one)[0] == recipe])
+        for rung, recipe in runs.items()
+    }
+    return ladder(rungs, where=f"scale quarter, {DATA}, {hardware(records[0]['runtime'])}")
+
+
 def make(names: Iterable[str], folder: Path) -> int:
     """Run the sweeps of each file; those that were made already, in a log of the file's name, are not made again."""
     folder.mkdir(exist_ok=True)
@@ -282,13 +297,17 @@ def make(names: Iterable[str], folder: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    making, asking, packing = (verbs.add_parser(verb) for verb in ("make", "commands", "pack"))
+    making, asking, packing, _ = (verbs.add_parser(verb) for verb in ("make", "commands", "pack", "pictures"))
     for verb in making, asking, packing:
         verb.add_argument("files", nargs="*", metavar="FILE")
     making.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     packing.add_argument("--logs", type=Path, nargs="+", default=[], metavar="LOG")
     packing.add_argument("--timed", type=Path, nargs="+", default=[], metavar="LOG")
     args = parser.parse_args()
+    if args.verb == "pictures":
+        for name, figure in {"tricks": regimes.figure, "ladder": ladder_figure}.items():
+            (DOCS / f"{name}.png").write_bytes(fewer_colours(png(figure())))
+        return 0
     try:
         names = named(args.files)
         if args.verb == "make":

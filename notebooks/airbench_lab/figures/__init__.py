@@ -5,7 +5,7 @@
     png(figure)                             # the picture alone, for a widget
 
 Drawn from a table of runs (`airbench_lab.study.frames`): `flops_against_error`; from the accuracies that are recorded:
-`epochs_to`, `differences`, `effects`, `board`; the others from plain arrays.
+`epochs_to`, `ladder`, `differences`, `effects`, `board`; the others from plain arrays.
 """
 
 from airbench_lab.figures.additivity import effects
@@ -16,6 +16,7 @@ from airbench_lab.figures.drawing import STYLES, Drawing, png, table_html
 from airbench_lab.figures.flips import sides
 from airbench_lab.figures.flops import flops_against_error
 from airbench_lab.figures.inside import covariances, filters, losses, singular_values
+from airbench_lab.figures.ladder import ladder
 from airbench_lab.figures.layers import depths, trajectories
 from airbench_lab.figures.lookahead import by_end, lookahead_round
 from airbench_lab.figures.network import network
@@ -38,6 +39,7 @@ __all__ = [
     "epochs_to",
     "filters",
     "flops_against_error",
+    "ladder",
     "launches",
     "lookahead_round",
     "losses",

@@ -23,16 +23,18 @@ SCALE, DATA = "laptop", "cifar10"
 def explorer(scales: Sequence[str] | None = None, data: str = DATA) -> Values:
     """All of it. Shares are in percent; an interval is [low, high] with None where it is open or not known.
 
-    scales: by default those at which something is recorded, SCALE first.
+    scales: by default those at which there is something to switch, SCALE first.
     """
+    found = {scale: _at_scale(scale, data) for scale in scales or replay.scales(data)}
     if scales is None:
-        scales = sorted(replay.scales(data), key=lambda name: name != SCALE)
+        switched = [scale for scale, one in found.items() if len(one["positions"]) > 1]
+        found = {scale: found[scale] for scale in sorted(switched, key=lambda name: name != SCALE)}
     return {
         "paper_hardware": published.HARDWARE,
         "switches": [
             {"name": _shown(name), "off": f"{field}={brief(SWITCHES[field][1])}"} for field, name in NAMES.items()
         ],
-        "scales": {scale: _at_scale(scale, data) for scale in scales},
+        "scales": found,
         "regimes": [_regime(trick) for trick in studies.REGIMES],
     }
 

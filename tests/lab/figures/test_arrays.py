@@ -463,3 +463,18 @@ def test_effects_have_the_means_and_intervals_of_their_pairs():
     assert drawing.get_supxlabel().startswith("here, n=2 to 3 pairs.")
     with pytest.raises(UsageError, match="no effects"):
         figures.effects({}, where="here")
+
+
+def test_the_ladder_shows_published_epochs_and_the_mean_of_each_rung_s_own_runs():
+    drawing = figures.ladder({"baseline": (45, [0.88, 0.9]), "+ whitening": (21, [0.885])}, where="here")
+    left, right = drawing.axes
+    assert [bar.get_width() for bar in left.patches] == [45, 21]
+    assert right.lines[1].get_xdata().tolist() == pytest.approx([89, 88.5])
+    assert right.lines[0].get_xdata() == pytest.approx([88.5, 88.5])  # straight below which the others stand
+    assert drawing.table["n"].tolist() == [2, 1]
+    assert drawing.table["high"].iloc[0] - drawing.table["low"].iloc[0] == pytest.approx(2 * 12.706, rel=1e-3)
+    runs = [line.get_xdata().tolist() for line in right.lines if line.get_gid() == "runs"]
+    assert runs == [pytest.approx([88, 90]), [88.5]]
+    assert "n=1 to 2." in drawing.get_supxlabel()
+    with pytest.raises(UsageError, match="whitening"):
+        figures.ladder({"+ whitening": (21, [])}, where="here")

@@ -80,6 +80,11 @@ def _effects(*_):
     return figures.effects(dict.fromkeys(names, pairs), where=f"Recorded at the scale laptop on CIFAR-10, {HARDWARE}")
 
 
+def _ladder(*_):
+    rungs = {"baseline": (45, [0.88, 0.9, 0.89]), "+ whitening bias frozen after 3 epochs": (13.5, [0.89])}
+    return figures.ladder(rungs, where=f"scale quarter, cifar10, {HARDWARE}")
+
+
 def _board(*_):
     row = {"rank": "1", "entry": "airbench94_muon with 6 epochs", "seconds": 10.0, "seconds, low": 9.5}
     row |= {"seconds, high": 11.0, "sure": 0.9375, "accuracy, %": 71.0, "accuracy, low": 70.4, "accuracy, high": 71.6}
@@ -148,6 +153,7 @@ GALLERY = {
         lambda *_: figures.titled(RNG.random((8, 3, 32, 32)), [f"epoch {i}: mirrored, down 2" for i in range(1, 9)]),
         8,
     ),
+    "ladder": (_ladder, 2),
     "board": (_board, 3),
     "board, nothing yet": (lambda *_: figures.board([], target=70.5, where="scale laptop, cifar10"), 0),
     "passing": (lambda *_: figures.passing(chance_to_pass, 0.78, (5, 10, 25, 100)), 13),

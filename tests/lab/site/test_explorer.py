@@ -76,6 +76,18 @@ def test_where_nothing_is_recorded_there_is_nothing():
     assert (values["positions"], values["target"], values["baseline"]) == ({}, None, None)
 
 
+def test_a_scale_at_which_one_position_alone_is_recorded_is_not_offered(monkeypatch):
+    positions = {
+        "smoke": {},
+        "quarter": {"all on": {}},
+        "full": {"all on": {}, "all off": {}},
+        "laptop": {"a": 1, "b": 2},
+    }
+    monkeypatch.setattr(replay, "scales", lambda data: list(positions))
+    monkeypatch.setattr(made, "_at_scale", lambda scale, data: {"positions": positions[scale]})
+    assert list(made.explorer()["scales"]) == ["laptop", "full"]
+
+
 def test_a_regime_is_in_points_or_says_only_what_it_would_be(monkeypatch):
     gain = Difference(n_a=50, n_b=50, paired=True, difference=0.02, std=0.01, low=0.015, high=0.025)
     worth = Worth(gain, 0.9, 0.5, 0.52, "a processor")
