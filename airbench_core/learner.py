@@ -15,7 +15,6 @@ from airbench_core.optimizers import make_optimizers
 from airbench_core.recipes import Recipe
 from airbench_core.tricks import Parts
 from airbench_core.tricks.compiled import compiled
-from airbench_core.tricks.muon import muon_update
 from airbench_core.tricks.schedule import learning_rates
 
 
@@ -85,7 +84,7 @@ class Learner:
         else:
             self.optimizers = make_optimizers(self.network, recipe, parts.newton_schulz, parts.parameter_groups)
             if self.runtime.compile and recipe.optimizer == "muon" and "newton_schulz" not in parts.replaced:
-                self.optimizers[0].update = compiled(muon_update, self.runtime.device)
+                self.optimizers[0].update = compiled(self.optimizers[0].update, self.runtime.device)
         self.learning_rates = learning_rates(self.optimizers, recipe, self.steps, self.freeze_step, parts.lr_factors)
 
     def recorded(self, step: Work, augmentation: Augmentation) -> tuple[Rates, Work]:

@@ -31,7 +31,6 @@ from airbench_core.fast.cpu import plain_
 from airbench_core.learner import Learner
 from airbench_core.tricks import Parts
 from airbench_core.tricks.compiled import OPTIONS
-from airbench_core.tricks.muon import muon_update
 
 # What Inductor asks a device for. Its choices hang on these alone.
 COMMON = {
@@ -240,7 +239,8 @@ def muon_kernels(recipe: Recipe, arch: str) -> list[Kernel]:
         p.grad = torch.zeros_like(p)
     found: list[Kernel] = []
     muon = learner.optimizers[0]
-    muon.update = lambda *args: found.extend(planned_kernels(arch, torch.no_grad()(muon_update), *args))
+    update = torch.no_grad()(muon.update)
+    muon.update = lambda *args: found.extend(planned_kernels(arch, update, *args))
     muon.step()
     return found
 
