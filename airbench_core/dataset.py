@@ -37,8 +37,7 @@ class Dataset:
     mirror_changes_class: bool = False  # True where a mirrored picture may show something else: digits, letters
 
     def __post_init__(self) -> None:
-        fault = next(_faults(self), None)
-        if fault:
+        if fault := next(_faults(self), None):
             raise UsageError(f"data set {self.name}: {fault}")
 
     @classmethod

@@ -23,7 +23,6 @@ from airbench_core.fields import whole
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
-
 # Of images and filters. On MPS channels-last makes max-pooling's gradient end the process and BatchNorm's wrong, in
 # versions of torch that are allowed here (pytorch#175190, #175189).
 LAYOUTS = {"cpu": torch.channels_last, "cuda": torch.channels_last, "mps": torch.contiguous_format}

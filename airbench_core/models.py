@@ -47,7 +47,7 @@ class Model:
     def shares(self, pictures: Any, runtime: Runtime | None = None) -> Tensor:
         """How sure it is of each class, by its recipe's TTA: float32 (N, classes) on the CPU, rows add up to 1.
 
-        pictures: one or several, of any size, as `data.pictures.squares` takes them: files, PIL images, uint8 (not
+        pictures: one or several, of any size, as `pictures.squares` takes them: files, PIL images, uint8 (not
             divided by 255). runtime: default that of the device which the network is on.
         """
         several = isinstance(pictures, Sequence) and not isinstance(pictures, str)
@@ -72,13 +72,8 @@ class Model:
         if isinstance(self.network, OwnNetwork):
             raise UsageError("a network of your own cannot be saved so: keep its weights, model.network.state_dict()")
         check_savable(path)
-        values = {
-            "format": FORMAT,
-            "weights": self.network.state_dict(),
-            "size": self.size,
-            "recipe": asdict(self.recipe),
-        }
-        values |= {name: getattr(self, name) for name in ("classes", "mean", "std")}
+        values = {"format": FORMAT, "weights": self.network.state_dict(), "recipe": asdict(self.recipe)}
+        values |= {name: getattr(self, name) for name in ("classes", "mean", "std", "size")}
         content, path = io.BytesIO(), Path(path)
         torch.save(values, content)
         try:

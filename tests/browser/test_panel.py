@@ -26,7 +26,7 @@ WATCH = """() => {
         .observe(picture, {childList: true});
     new MutationObserver(() => {
         const text = panel.textContent;
-        if (window.airbench.stopClicked && !window.airbench.stopSeen && /stopped: /.test(text))
+        if (window.airbench.stopClicked && !window.airbench.stopSeen && / was stopped after /.test(text))
             window.airbench.stopSeen = performance.now();
         window.airbench.progress.push(panel.querySelector('.progress-bar').style.width);
     }).observe(panel, {subtree: true, childList: true, characterData: true, attributes: true});
@@ -148,7 +148,7 @@ def test_a_run_is_seen_while_it_goes_on_and_stops_within_a_second(opened, page: 
         finally:
             busy.kill()
     assert page.evaluate(STOP_MILLISECONDS) < 1000
-    expect(panel).to_contain_text(re.compile(r"stopped: the run, after [\d.]+ of 15.8"))
+    expect(panel).to_contain_text(re.compile(r"the run was stopped after [\d.]+ of 15.8"))
     expect(panel).to_contain_text(
         re.compile(r"whiten=false, stopped\s+[\d.]+\s%\s+after \d+ epochs")
     )  # the picture in words

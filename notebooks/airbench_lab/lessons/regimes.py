@@ -47,7 +47,8 @@ def answer(trick: str, guess: float | None) -> str:
         [
             f"{found.gain.n_a} pairs recorded on CIFAR-10: {gain}",
             held(guess, low, high),
-            f"spread of a pair {100 * found.gain.std:.2f} points; three show the sign in {found.power:.0%} of draws",
+            f"spread of a pair {100 * found.gain.std:.2f} points; "
+            f"three drawn at random have its sign in {found.power:.0%} of draws",
         ]
     )
 

@@ -265,7 +265,7 @@ class Experiment:
             self._trainers.clear()
             message = Message("error", f"{which} failed: {_in_words(error)}{kept}")
         elif state == "stopped":
-            message = Message("warning", f"stopped: {which}, after {runner.epochs_text()} epochs{kept}")
+            message = Message("warning", f"{which} was stopped after {runner.epochs_text()} epochs{kept}")
         else:
             text = "; ".join(filter(None, [self._repeats, *runner.notes]))
             message = Message("warning" if runner.notes else "info", text)

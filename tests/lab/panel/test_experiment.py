@@ -89,7 +89,7 @@ def test_a_stop_keeps_the_curve_so_far_and_is_drawn_once(experiment, started):
     one.wait()
     with pytest.raises(Stopped):
         one.result()
-    assert said(one) == ("warning", "stopped: the run, after 1.0 of 2.97 epochs")
+    assert said(one) == ("warning", "the run was stopped after 1.0 of 2.97 epochs")
     now = take_snapshot(one)
     assert (now.progress, now.rows, now.others, drawn([now.live])) == (
         "stopped", (), (), [("airbench94", "stopped", 1)]
@@ -112,7 +112,7 @@ def test_a_stop_or_a_failure_among_several_keeps_the_runs_before_it(experiment):
 
     kept = "; the 1 before it is kept"
     for ending, state, message in (
-        (Experiment.stop, "stopped", ("warning", f"stopped: run 2 of 3, after 2.0 of 2.97 epochs{kept}")),
+        (Experiment.stop, "stopped", ("warning", f"run 2 of 3 was stopped after 2.0 of 2.97 epochs{kept}")),
         (fail, "failed", ("error", f"run 2 of 3 failed: ValueError: mine (panel.result() shows where){kept}")),
     ):
         how = ending
@@ -385,7 +385,7 @@ def test_two_experiments_take_turns_and_what_waits_can_be_stopped(experiment, st
     assert take_snapshot(second).progress == "waiting: another panel is at work"
     second.stop()
     assert (first.state, second.state) == ("running", "stopped")
-    assert said(second) == ("warning", "stopped: the run, after 0.0 of 2.97 epochs")
+    assert said(second) == ("warning", "the run was stopped after 0.0 of 2.97 epochs")
     second.start()
     hold.let_go()
     (result,) = second.result()

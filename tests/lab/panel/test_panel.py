@@ -201,7 +201,7 @@ def test_an_interrupt_in_the_foreground_stops_the_run_and_keeps_its_epochs(panel
         one.run(wait=True)
     assert one.state == "stopped"
     assert [len(line.epochs) for line in experiment.runs.lines(experiment.settings)] == [2]
-    assert "stopped: the run, after 2.0 of 2.97 epochs" in one._view.message.value
+    assert "the run was stopped after 2.0 of 2.97 epochs" in one._view.message.value
     experiment.on_step = None
     assert len(one.run(wait=True)) == 1
 
