@@ -88,9 +88,8 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
     """
     if not isinstance(data, str | os.PathLike):
         if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-            raise UsageError(
-                f"{type(data).__name__} is neither a folder nor a data set of (picture, number of its class)"
-            )
+            what = type(data).__name__
+            raise UsageError(f"{what} is neither a folder nor a data set of (picture, number of its class)")
         labels: list[int] = []
 
         def each() -> Iterator[Any]:
@@ -104,7 +103,7 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
 
         images = squares(each(), len(data), size)
         names = getattr(data, "classes", None) or classes or range(max(labels, default=-1) + 1)
-        return images, torch.tensor(labels, dtype=torch.int64), tuple(map(str, names))
+        return _mixed(images, torch.tensor(labels, dtype=torch.int64), tuple(map(str, names)))
     from torchvision.datasets.folder import make_dataset  # here, since it is slow to import
 
     folder = Path(data)
@@ -122,7 +121,15 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
     if classes is None and (empty := [name for name in names if known[name] not in {label for _, label in pairs}]):
         raise DataError(f"{folder}: no pictures ({', '.join(SUFFIXES)}) of {', '.join(empty)}")
     labels = torch.tensor([label for _, label in pairs], dtype=torch.int64)
-    return squares((path for path, _ in pairs), len(pairs), size), labels, tuple(known)
+    return _mixed(squares((path for path, _ in pairs), len(pairs), size), labels, tuple(known))
+
+
+def _mixed(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Labelled:
+    """In an order drawn by seed 0 where one class follows the other, as in folders: scales keep the first pictures."""
+    if (labels.diff() >= 0).all():
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+        images, labels = images[order], labels[order]
+    return images, labels, classes
 
 
 def parts_of(folder: str | os.PathLike) -> tuple[Path, Path | None]:

@@ -92,10 +92,8 @@ def _checked(name: str, part: Callable) -> Callable:
 
 def _tensor(shape: Sequence[int], dtype: torch.dtype | None = None) -> tuple[str, Callable[[Any], bool]]:
     wanted = f"a{f' {dtype}' if dtype else ''} tensor {tuple(shape)}"
-    return (
-        wanted,
-        lambda x: x.shape == torch.Size(shape) and (x.is_floating_point() if dtype is None else x.dtype == dtype),
-    )
+    is_kind = torch.is_floating_point if dtype is None else lambda x: x.dtype == dtype
+    return wanted, lambda x: x.shape == torch.Size(shape) and is_kind(x)
 
 
 def _are_views(result: Any, images: torch.Tensor) -> bool:
@@ -119,10 +117,7 @@ def _are_groups(groups: Any) -> bool:
 # What a part gives, of its arguments: in words, and how it is known. Not here: those that change what they are given.
 GIVES: dict[str, Callable[..., tuple[str, Callable[[Any], bool]]]] = {
     "whiten": lambda images, eps: _tensor((WHITENING_WIDTH, 3, 2, 2)),
-    "parameter_groups": lambda network, recipe: (
-        'a list of dicts, each with "params" and "lr", and no parameter twice',
-        _are_groups,
-    ),
+    "parameter_groups": lambda network, recipe: ('a list of dicts ("params", "lr"), no parameter twice', _are_groups),
     "flip": lambda flip, epoch, first, generator: _tensor(first.shape, torch.bool),
     "lr_factors": lambda recipe, steps: (
         f"a list of {steps} numbers, one a step",

@@ -67,6 +67,18 @@ def test_a_folder_with_training_and_test_pictures(folder, tmp_path):
         Dataset.of(whole)
 
 
+def test_pictures_that_come_class_by_class_are_mixed_so_that_a_scale_keeps_some_of_each():
+    def of(labels: list[int]) -> Dataset:
+        shades = [np.full((32, 32, 3), 60 * label + i, np.uint8) for i, label in enumerate(labels)]
+        return Dataset.of(list(zip(shades, labels, strict=True)), [(shades[0], 0)])
+
+    sorted_ = of([0] * 20 + [1] * 20 + [2] * 20)
+    assert set(sorted_.head(15, None).train_labels.tolist()) == {0, 1, 2}
+    shades = sorted_.train_images[:, 0, 0, 0].long()
+    assert sorted((shades - 60 * sorted_.train_labels).tolist()) == list(range(60))  # each with its own label
+    assert of([1, 0, 2] * 5).train_labels.tolist() == [1, 0, 2] * 5  # who has an order keeps it
+
+
 def test_torchvision_s_data_sets(capsys):
     train, test = FakeData(30, (3, 60, 40), num_classes=4), FakeData(8, (1, 28, 28), num_classes=4, random_offset=9)
     train.classes = ["a", "b", "c", "d"]

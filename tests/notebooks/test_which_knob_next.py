@@ -32,6 +32,6 @@ def test_its_code_runs_on_a_folder_of_pictures(tmp_path, capsys, monkeypatch):
     assert re.search(r"to see half a point of alternating flip: \d+ pairs", printed)
     images, labels = names["train_set"].tensors
     assert (len(images), len(labels), len(names["held_out"])) == (32, 32, 8)
-    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=0.1, rtol=0)
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=0.2, rtol=0)
     whitened = names["train"](0, whiten=True, epochs=1)[0].weight
     assert torch.equal(whitened, names["whitening_filters"](images, eps=5e-4))
