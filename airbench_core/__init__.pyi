@@ -9,6 +9,7 @@ from airbench_core.models import Model as Model
 from airbench_core.models import load as load
 from airbench_core.published import AIRBENCH94 as AIRBENCH94
 from airbench_core.published import AIRBENCH94_MUON as AIRBENCH94_MUON
+from airbench_core.published import AIRBENCH94_NEXT as AIRBENCH94_NEXT
 from airbench_core.published import AIRBENCH95 as AIRBENCH95
 from airbench_core.published import AIRBENCH96 as AIRBENCH96
 from airbench_core.published import AIRBENCH96_FASTER as AIRBENCH96_FASTER

@@ -264,7 +264,7 @@ def table(steps: dict[str, list[Kernel]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", nargs="*", choices=[*RECIPES, []], help="default: every published one")
+    parser.add_argument("recipe", nargs="*", choices=[*RECIPES, []], help="default: all of them")
     parser.add_argument("--arch", choices=GPUS, default="90", help="compute capability (default: 90)")
     parser.add_argument("--kernels", action="store_true", help="list each kernel too")
     parser.add_argument("--code", type=Path, metavar="DIR", help="keep the generated code there")

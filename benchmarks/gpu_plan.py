@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 
 from airbench_lab.study.ladder import LADDER
 
-from airbench_core import AIRBENCH94, AIRBENCH94_MUON, AIRBENCH95, AIRBENCH96, AIRBENCH96_FASTER, Recipe
+from airbench_core import (
+    AIRBENCH94,
+    AIRBENCH94_MUON,
+    AIRBENCH94_NEXT,
+    AIRBENCH95,
+    AIRBENCH96,
+    AIRBENCH96_FASTER,
+    Recipe,
+)
 
 JORDAN, HIVERGE = "cifar10-airbench", "cifar10-speedrun"  # the names of the clones
 A100_LADDER = (18.3, 8.0, 6.8, 5.1, 5.1, 4.6, 4.2)  # [P]; the freeze, which is not the paper's, as the rung above
@@ -60,6 +68,7 @@ def plan(scale: str) -> list[Piece]:
         _against("94-compiled", f"{JORDAN}/legacy/airbench94_compiled.py", "airbench94", pairs=1, runs=5, expected=3.3),
         Piece(name="removals", jobs=_removals()),
         _against("hiverge", f"{HIVERGE}/cifar10_speedrun.py", "airbench94_muon", pairs=1, runs=5, expected=5.0),
+        Piece(name="airbench94_next", jobs=(_job("airbench94_next", AIRBENCH94_NEXT, True, 5, 2.59),)),
         Piece(name="airbench94-eager", jobs=(_job("airbench94", AIRBENCH94, False, 5, 3.83),)),
         Piece(name="grid-seed0", jobs=_grid(seed=0)),
         Piece(name="ladder-eager", jobs=_ladder(compile=False)),

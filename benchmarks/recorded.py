@@ -46,15 +46,13 @@ from airbench_core.scales import SCALES
 
 DATA, DOCS = "cifar10", Path(__file__).parents[1] / "docs"
 
-# What is in each file: sweeps, as one writes them, by what they are for.
-PUBLISHED = ("airbench94", "airbench94_muon", "airbench95", "airbench96", "airbench96_faster")
-
 
 def steps(name: str) -> str:
     """All positions of a field's slider, as a setting of a sweep."""
     return f"{name}={','.join(map(brief, STEPS[name]))}"
 
 
+# What is in each file: sweeps, as one writes them, by what they are for.
 FILES = {
     "laptop-regimes": (
         "for each trick the trainings in which it shows",
@@ -130,10 +128,14 @@ FILES = {
     ),
     "quarter-ladder": ("the ladder, each rung with its published epochs", ["ladder --seeds 5"]),
     "quarter-ablation": (
-        "one trick added to the whitened baseline, one removed from airbench94, all for 14 epochs",
-        ["ablation --set epochs=14 --seeds 5"],
+        "one trick added to the whitened baseline, one removed from airbench94, all for 9.9 epochs",
+        ["ablation --set epochs=9.9 --seeds 5 --race"],
     ),
-    "quarter-recipes": ("the other published recipes", [f"{name} --seeds 3" for name in PUBLISHED[1:4]]),
+    "quarter-next": (
+        "a recipe of our own beside Muon's",
+        ["airbench94_muon --seeds 10 --race", "airbench94_next --seeds 10 --race"],
+    ),
+    "quarter-recipes": ("the larger published recipes", ["airbench95 --seeds 3", "airbench96 --seeds 3"]),
 }
 
 Record = Mapping[str, Any]

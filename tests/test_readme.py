@@ -18,6 +18,7 @@ from airbench_lab import runlog
 from airbench_lab.data import load_dataset
 from airbench_lab.flops import parameters, training_flops
 from airbench_lab.lessons import regimes
+from airbench_lab.replay import lookup
 from airbench_lab.runlog import lines
 
 from airbench_core import AIRBENCH94, BASELINE, RECIPES, SCALES, Parts, Recipe, train
@@ -99,6 +100,38 @@ def test_the_ratios_to_the_plain_port_are_those_recorded():
     assert rows == [(f"{statistics.median(r):.2f}", f"{min(r):.2f}", f"{max(r):.2f}", str(len(r))) for r in ratios]
     for measured in training:
         assert f"{measured['median_ratio']:.2f} times" in README
+
+
+def test_the_search_for_airbench94_next_is_the_recorded_one():
+    runs = [(Recipe(**run["recipe"]), 100 * run["accuracy"]) for run in runlog.load(RESULTS / "next-search.jsonl")]
+    section = BENCHMARKS.split("## How airbench94_next was found")[1].split("\n## ")[0]
+    assert f"Tried were {len(runs)} settings" in section
+    first = {
+        "batches": lambda recipe: recipe.batch_size == 1500,
+        "the whitening bias": lambda recipe: recipe.whiten_bias_epochs == 1,
+        "shifts": lambda recipe: recipe.translate == 1,
+        "label smoothing": lambda recipe: recipe.label_smoothing == 0.1,
+        "Muon's momentum": lambda recipe: recipe.muon_momentum == 0.7,
+        "a learning rate": lambda recipe: recipe.lr_end == 0.05,
+        "learning rate": lambda recipe: recipe.lr == 0.32,
+    }
+    for beginning, changed in first.items():
+        sides = [[accuracy for recipe, accuracy in runs[:8] if changed(recipe) is side] for side in (True, False)]
+        assert [*map(len, sides)] == [4, 4]
+        effect = f"{statistics.mean(sides[0]) - statistics.mean(sides[1]):+.1f}".replace("-", "−")
+        assert re.search(rf"^\| {beginning} .* \| {re.escape(effect)} \|$", section, re.MULTILINE), beginning
+    rates = [0.08, 0.12, 0.15, 0.17, 0.24]
+    plain = {(one.batch_size, one.lr): a for one, a in runs[8:] if (one.translate, one.label_smoothing) == (2, 0.2)}
+    for size in 1000, 768, 500:
+        cells = "".join(f" {plain[size, rate]:.2f} |" if (size, rate) in plain else " |" for rate in rates)
+        assert f"| {size:,} |{cells}\n" in section
+    quarter = {name: lookup(RECIPES[name], "quarter", "cifar10").accuracies for name in RECIPES}
+    means = {name: f"{100 * statistics.mean(of.values()):.2f}" for name, of in quarter.items() if of}
+    ours, muon, sgd = (means[name] for name in ("airbench94_next", "airbench94_muon", "airbench94"))
+    assert f"there it reaches {ours} %, airbench94_muon {muon} for" in README
+    assert f"and airbench94 {sgd} for half as many again (n={len(quarter['airbench94'])})" in README
+    assert f"{ours} % against airbench94_muon's {muon}" in section
+    assert f"airbench94 reaches {sgd} (n={len(quarter['airbench94'])})" in section
 
 
 RESULTS = ROOT / "benchmarks" / "results"

@@ -1,16 +1,19 @@
 """The published numbers, typed a second time from the paper and its repository."""
 
 import pytest
+from airbench_lab.flops import training_flops
 from airbench_lab.study.cli_verify import TARGETS
 
 from airbench_core import (
     AIRBENCH94,
     AIRBENCH94_MUON,
+    AIRBENCH94_NEXT,
     AIRBENCH95,
     AIRBENCH96,
     AIRBENCH96_FASTER,
     RECIPES,
     RESNET18,
+    SCALES,
     UsageError,
 )
 from airbench_core.published import recipe_named
@@ -49,14 +52,23 @@ def test_airbench94_muon():
     assert AIRBENCH94_MUON.steps(50_000) == 200
 
 
+def test_airbench94_next_takes_more_steps_for_at_most_four_fifths_of_the_flops():
+    assert AIRBENCH94_NEXT.changes(AIRBENCH94_MUON) == {
+        "epochs": 6.4, "batch_size": 768, "lr": 0.15, "whiten_bias_epochs": 1,
+    }  # fmt: skip
+    assert AIRBENCH94_NEXT.steps(50_000) == 416
+    ours, muon = (training_flops(SCALES["quarter"].recipe(one)) for one in (AIRBENCH94_NEXT, AIRBENCH94_MUON))
+    assert ours / muon <= 0.8
+
+
 def test_resnet18_is_the_standard_training():
     assert (RESNET18.epochs, RESNET18.batch_size, RESNET18.lr, RESNET18.momentum) == (200, 128, 0.1, 0.9)
     assert (RESNET18.weight_decay, RESNET18.flip, RESNET18.translate, RESNET18.cutout) == (5e-4, "random", 4, 0)
     assert (RESNET18.label_smoothing, RESNET18.tta, RESNET18.lookahead) == (0, "none", False)
 
 
-def test_every_recipe_but_the_reference_has_a_target_and_all_can_be_named():
-    assert RECIPES.keys() - TARGETS.keys() == {"resnet18"}
+def test_every_published_recipe_but_the_reference_has_a_target_and_all_can_be_named():
+    assert RECIPES.keys() - TARGETS.keys() == {"resnet18", "airbench94_next"}
     assert TARGETS["baseline"] == 0.94
     for name in TARGETS.keys() - {"baseline"}:
         assert name.startswith(f"airbench{TARGETS[name] * 100:.0f}")
