@@ -14,11 +14,12 @@ ROWS = 12  # steps in the table, of each panel, at most
 LINES = 24  # parameters drawn, of each panel, at most: more make a thicket, and a large file
 
 
-def depths(rows: Mapping[str, Sequence[ArrayLike]]) -> Drawing:
+def depths(rows: Mapping[str, Sequence[ArrayLike]], *, picture: ArrayLike | None = None) -> Drawing:
     """One map as it is after 0, 1, 2, ... layers, in a row for each network; below each its correlation with the first.
 
     rows: by the network's name, maps (H, W), the first of them what all layers start from. Each map is drawn from its
-    smallest value, black, to its largest, white. Raises UsageError for rows of unlike lengths or maps of unlike shapes.
+    smallest value, black, to its largest, white. picture: uint8 (3, H, W), of which the maps are; drawn on their left.
+    Raises UsageError for rows of unlike lengths or maps of unlike shapes.
     """
     arrays = {name: [np.asarray(one, float) for one in maps] for name, maps in rows.items()}
     counts = {len(maps) for maps in arrays.values()}
@@ -37,16 +38,22 @@ def depths(rows: Mapping[str, Sequence[ArrayLike]]) -> Drawing:
     alt = f"One map before and after each of {last} layers. Correlation of the last with the first: {ends}."
     with house_style():
         drawing = Drawing(table, alt, height=0.6 + 1.25 * len(arrays))
-        grid = drawing.subplots(len(arrays), last + 1, squeeze=False)
+        left = int(picture is not None)
+        grid = drawing.subplots(len(arrays), left + last + 1, squeeze=False)
+        for axes in grid[:, :left].flat:
+            axes.set_axis_off()
+        if picture is not None:
+            grid[0, 0].imshow(np.moveaxis(np.asarray(picture), 0, 2), interpolation="nearest")
+            grid[0, 0].set_title("picture", fontsize=SMALL)
         for i, (line, (name, maps)) in enumerate(zip(grid, arrays.items(), strict=True)):
-            for depth, (axes, one) in enumerate(zip(line, maps, strict=True)):
+            for depth, (axes, one) in enumerate(zip(line[left:], maps, strict=True)):
                 axes.imshow(one, cmap="gray", interpolation="nearest")
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(True)
                 axes.set_xlabel(written[name][depth], fontsize=SMALL)
                 if i == 0:
                     axes.set_title("before" if depth == 0 else f"layer {depth}", fontsize=SMALL)
-            line[0].set_ylabel(name)
+            line[left].set_ylabel(name)
         drawing.supxlabel("below each: its correlation with the first of its row", fontsize=SMALL)
     return drawing
 

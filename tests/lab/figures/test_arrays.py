@@ -306,6 +306,13 @@ def test_maps_are_drawn_in_the_order_of_the_layers_with_their_correlation():
     assert [drawing.axes[i].get_ylabel() for i in (0, 3)] == ["kept", "lost"]
     assert drawing.table["passed"].tolist() == [0, 1, 2] * 2
     assert "kept −1.00, lost 0.00" in drawing.alt
+    picture = RNG.integers(0, 256, (3, 9, 8), np.uint8)
+    beside = figures.depths(rows, picture=picture)
+    corner, *others = shown(beside)
+    np.testing.assert_array_equal(corner, np.moveaxis(picture, 0, 2))
+    np.testing.assert_array_equal(others, shown(drawing))
+    assert [axes.get_title() for axes in beside.axes[:4]] == ["picture", "before", "layer 1", "layer 2"]
+    assert beside.axes[1].get_ylabel() == "kept"
 
 
 def test_each_parameter_has_its_line_beside_mean_and_spread_and_of_many_some_are_drawn():
