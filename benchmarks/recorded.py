@@ -119,8 +119,8 @@ FILES = {
         ["baseline --set epochs=9.9 --set lr_start=1 --set lr_peak_at=0 --set lr_end=1 --seeds 5"],
     ),
     "laptop-recipes": (
-        "the larger published recipes",
-        ["airbench95 --seeds 5", "airbench96 --seeds 3", "airbench96_faster --seeds 3"],
+        "the larger published recipes, and airbench94_next",
+        ["airbench94_next --seeds 5", "airbench95 --seeds 5", "airbench96 --seeds 3", "airbench96_faster --seeds 3"],
     ),
     "quarter-epochs": (
         "accuracy against epochs",

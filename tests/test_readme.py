@@ -20,6 +20,7 @@ from airbench_lab.flops import parameters, training_flops
 from airbench_lab.lessons import regimes
 from airbench_lab.replay import lookup
 from airbench_lab.runlog import lines
+from airbench_lab.study.statistics import difference
 
 from airbench_core import AIRBENCH94, BASELINE, RECIPES, SCALES, Parts, Recipe, train
 
@@ -132,6 +133,10 @@ def test_the_search_for_airbench94_next_is_the_recorded_one():
     assert f"and airbench94 {sgd} for half as many again (n={len(quarter['airbench94'])})" in README
     assert f"{ours} % against airbench94_muon's {muon}" in section
     assert f"airbench94 reaches {sgd} (n={len(quarter['airbench94'])})" in section
+    laptop = [lookup(RECIPES[name], "laptop", "cifar10").accuracies for name in ("airbench94_muon", "airbench94_next")]
+    found = difference({seed: laptop[0][seed] for seed in laptop[1]}, laptop[1])
+    low, mid, high = (f"{100 * one:+.1f}".replace("-", "−") for one in (found.low, found.difference, found.high))
+    assert f"{mid} points (95 % interval {low} to {high}, n={found.n_a} pairs)" in section
 
 
 RESULTS = ROOT / "benchmarks" / "results"
