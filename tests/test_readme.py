@@ -133,6 +133,9 @@ def test_the_search_for_airbench94_next_is_the_recorded_one():
     assert f"and airbench94 {sgd} for half as many again (n={len(quarter['airbench94'])})" in README
     assert f"{ours} % against airbench94_muon's {muon}" in section
     assert f"airbench94 reaches {sgd} (n={len(quarter['airbench94'])})" in section
+    (full,) = runlog.load(RESULTS / "full-cifar10-cpu-next.jsonl")
+    assert (full["scale"], full["seed"], Recipe(**full["recipe"])) == ("full", 0, RECIPES["airbench94_next"])
+    assert all(re.search(rf"ended at\s{100 * full['accuracy']:.2f} %", text) for text in (section, README))
     laptop = [lookup(RECIPES[name], "laptop", "cifar10").accuracies for name in ("airbench94_muon", "airbench94_next")]
     found = difference({seed: laptop[0][seed] for seed in laptop[1]}, laptop[1])
     low, mid, high = (f"{100 * one:+.1f}".replace("-", "−") for one in (found.low, found.difference, found.high))
