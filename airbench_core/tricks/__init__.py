@@ -107,7 +107,7 @@ def _are_optimizers(result: Any) -> bool:
     return len(several) > 0 and all(isinstance(one, torch.optim.Optimizer) for one in several)
 
 
-def _are_groups(groups: Any) -> bool:
+def _is_groups(groups: Any) -> bool:
     # Those in lists: an iterator can be unpacked only once.
     parameters = [p for group in groups if isinstance(group["params"], list) for p in group["params"]]
     ok = all(map(torch.is_tensor, parameters)) and len(set(map(id, parameters))) == len(parameters)
@@ -117,7 +117,7 @@ def _are_groups(groups: Any) -> bool:
 # What a part gives, of its arguments: in words, and how it is known. Not here: those that change what they are given.
 GIVES: dict[str, Callable[..., tuple[str, Callable[[Any], bool]]]] = {
     "whiten": lambda images, eps: _tensor((WHITENING_WIDTH, 3, 2, 2)),
-    "parameter_groups": lambda network, recipe: ('a list of dicts ("params", "lr"), no parameter twice', _are_groups),
+    "parameter_groups": lambda *_: ('a list of dicts, each with "params" and "lr", and no parameter twice', _is_groups),
     "flip": lambda flip, epoch, first, generator: _tensor(first.shape, torch.bool),
     "lr_factors": lambda recipe, steps: (
         f"a list of {steps} numbers, one a step",

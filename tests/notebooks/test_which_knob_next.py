@@ -20,7 +20,7 @@ def test_its_code_runs_on_a_folder_of_pictures(tmp_path, capsys, monkeypatch):
     folder, generator = Path("my_pictures"), torch.Generator().manual_seed(0)
     for shade, name in (60, "dark"), (190, "light"):
         (folder / name).mkdir(parents=True)
-        for i in range(20):
+        for i in range(100):
             pixels = (torch.rand(32, 32, 3, generator=generator) * 60 + shade).byte().numpy()
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
@@ -31,7 +31,7 @@ def test_its_code_runs_on_a_folder_of_pictures(tmp_path, capsys, monkeypatch):
         assert re.search(knob + GAIN, printed), printed
     assert re.search(r"to see half a point of alternating flip: \d+ pairs", printed)
     images, labels = names["train_set"].tensors
-    assert (len(images), len(labels), len(names["held_out"])) == (32, 32, 8)
-    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=0.2, rtol=0)
+    assert (len(images), len(labels), len(names["held_out"])) == (160, 160, 40)
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=0.1, rtol=0)
     whitened = names["train"](0, whiten=True, epochs=1)[0].weight
     assert torch.equal(whitened, names["whitening_filters"](images, eps=5e-4))
