@@ -33,7 +33,7 @@ from airbench_lab.figures.drawing import Drawing, fewer_colours, png
 from airbench_lab.figures.ladder import ladder
 from airbench_lab.lessons import regimes
 from airbench_lab.panel.controls import STEPS
-from airbench_lab.replay import FOLDER
+from airbench_lab.replay import FOLDER, lookup
 from airbench_lab.study.frames import hardware
 from airbench_lab.study.keys import recipe_of
 from airbench_lab.study.ladder import LADDER
@@ -277,13 +277,9 @@ def pack(names: Iterable[str], logs: list[Path], timed: list[Path]) -> None:
 
 def ladder_figure() -> Drawing:
     """The ladder at the scale quarter, with its published epochs, beside the paper's."""
-    records = runlog.load(FOLDER / "quarter-ladder.jsonl")
-    runs = {rung: SCALES["quarter"].recipe(rung.recipe) for rung in LADDER if not rung.compile}
-    rungs = {
-        rung.label: (rung.recipe.epochs, [one["accuracy"] for one in records if identity(one)[0] == recipe])
-        for rung, recipe in runs.items()
-    }
-    return ladder(rungs, where=f"scale quarter, {DATA}, {hardware(records[0]['runtime'])}")
+    found = {rung: lookup(rung.recipe, "quarter", DATA) for rung in LADDER if not rung.compile}
+    rungs = {rung.label: (rung.recipe.epochs, [*runs.accuracies.values()]) for rung, runs in found.items()}
+    return ladder(rungs, where=f"scale quarter, {DATA}, {found[LADDER[0]].hardware}")
 
 
 def make(names: Iterable[str], folder: Path) -> int:
