@@ -7,17 +7,17 @@ import pandas as pd
 from airbench_lab.figures.drawing import Drawing
 from airbench_lab.lessons.compare import compare
 from airbench_lab.replay import lookup
-from airbench_lab.study.statistics import Difference, difference, power
+from airbench_lab.study.statistics import Difference, difference, sign_share
 from airbench_lab.study.studies import REGIMES
 
 SCALE, DATA = "laptop", "cifar10"
 
 
 class Worth(NamedTuple):
-    """gain: of accuracy, paired by seed. power: how often the mean of three live pairs has its sign. Of all runs."""
+    """gain: of accuracy, paired by seed. sign_share: how often the mean of three pairs has its sign. Of all runs."""
 
     gain: Difference
-    power: float
+    sign_share: float
     without: float  # mean accuracies
     with_it: float
     hardware: str
@@ -33,7 +33,7 @@ def worth(trick: str) -> Worth | None:
     a, b = ({seed: of[seed] for seed in seeds} for of in (a, b))
     pairs = [b[seed] - a[seed] for seed in seeds]
     means = (sum(of.values()) / len(seeds) for of in (a, b))
-    return Worth(difference(a, b), power(pairs), *means, without.hardware)
+    return Worth(difference(a, b), sign_share(pairs), *means, without.hardware)
 
 
 def answer(trick: str, guess: float | None) -> str:
@@ -48,7 +48,7 @@ def answer(trick: str, guess: float | None) -> str:
             f"{found.gain.n_a} pairs recorded on CIFAR-10: {gain}",
             held(guess, low, high),
             f"spread of a pair {100 * found.gain.std:.2f} points; "
-            f"three drawn at random have its sign in {found.power:.0%} of draws",
+            f"three drawn at random have its sign in {found.sign_share:.0%} of draws",
         ]
     )
 
@@ -62,7 +62,7 @@ def held(guess: float | None, low: float, high: float) -> str:
 
 
 def table() -> pd.DataFrame:
-    """A row for each trick: accuracies and their difference in percent and points, its interval, pairs, power."""
+    """A row for each trick: accuracies and their difference in percent and points, its interval, pairs, sign_share."""
     rows = [
         {
             "trick": regime.label,
@@ -72,7 +72,7 @@ def table() -> pd.DataFrame:
             "points": f"{100 * found.gain.difference:+.2f}",
             "95 % interval": f"{100 * found.gain.low:+.2f} to {100 * found.gain.high:+.2f}",
             "pairs": found.gain.n_a,
-            "three pairs show the sign": f"{found.power:.0%}",
+            "three pairs show the sign": f"{found.sign_share:.0%}",
         }
         for trick, regime in REGIMES.items()
         if (found := worth(trick))

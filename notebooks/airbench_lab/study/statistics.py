@@ -90,11 +90,11 @@ def difference(a: Values, b: Values) -> Difference:
     return Difference(**sides, difference=apart, std=std, low=low, high=high)
 
 
-def power(pairs: Sequence[float], live: int = 3) -> float:
+def sign_share(pairs: Sequence[float], live: int = 3) -> float:
     """How often the mean of `live` of the differences `pairs`, drawn at random, has the sign that the mean of all has.
 
-    The statistical power of an experiment of so few pairs, over all draws without putting back. Raises UsageError for
-    fewer pairs than are drawn, or one that is not finite.
+    Over all draws without putting back; where there is no effect it is about a half. An interval clear of zero, which
+    statistical power asks for, is rarer. Raises UsageError for fewer pairs than are drawn, or one that is not finite.
     """
     pairs = checked(pairs, fewest=live)
     sign = math.copysign(1, statistics.mean(pairs))

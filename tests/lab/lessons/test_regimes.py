@@ -15,7 +15,7 @@ def test_each_trick_shows_in_its_regime(trick):
     found = regimes.worth(trick)
     assert found.gain.n_a >= 50
     assert found.gain.low > 0
-    assert found.power >= 0.8
+    assert found.sign_share >= 0.8
 
 
 @pytest.mark.parametrize("trick", REGIMES)
@@ -44,7 +44,7 @@ def test_a_worth_is_paired_by_seed_and_counted_over_all_draws_of_three(monkeypat
     found = regimes.worth("whitening")
     assert (found.gain.n_a, found.gain.difference) == (4, pytest.approx(0.025))
     assert (found.without, found.with_it) == (pytest.approx(0.55), pytest.approx(0.575))
-    assert found.power == 1 / 4  # the three draws that hold the -0.2 add up to 0
+    assert found.sign_share == 1 / 4  # the three draws that hold the -0.2 add up to 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from airbench_lab.study.statistics import (
     against_target,
     difference,
     mean_interval,
-    power,
+    sign_share,
 )
 from scipy import stats
 
@@ -96,10 +96,10 @@ def test_seeds_that_do_not_match():
         difference({0: 0.9, 1: 0.9}, [0.9, 0.9])
 
 
-def test_power_is_the_share_of_draws_whose_mean_has_the_sign_of_all():
-    assert power([1, 1, 1, 1, -1.5]) == 1  # of any three the mean is above 0
-    assert power([1, 1, 1, -2.5]) == 1 / 4  # three of the four draws hold the -2.5
-    assert power([-1, -1, -1, 2.5]) == 1 / 4
-    assert power([2, 2, -1], live=1) == pytest.approx(2 / 3)
+def test_sign_share_is_the_share_of_draws_whose_mean_has_the_sign_of_all():
+    assert sign_share([1, 1, 1, 1, -1.5]) == 1  # of any three the mean is above 0
+    assert sign_share([1, 1, 1, -2.5]) == 1 / 4  # three of the four draws hold the -2.5
+    assert sign_share([-1, -1, -1, 2.5]) == 1 / 4
+    assert sign_share([2, 2, -1], live=1) == pytest.approx(2 / 3)
     with pytest.raises(UsageError, match="2 run"):
-        power([1, 2])
+        sign_share([1, 2])
