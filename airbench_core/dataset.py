@@ -49,17 +49,20 @@ class Dataset:
         gives both. Where there are no test pictures a fifth of the others is held out. Digits, letters and the like:
         `replace(data, mirror_changes_class=True)`. Raises UsageError or DataError, one line.
         """
-        named = type(train).__name__
+        named, size = type(train).__name__, whole("size", size, 1, 4096)
         if isinstance(train, str | os.PathLike):
             named = printable(Path(train).absolute().name)
             if test is None:
                 train, test = pictures.parts_of(train)
         images, labels, classes = pictures.labelled(train, size)
-        if not len(images):
-            raise UsageError(f"data set {named}: there are no pictures")
+        if len(images) < (2 if test is None else 1):
+            there = "is one picture, and none to hold out" if len(images) else "are no pictures"
+            raise UsageError(f"data set {named}: there {there}")
         both = (images, labels, *(pictures.labelled(test, size, classes)[:2] if test is not None else (images, labels)))
-        data = cls(name or named, *both, tuple(map(printable, classes)), *pixel_statistics(images))
-        return data if test is not None else replace(data.holdout(max(1, len(images) // 5)), name=data.name)
+        data = cls(name or named, *both, tuple(map(printable, classes)), (0.5,) * 3, (1.0,) * 3)
+        if test is None:
+            data = replace(data.holdout(max(1, len(images) // 5)), name=data.name)
+        return replace(data, **dict(zip(("mean", "std"), pixel_statistics(data.train_images), strict=True)))
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on `device`; itself, with its digest if that is known, where it lies there already."""
@@ -82,7 +85,8 @@ class Dataset:
         """
         images = len(self.train_images)
         n, seed = whole("holdout", n, 1, images - 1), whole("seed", seed, 0, SEEDS - 1)
-        order = torch.randperm(images, generator=torch.Generator().manual_seed(seed)).to(self.train_images.device)
+        order = torch.randperm(images, generator=torch.Generator().manual_seed(seed), device="cpu")
+        order = order.to(self.train_images.device)
         (held, _), (kept, _) = order[:n].sort(), order[n:].sort()
         tensors = [tensor[rows] for rows in (kept, held) for tensor in (self.train_images, self.train_labels)]
         return replace(self, name=f"{self.name}-holdout{n}", **dict(zip(TENSORS, tensors, strict=True)))
@@ -110,7 +114,7 @@ def pixel_statistics(images: Tensor) -> tuple[Channels, Channels]:
     Computed, because those that are published for CIFAR-100 differ; in integers, so that they are exact.
     """
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])  # (3, 256)
-    levels, n = torch.arange(256), images[:, 0].numel()
+    levels, n = torch.arange(256, device="cpu"), images[:, 0].numel()
     sums, squares = (counts * levels).sum(1).tolist(), (counts * levels**2).sum(1).tolist()
     variances = [n * q - s * s for s, q in zip(sums, squares, strict=True)]  # times n²
     return tuple(round(s / n / 255, 4) for s in sums), tuple(round(math.sqrt(v) / n / 255, 4) for v in variances)

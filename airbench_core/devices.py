@@ -98,8 +98,8 @@ class Runtime:
     def active(self) -> Iterator[None]:
         """Apply this runtime, and PyTorch's defaults in place of its global settings; put all back after.
 
-        On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`). The default dtype is other threads'
-        too, and stays: what is made here states its own.
+        Random numbers, too. On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`). The default dtype
+        is other threads' too, and stays: what is made here states its own. So does the precision of float32 products.
         """
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
         deterministic = torch.get_deterministic_debug_mode()
@@ -110,6 +110,7 @@ class Runtime:
             torch.set_deterministic_debug_mode(0)
             with ExitStack() as stack:
                 stack.enter_context(special.get(self.device.type, nullcontext)())
+                stack.enter_context(torch.random.fork_rng([self.device] if self.device.type == "cuda" else []))
                 stack.enter_context(torch.inference_mode(False))
                 stack.enter_context(torch.enable_grad())
                 if torch.is_autocast_enabled(self.device.type):
@@ -224,10 +225,12 @@ def _fault(device: torch.device) -> str | None:
     return None
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def gradient_error(device: torch.device) -> float:
     """How far one step's gradients on `device` are from the CPU's, as a share of their norm: a small network's."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         layers = [nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(8), nn.GELU()]
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2048, 10)).float()
         images, gradients = torch.randn(16, 3, 32, 32, dtype=torch.float32), []

@@ -5,12 +5,12 @@ from contextlib import closing
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from airbench_core.augmentation import normalize
 from airbench_core.dataset import Dataset
 from airbench_core.devices import LAYOUTS, Runtime
-from airbench_core.tricks.tta import combine, tta_views
+from airbench_core.tricks.tta import tta_views
 
 Logits = tuple[Tensor, tuple[float, ...]]  # of each view of each image, float32 (views, N, classes); the views' weights
 
@@ -46,15 +46,6 @@ def exhaust(work: Generator, between: Callable[[], object] = lambda: None) -> An
 def view_logits(*arguments: Any, **views: Callable) -> Logits:
     """As `infer`, in one go."""
     return exhaust(infer(*arguments, **views))
-
-
-def predict(network: nn.Module, data: Dataset, tta: str, runtime: Runtime) -> Tensor:
-    """Logits (N, classes) of the test images under `tta`; the network is put into evaluation mode.
-
-    runtime: the one that the network was trained with (`RunResult.runtime`).
-    """
-    network.eval()
-    return combine(*view_logits(network, data.to(runtime.device), tta, runtime))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -46,11 +46,10 @@ class Learner:
         images = len(data.train_images)
         self.steps, self.freeze_step = recipe.steps(images), recipe.freeze_step(images)
         classes = len(data.classes)
-        with torch.random.fork_rng(devices=[]):  # layers of PyTorch's own draw weights, which `reset` draws anew
-            if parts.network is None:
-                network = make_network(recipe, classes, data.train_images.shape[-1])
-            else:
-                network = OwnNetwork(lambda: parts.network(recipe, classes))
+        if parts.network is None:
+            network = make_network(recipe, classes, data.train_images.shape[-1])
+        else:
+            network = OwnNetwork(lambda: parts.network(recipe, classes))
         self.network = network.float().to(device=runtime.device, memory_format=LAYOUTS[runtime.device.type])
         for module in self.network.modules():
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32
@@ -66,8 +65,7 @@ class Learner:
 
     def reset(self, seed: int) -> None:
         """Random weights and no momentum. In place: compiled functions and recorded graphs keep their tensors."""
-        # PyTorch's generator for the CPU looks at the low 32 bits only.
-        self.network.reset(torch.Generator().manual_seed((seed + self.seed_offset) % 2**63))
+        self.network.reset(torch.Generator().manual_seed(seed + self.seed_offset))
         self.network.zero_grad()
         if self.parts.optimizer:
             self._optimize()

@@ -102,7 +102,7 @@ def check_savable(path: str | os.PathLike) -> None:
             load(path)
         except AirbenchError:
             raise UsageError(f"{path} is there already, and no model: name another file for this one") from None
-    elif not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
+    if not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
         raise AirbenchError(f"cannot write the model {path}: there is no folder {path.parent}, or it cannot be written")
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from airbench_core.errors import UsageError
 from airbench_core.fast.pooling import max_pool2d
 from airbench_core.recipes import WHITENING_WIDTH, Recipe
 
@@ -115,9 +116,7 @@ class Network(nn.Module):
         """Draw all weights anew as PyTorch would by default, from `generator` (on the CPU) alone."""
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.reset_running_stats()
-                module.weight.fill_(1)
-                module.bias.zero_()
+                module.reset_parameters()
             elif isinstance(module, Conv | Linear):
                 bound = 1 / math.sqrt(module.weight[0].numel())
                 draw_uniform_(module.weight, bound, generator)
@@ -147,9 +146,16 @@ class OwnNetwork(nn.Module):
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw all weights anew, as `make` does with PyTorch's generator at this one's seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator.initial_seed())
-            self.network.load_state_dict(self.make().state_dict())
+        torch.default_generator.manual_seed(generator.initial_seed())
+        if (drawn := self.make()) is self.network:
+            raise UsageError("your own network is the same object each time, and trained already: make a new one")
+        self.network.load_state_dict(drawn.state_dict())
+
+    def __deepcopy__(self, memo: dict) -> "OwnNetwork":
+        """Made and filled, not copied: a module may keep what cannot be, such as its last activations."""
+        copied = OwnNetwork(self.make).to(next(self.parameters()).device)
+        copied.load_state_dict(self.state_dict())
+        return copied
 
 
 @torch.no_grad()

@@ -17,16 +17,14 @@ from collections.abc import Callable
 from torch import nn
 from torch.optim import SGD, Optimizer
 
+from airbench_core.errors import UsageError
 from airbench_core.recipes import Recipe
 from airbench_core.tricks.bias_scale import decayed, norm_biases_and_others, parameter_groups
 from airbench_core.tricks.muon import Muon, newton_schulz
 
 
 def make_optimizers(
-    network: nn.Module,
-    recipe: Recipe,
-    orthogonalize: Callable = newton_schulz,
-    groups: Callable[[nn.Module, Recipe], list[dict]] = parameter_groups,
+    network: nn.Module, recipe: Recipe, orthogonalize: Callable = newton_schulz, groups: Callable = parameter_groups
 ) -> list[Optimizer]:
     """The optimizers of `recipe`, their groups' "lr" at the peak of the schedule.
 
@@ -45,7 +43,10 @@ def _torch_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
 
 def _muon(network: nn.Module, recipe: Recipe, orthogonalize: Callable) -> list[Optimizer]:
     norms, others = norm_biases_and_others(network)
-    filters, head, first_bias = ([p for p in others if p.ndim == n] for n in (4, 2, 1))
+    filters, first_bias = ([p for p in others if p.ndim == n] for n in (4, 1))
+    if not filters:
+        raise UsageError("optimizer=muon is for convolutions, and your own network has none: choose sgd")
+    head = [p for p in others if p.ndim not in (4, 1)]  # in a network of one's own, all else
     groups = decayed(
         recipe.weight_decay * recipe.batch_size,
         {"params": norms, "lr": recipe.bias_lr},

@@ -64,7 +64,7 @@ def _opened(picture: Any, size: int) -> tuple[Any, tuple[int, int]]:
     if isinstance(picture, Image.Image):
         return picture, picture.size
     if isinstance(picture, Tensor) and picture.ndim == 3:
-        picture = picture.permute(1, 2, 0)
+        picture = picture.permute(1, 2, 0).cpu()
     array = np.asarray(picture)
     array = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     grey_or_colour = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
@@ -102,8 +102,12 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
                 yield picture
 
         images = squares(each(), len(data), size)
-        names = getattr(data, "classes", None) or classes or range(max(labels, default=-1) + 1)
-        return _mixed(images, torch.tensor(labels, dtype=torch.int64), tuple(map(str, names)))
+        own = getattr(data, "classes", None)
+        names = classes or range(max(labels, default=-1) + 1) if own is None else own
+        names = tuple(map(str, names))
+        if classes and names != classes:  # a number would not mean the same class in both
+            raise UsageError(f"test pictures of {', '.join(names)}, but training pictures of {', '.join(classes)}")
+        return _mixed(images, torch.tensor(labels, dtype=torch.int64), names)
     from torchvision.datasets.folder import make_dataset  # here, since it is slow to import
 
     folder = Path(data)
@@ -127,7 +131,7 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
 def _mixed(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Labelled:
     """In an order drawn by seed 0 where one class follows the other, as in folders: scales keep the first pictures."""
     if (labels.diff() >= 0).all():
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0), device="cpu")
         images, labels = images[order], labels[order]
     return images, labels, classes
 

@@ -105,7 +105,7 @@ class Recipe:
         if images < self.batch_size:
             raise UsageError(
                 f"batch_size={self.batch_size} is more than the {images} training images there are; "
-                f"set batch_size to {images} or less"
+                "set a smaller one (a scale multiplies it), or give more images"
             )
         return images // self.batch_size
 

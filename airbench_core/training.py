@@ -61,7 +61,7 @@ def train(
     augmentation. runtime: default `Runtime.detect()`. observer: called with an `EpochRecord` after each epoch, off the
     clock; one that raises StopIteration ends the run. stop: checked before each step and each batch of inference.
     Raises `Stopped`, `Diverged` (a loss or the outputs are not finite), UsageError or DataError. Nothing depends on
-    PyTorch's global settings or generators, and none is changed.
+    PyTorch's generators, nor on its global settings but the precision of float32 products; none is changed.
     """
     trainer = Trainer(recipe, data, scale=scale, runtime=runtime, parts=parts)
     return trainer.run(seed, seeds=seeds, observer=observer, stop=stop)
@@ -142,6 +142,8 @@ class Trainer:
         """
         recipe, parts, data, network = self.recipe, self.parts, self.data, self.network
         clock, learner, lookahead = clock or nullcontext(), self.learner, self.lookahead
+        if recipe.whiten:
+            network.first.bias.requires_grad_(True)  # until it is frozen; a run before may have done so
         for one in self.learners:  # the network's and, where it has a proxy, that one's
             one.reset(seeds.get("init", seed))  # random weights, no momentum
             if recipe.identity_init:
@@ -224,15 +226,19 @@ class Trainer:
         if unknown := seeds.keys() - {"init", "order", "augment"}:
             raise UsageError(f"seeds={dict(seeds)} is not legal: {unknown.pop()!r} is none of init, order, augment")
         seeds = {name: whole(f"seeds[{name!r}]", of, 0, SEEDS - 1) for name, of in seeds.items()}
+
+        def check() -> None:
+            if stop is not None and stop.is_set():
+                raise Stopped(())
+
         with self.runtime.active():
-            self.warm_up()
+            self.warm_up(check)
+            torch.default_generator.manual_seed(seed)  # of dropout and the like in a network of one's own
+            if self.runtime.device.type == "cuda":
+                torch.cuda.manual_seed(seed)
             self.steps_done, clock = 0, self.clock()
             records: list[EpochRecord] = []
             unread: list[tuple[int, Tensor, Callable[[], float]]] = []  # of epochs: steps done, loss, seconds
-
-            def check() -> None:
-                if stop is not None and stop.is_set():
-                    raise Stopped(())
 
             def after_epoch(loss: Tensor) -> None:
                 unread.append((self.steps_done, loss, clock.lap()))
@@ -309,7 +315,7 @@ class Trainer:
         own = f"look at your own {' and '.join(self.parts.replaced)} first, then " if self.parts.replaced else ""
         raise Diverged(f"{otherwise}: the run diverged; {own}lower {these}")
 
-    def warm_up(self) -> None:
+    def warm_up(self, check: Callable = lambda: None) -> None:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""
         if self.warm:
             return
@@ -322,12 +328,12 @@ class Trainer:
         with compile_errors():
             try:
                 labels.random_(0, len(self.data.classes), generator=generator)
-                exhaust(self.step_through(epochs=[[0] * 3, [late] * many]))
+                exhaust(self.step_through(epochs=[[0] * 3, [late] * many]), check)
             except NotRecorded as error:
                 warnings.warn(f"{error}: compiled steps run one by one, more slowly", AirbenchWarning, stacklevel=3)
                 for one in self.learners:
                     one.graphs = None
-                self.warm_up()
+                self.warm_up(check)
             finally:
                 labels.copy_(true)
         self.warm = True

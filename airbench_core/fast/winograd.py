@@ -15,7 +15,7 @@ LANES = 8  # channels are multiples of it: as in winograd.c
 TILES = 32  # taken at a time, so that they stay in a core's cache
 # A filter g becomes G g G', for results at 0, 1, -1, 2, -2 and infinity of a product of polynomials.
 G = [[1 / 4, 0, 0], *([-1 / 6, s / 6, -1 / 6] for s in (-1, 1)), *([1 / 24, s / 12, 1 / 6] for s in (1, -1)), [0, 0, 1]]
-TRANSFORM = torch.tensor(G, dtype=torch.float64)
+TRANSFORM = torch.tensor(G, dtype=torch.float64, device="cpu")
 TRANSFORM = torch.kron(TRANSFORM, TRANSFORM).float()  # (36, 9)
 
 

@@ -30,7 +30,6 @@ def flip_mask(flip: str, epoch: int, first: Tensor, generator: torch.Generator) 
     `first` (N,) is a fair coin tossed for each image before training. "random" tosses anew from
     `generator` in every epoch; "alternating" takes `first` and then its opposite in turn, so
     that any two epochs in a row show both sides of every image.
-    Source: Jordan, arXiv:2404.00498, section 3.6.
     """
     if flip == "none":
         return torch.zeros_like(first)

@@ -75,6 +75,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:
         group = self.param_groups[0]
-        gradients = [[p.grad for p in bank] for bank in self.banks]
+        lr = torch.as_tensor(group["lr"], dtype=torch.float32)
+        gradients = [[torch.zeros_like(p) if p.grad is None else p.grad for p in bank] for bank in self.banks]
         velocities = [self.state[bank[0]]["momentum_buffer"] for bank in self.banks]
-        self.update(self.banks, gradients, velocities, torch.as_tensor(group["lr"]), group["momentum"], self.how)
+        self.update(self.banks, gradients, velocities, lr, group["momentum"], self.how)

@@ -23,11 +23,7 @@ def lr_factors(recipe: Recipe, steps: int) -> list[float]:
 
 
 def learning_rates(
-    optimizers: list[Optimizer],
-    recipe: Recipe,
-    steps: int,
-    freeze_step: int | None,
-    schedule: Callable = lr_factors,
+    optimizers: list[Optimizer], recipe: Recipe, steps: int, freeze_step: int | None, schedule: Callable = lr_factors
 ) -> list[tuple[dict, list[float]]]:
     """Each group of the optimizers with its learning rate at every step.
 

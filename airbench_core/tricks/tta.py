@@ -16,7 +16,6 @@ def tta_views(images: Tensor, tta: str) -> tuple[list[Tensor], tuple[float, ...]
     """The views of normalized images (N, 3, H, W) at level `tta`, and their weights.
 
     Each view has the shape of the images. Translated copies are filled by reflection.
-    Source: arXiv:2404.00498, section 3.5.
     """
     views = [images]
     if tta == "mirror+translate":

@@ -23,5 +23,5 @@ def whitening_filters(images: Tensor, eps: float) -> Tensor:
     # 12 x 12 in double precision on the CPU: exact enough on every device, and cheaper than a
     # GPU's solver.
     eigenvalues, eigenvectors = torch.linalg.eigh(moment.cpu().double())
-    filters = (eigenvectors / torch.sqrt(eigenvalues + eps)).T.flip(0)
+    filters = (eigenvectors / torch.sqrt(eigenvalues.clamp(min=0) + eps)).T.flip(0)
     return torch.cat([filters, -filters]).reshape(24, 3, 2, 2).to(images)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from airbench_core.evaluation import accuracy, exhaust, infer, predict, view_logits
+from airbench_core.evaluation import accuracy, exhaust, infer, view_logits
 from airbench_core.tricks.tta import TTA_WEIGHTS, combine, tta_views
 
 
@@ -12,8 +12,8 @@ class Linear(torch.nn.Module):
         return images.float().flatten(1)[:, ::400]
 
 
-def test_predict_is_the_weighted_mean_over_views(noise, float32):
-    logits = predict(Linear(), noise, "mirror+translate", float32)
+def test_logits_are_the_weighted_mean_over_views(noise, float32):
+    logits = combine(*view_logits(Linear(), noise, "mirror+translate", float32))
     mean = torch.tensor(noise.mean)[:, None, None]
     images = (noise.test_images / 255 - mean) / torch.tensor(noise.std)[:, None, None]
     expected = sum(w * Linear()(view) for view, w in zip(*tta_views(images, "mirror+translate"), strict=True))
@@ -23,7 +23,7 @@ def test_predict_is_the_weighted_mean_over_views(noise, float32):
 def test_lower_levels_come_from_the_same_logits(noise, float32):
     logits, _ = view_logits(Linear(), noise, "mirror+translate", float32)
     for tta, weights in TTA_WEIGHTS.items():
-        torch.testing.assert_close(combine(logits, weights), predict(Linear(), noise, tta, float32))
+        torch.testing.assert_close(combine(logits, weights), combine(*view_logits(Linear(), noise, tta, float32)))
 
 
 def test_inference_may_be_ended_before_each_batch(noise, float32):
@@ -46,12 +46,6 @@ def test_inference_may_be_ended_before_each_batch(noise, float32):
     with pytest.raises(Enough):
         exhaust(infer(forward, noise, "mirror", few), go_on)
     assert order == ["asked", 20, 20, "asked", 20, 20, "asked"]
-
-
-def test_predict_evaluates(noise, float32):
-    network = torch.nn.Sequential(Linear(), torch.nn.Dropout(0.9))
-    once, again = (predict(network, noise, "none", float32) for _ in range(2))
-    assert torch.equal(once, again)
 
 
 def test_accuracy():

@@ -97,6 +97,13 @@ def test_a_name_that_cannot_be_is_refused_before_a_run(tmp_path):
         check_savable(tmp_path / ("a" * 300))
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_a_run_though_a_model_is_there(path, monkeypatch):
+    check_savable(path)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(AirbenchError, match=r"cannot write the model .*cannot be written"):
+        check_savable(path)
+
+
 def test_a_disk_that_fails_leaves_the_model_that_was_there(result, path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")

@@ -11,6 +11,7 @@ from torchvision.datasets import FakeData
 from torchvision.transforms import ToTensor
 
 from airbench_core import DataError, Dataset, UsageError
+from airbench_core.dataset import pixel_statistics
 from airbench_core.pictures import squares
 
 
@@ -41,6 +42,7 @@ def test_a_folder_with_one_of_pictures_for_each_class(folder, capsys):
     data = Dataset.of(folder)
     assert (data.name, data.classes) == ("animals", ("cat", "dog"))
     assert (len(data.train_images), len(data.test_images)) == (10, 2)  # a fifth is held out
+    assert (data.mean, data.std) == pixel_statistics(data.train_images)  # what is held out has no part in them
     images, labels = torch.cat([data.train_images, data.test_images]), torch.cat([data.train_labels, data.test_labels])
     assert torch.equal(images.float().mean((1, 2, 3)) > 60, labels == 1)
     assert len({image.numpy().tobytes() for image in images}) == 12
@@ -90,6 +92,12 @@ def test_torchvision_s_data_sets(capsys):
         "data: 30 picture(s) of 40 x 60 pixels: the square in the middle, resized to 32 x 32",
         "data: 8 picture(s) of 28 x 28 pixels: the square in the middle, resized to 32 x 32",
     ]
+    test.classes = ["a", "c"]  # as of a folder that lacks one: c would be taken for b
+    with pytest.raises(UsageError, match="test pictures of a, c, but training pictures of a, b, c, d"):
+        Dataset.of(train, test)
+    with pytest.raises(UsageError, match="size=0 is not legal"):
+        Dataset.of(train, size=0)
+    del test.classes
     assert Dataset.of(test).classes == tuple(str(i) for i in range(max(int(test[i][1]) for i in range(8)) + 1))
 
 
@@ -128,6 +136,7 @@ def test_photographs_are_turned_upright_and_read_at_a_lower_resolution(tmp_path)
         (lambda _: [(picture(1), 0), (picture(2), 0)], UsageError, "at least 2"),
         (lambda _: [(picture(1), -1), (picture(2), 1)], UsageError, "labels of 2 classes are 0 to 1"),
         (lambda _: [], UsageError, "there are no pictures"),
+        (lambda _: [(picture(1), 0)], UsageError, "there is one picture, and none to hold out"),
         (lambda _: 3, UsageError, "int is neither a folder nor a data set"),
     ],
 )

@@ -31,14 +31,15 @@ from airbench_core import (
 )
 from airbench_core.augmentation import Augmentation
 from airbench_core.devices import Clock
-from airbench_core.evaluation import accuracy, predict
+from airbench_core.evaluation import accuracy, view_logits
+from airbench_core.network import OwnNetwork
 from airbench_core.tricks.bias_scale import parameter_groups
 from airbench_core.tricks.flip import flip_mask
 from airbench_core.tricks.identity_init import identity_init_
 from airbench_core.tricks.lookahead import lookahead_update_
 from airbench_core.tricks.muon import newton_schulz
 from airbench_core.tricks.schedule import lr_factors
-from airbench_core.tricks.tta import tta_views
+from airbench_core.tricks.tta import combine, tta_views
 from airbench_core.tricks.whitening import whitening_filters
 
 SHORT = replace(AIRBENCH94, epochs=2.5, whiten_bias_epochs=1)  # 8 steps of 64 on `noise` at the tiny scale
@@ -203,7 +204,7 @@ def test_an_observer_that_has_seen_enough_ends_the_run(noise, tiny, float32):
     with pytest.raises(Stopped) as caught:
         train(SHORT, noise, scale=tiny, runtime=float32, observer=two)
     assert [one.epoch for one in caught.value.epochs] == [1, 2]
-    logits = predict(caught.value.model.network, noise, "none", float32)
+    logits = combine(*view_logits(caught.value.model.network, noise, "none", float32))
     assert accuracy(logits, noise.test_labels) == caught.value.epochs[-1].accuracy
 
 
@@ -211,7 +212,7 @@ def test_result_is_what_the_network_predicts(noise, tiny, float32):
     result = train(SHORT, noise, scale=tiny, runtime=float32)
     assert set(result.accuracies) == {"none", "mirror", "mirror+translate"}
     for tta, value in result.accuracies.items():
-        assert accuracy(predict(result.network, noise, tta, float32), noise.test_labels) == value
+        assert accuracy(combine(*view_logits(result.network, noise, tta, float32)), noise.test_labels) == value
     assert result.accuracy == result.accuracies["mirror+translate"]
     assert result.recipe.widths == (4, 16, 16)
 
@@ -327,12 +328,26 @@ def drawn(recipe, classes):
 PLAIN = {"whiten": False, "identity_init": False}
 
 
+class Odd(nn.Module):
+    """Has chance of its own, filters of one dimension and some that nobody uses, and keeps what it saw."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.first, self.norm = nn.Conv1d(3, 8, 16, stride=16), nn.BatchNorm2d(3, affine=False)
+        self.used, self.unused = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3)
+        self.dropout, self.head = nn.Dropout(0.5), nn.Linear(512, classes)
+
+    def forward(self, x):
+        self.kept = self.dropout(self.first(self.norm(self.used(x)).flatten(2)).flatten(1))
+        return self.head(self.kept)
+
+
 def test_one_s_own_optimizer_is_made_anew_for_each_run_and_follows_the_schedule(noise, tiny, float32):
     made = []
 
     def adamw(network, recipe):
-        made.append(torch.optim.AdamW(network.parameters(), lr=1e-3))
-        return made[-1]
+        made.append(torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3))
+        return made[-1]  # with the whitening bias, which the run before has frozen
 
     trainer = Trainer(SHORT, noise, scale=tiny, runtime=float32, parts=Parts(optimizer=adamw))
     first, again = trainer.run(3), trainer.run(3)
@@ -345,6 +360,35 @@ def test_one_s_own_optimizer_is_made_anew_for_each_run_and_follows_the_schedule(
     assert train(SHORT, noise, scale=tiny, runtime=float32, parts=both).parts == ("optimizer",)
 
 
+@pytest.mark.parametrize("base", [SHORT, replace(SHORT_MUON, head_lr=0.01)], ids=["sgd", "muon"])
+def test_one_s_own_network_may_be_odd_and_its_chance_is_the_seed_s(base, noise, tiny, float32):
+    own, recipe = Parts(network=lambda recipe, classes: Odd(classes)), replace(base, **PLAIN)
+    trainer = Trainer(recipe, noise, scale=tiny, runtime=float32, parts=own)
+    torch.manual_seed(1)
+    first = trainer.run(3)
+    next_of_all = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), next_of_all)  # no number was taken from PyTorch's own generator
+    torch.manual_seed(2)
+    again = trainer.run(3)
+    assert same(first, again)
+    drawn = Odd(len(noise.classes)).state_dict().keys()
+    assert {name.removeprefix("network.") for name in weights(first)} == drawn
+    before = OwnNetwork(lambda: Odd(len(noise.classes)))
+    before.reset(torch.Generator().manual_seed(3))
+    moved = {name for name, value in before.state_dict().items() if not torch.equal(value, weights(first)[name])}
+    assert {f"network.{name}.weight" for name in ("first", "used", "head")} <= moved
+
+
+def test_one_s_own_network_is_made_anew_and_one_without_convolutions_is_not_for_muon(noise, tiny, float32):
+    one = drawn(SHORT, len(noise.classes))
+    with pytest.raises(UsageError, match=r"the same object each time.*make a new one"):
+        train(replace(SHORT, **PLAIN), noise, scale=tiny, runtime=float32, parts=Parts(network=lambda *_: one))
+    linear = Parts(network=lambda recipe, classes: nn.Sequential(nn.Flatten(), nn.Linear(3072, classes)))
+    with pytest.raises(UsageError, match=r"muon is for convolutions.*choose sgd"):
+        train(replace(SHORT_MUON, **PLAIN), noise, scale=tiny, runtime=float32, parts=linear)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_one_s_own_network_is_drawn_by_the_seed(dtype, noise, tiny, float32, tmp_path):
     recipe, runtime = replace(SHORT, **PLAIN), replace(float32, dtype=dtype)
@@ -354,7 +398,9 @@ def test_one_s_own_network_is_drawn_by_the_seed(dtype, noise, tiny, float32, tmp
     assert torch.equal(torch.get_rng_state(), before)
     assert same(first, again)
     assert not same(first, other)
-    assert predict(first.network, noise, recipe.tta, runtime).argmax(1).equal(first.predictions[recipe.tta])
+    assert (
+        combine(*view_logits(first.network, noise, recipe.tta, runtime)).argmax(1).equal(first.predictions[recipe.tta])
+    )
     with pytest.raises(UsageError, match=r"network of your own cannot be saved so: keep .*state_dict\(\)"):
         first.save(tmp_path / "model.pt")
     with pytest.raises(UsageError, match="set both to False"):
@@ -456,7 +502,9 @@ def test_own_views_decide_the_accuracy(noise, tiny, float32):
     upside_down = Parts(tta_views=lambda images, tta: ([images.flip(2)], (1.0,)))
     result = train(SHORT, noise, scale=tiny, runtime=float32, parts=upside_down)
     flipped = replace(noise, test_images=noise.test_images.flip(2))
-    assert result.accuracy == accuracy(predict(result.network, flipped, "none", float32), noise.test_labels)
+    assert result.accuracy == accuracy(
+        combine(*view_logits(result.network, flipped, "none", float32)), noise.test_labels
+    )
     assert set(result.accuracies) == {"mirror+translate"}
     assert result.parts == ("tta_views",)
     assert train(SHORT, noise, scale=tiny, runtime=float32).parts == ()
@@ -643,7 +691,7 @@ def test_names_stand_for_recipes(noise, float32):
 
 
 def test_too_few_images_for_a_batch(noise):
-    with pytest.raises(UsageError, match="batch_size=1024 is more than the 192 training images"):
+    with pytest.raises(UsageError, match="batch_size=1024 is more than the 192 training images there are; set a"):
         train(AIRBENCH94, noise)
     with pytest.raises(UsageError, match="scale=huge is not legal: full, quarter, laptop, smoke"):
         train(AIRBENCH94, noise, scale="huge")
