@@ -143,7 +143,7 @@ class Trainer:
         recipe, parts, data, network = self.recipe, self.parts, self.data, self.network
         clock, learner, lookahead = clock or nullcontext(), self.learner, self.lookahead
         if recipe.whiten:
-            network.first.bias.requires_grad_(True)  # until it is frozen; a run before may have done so
+            network.first.bias.requires_grad_(True)  # the run before may have frozen it
         for one in self.learners:  # the network's and, where it has a proxy, that one's
             one.reset(seeds.get("init", seed))  # random weights, no momentum
             if recipe.identity_init:

@@ -17,12 +17,13 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
     lr = recipe.lr / k
     decay = recipe.weight_decay * recipe.batch_size / k
     norms, others = norm_biases_and_others(network)
-    return decayed(decay, {"params": norms, "lr": lr * recipe.bias_scale}, {"params": others, "lr": lr})
+    fast = {"params": norms, "lr": lr * recipe.bias_scale}
+    return decayed(decay, fast, {"params": others, "lr": lr})
 
 
 def norm_biases_and_others(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """The biases of the BatchNorms, and all else that is trained."""
-    norms = [module.bias for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module.affine]
+    norms = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.affine]
     ids = {id(bias) for bias in norms}
     return norms, [p for p in network.parameters() if p.requires_grad and id(p) not in ids]
 

@@ -56,11 +56,12 @@ class Request:
     recipe: Recipe
     seed: int
     scale: str
+    holdout: int = 0  # training pictures that are tested on instead of the test's
 
     @classmethod
-    def of(cls, functions: Mapping[str, Callable], recipe: Recipe, seed: int, scale: str) -> "Request":
+    def of(cls, functions: Mapping[str, Callable], *rest: object) -> "Request":
         names = ((part, getattr(one, "__name__", "")) for part, one in sorted(functions.items()))
-        return cls(tuple(names), recipe, seed, scale)
+        return cls(tuple(names), *rest)
 
 
 # While a submission's tests run: what makes a training with the student's functions, in a process of the grader's.
@@ -68,17 +69,23 @@ ELSEWHERE: ContextVar[Callable[[Request], Trained] | None] = ContextVar("ELSEWHE
 
 
 def trained(
-    functions: Mapping[str, Callable] | Parts, *, seed: int, recipe: Recipe = AIRBENCH94, scale: str | None = None
+    functions: Mapping[str, Callable] | Parts,
+    *,
+    seed: int,
+    recipe: Recipe = AIRBENCH94,
+    scale: str | None = None,
+    holdout: int = 0,
 ) -> Trained:
     """Train `recipe` once with `functions`, each in the place of the part (a field of `Parts`) that it is named for.
 
-    scale: by default the one that AIRBENCH_SCALE names, else laptop, where single tricks show, on a GPU too.
+    scale: by default the one that AIRBENCH_SCALE names, else laptop, where single tricks show, on a GPU too. holdout:
+    test on so many of the training pictures, which are then not trained on: to choose before the real test is seen.
     """
     own = own_functions(functions)
     scale = scale or os.environ.get("AIRBENCH_SCALE") or "laptop"
     if os.environ.get(DRY):
         return Trained(0.5 + seed % 7 / 100, (2.0,), 1.0, scale)
-    request, elsewhere = Request.of(own, recipe, seed, scale), ELSEWHERE.get()
+    request, elsewhere = Request.of(own, recipe, seed, scale, holdout), ELSEWHERE.get()
     return train(request, own) if elsewhere is None else elsewhere(request)
 
 
@@ -107,7 +114,8 @@ def own_functions(functions: Mapping[str, Callable] | Parts) -> dict[str, Callab
 
 def train(request: Request, functions: Mapping[str, Callable]) -> Trained:
     """Make the training in this process."""
-    result = Trainer(request.recipe, _data(), scale=request.scale, parts=Parts(**functions)).run(request.seed)
+    data = _data().holdout(request.holdout) if request.holdout else _data()
+    result = Trainer(request.recipe, data, scale=request.scale, parts=Parts(**functions)).run(request.seed)
     losses = tuple(epoch.train_loss for epoch in result.epochs)
     return Trained(result.accuracy, losses, result.seconds, request.scale)
 

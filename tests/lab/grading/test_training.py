@@ -1,5 +1,7 @@
 """What a measurement is held against: one of its runs, made again."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from airbench_lab.grading import made_again, trained, training
@@ -37,3 +39,19 @@ def test_it_trains_at_the_laptop_scale_on_a_gpu_too(monkeypatch):
     monkeypatch.setenv("AIRBENCH_SCALE", "smoke")
     assert trained({}, seed=0).scale == "smoke"
     assert trained({}, seed=0, scale="full").scale == "full"
+
+
+def test_to_choose_it_tests_on_training_pictures(monkeypatch, noise):
+    monkeypatch.delenv(training.DRY, raising=False)
+    monkeypatch.setattr(training, "_data", lambda: noise)
+    asked = []
+    monkeypatch.setattr(training, "Trainer", lambda recipe, data, **_: asked.append(data) or Fake())
+
+    class Fake:
+        def run(self, seed):
+            return SimpleNamespace(accuracy=0.5, epochs=(), seconds=1.0)
+
+    trained({}, seed=3, scale="smoke", holdout=48)
+    trained({}, seed=3, scale="smoke")
+    assert asked[0].digest == noise.holdout(48).digest
+    assert asked[1] is noise
