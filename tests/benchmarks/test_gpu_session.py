@@ -85,9 +85,9 @@ def test_single_runs_are_checked_too(session, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_pace.Pace.__init__, "__defaults__", (lambda: clock.now,))
     warm_up, run = trainer.warm_up, trainer.run
 
-    def slow_warm_up(self, check):
+    def slow_warm_up(self, *check):
         clock.now += 0.5
-        return warm_up(self, check)
+        return warm_up(self, *check)
 
     def slow_run(self, seed, **options):
         clock.now += 9.5
