@@ -276,9 +276,10 @@ def pack(names: Iterable[str], logs: list[Path], timed: list[Path]) -> None:
 
 
 def ladder_figure() -> Drawing:
-    """The ladder at the scale quarter, with its published epochs, beside the paper's."""
+    """The ladder at the scale quarter, with its published epochs, beside the paper's. Seeds are those of all rungs."""
     found = {rung: lookup(rung.recipe, "quarter", DATA) for rung in LADDER if not rung.compile}
-    rungs = {rung.label: (rung.recipe.epochs, [*runs.accuracies.values()]) for rung, runs in found.items()}
+    seeds = set.intersection(*(set(runs.accuracies) for runs in found.values()))
+    rungs = {one.label: (one.recipe.epochs, [runs.accuracies[s] for s in seeds]) for one, runs in found.items()}
     return ladder(rungs, where=f"scale quarter, {DATA}, {found[LADDER[0]].hardware}")
 
 
