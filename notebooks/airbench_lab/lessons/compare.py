@@ -63,4 +63,5 @@ def _pairs(of: Mapping[str, tuple[Accuracies, Accuracies]]) -> int:
 
 
 def _of(results: Iterable[own_runs.OwnRun | RunResult], scaled: Recipe, scale: str) -> Accuracies:
-    return {one.seed: one.accuracy for one in results if one.recipe == scaled and one.scale == scale and not one.parts}
+    plain = (one for one in results if not one.parts and not one.seeds)
+    return {one.seed: one.accuracy for one in plain if one.recipe == scaled and one.scale == scale}

@@ -1,6 +1,6 @@
 """A student's own runs: kept in a log beside the lessons, and counted with those that a lesson has just made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from airbench_core import Recipe, RunResult, UsageError
 from airbench_core.scales import scale_named
 from airbench_lab import runlog
 from airbench_lab.runlog.records import recipe_of
-from airbench_lab.study.keys import apart, key, runtime_parts
+from airbench_lab.study.keys import key, runtime_parts
 
 LOG: Path | None = None  # set by `preflight`; elsewhere nothing is kept
 
@@ -18,8 +18,9 @@ class OwnRun(NamedTuple):
 
     recipe: Recipe
     scale: str
-    parts: tuple[str, ...]  # of its own, or seeds of its own
+    parts: Sequence[str] | None
     seed: int
+    seeds: Mapping[str, int] | None
     accuracy: float
 
 
@@ -43,7 +44,7 @@ def with_earlier(live: Iterable[RunResult]) -> list[OwnRun | RunResult]:
             runlog.append(LOG, one)
     same = runtime_parts(records[0]["runtime"]), records[0]["data"]["digest"]
     kept = [
-        OwnRun(recipe_of(one["recipe"]), one["scale"], apart(one), one["seed"], one["accuracy"])
+        OwnRun(recipe_of(one["recipe"]), *(one.get(name) for name in OwnRun._fields[1:]))
         for one in earlier
         if (runtime_parts(one["runtime"]), one["data"]["digest"]) == same
     ]

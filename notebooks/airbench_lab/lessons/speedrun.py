@@ -128,6 +128,8 @@ def entry(name: str, results: Sequence[RunResult], rules: Rules) -> Entry:
     seeds = [record["seed"] for record in records]
     if seeds != list(range(seeds[0], seeds[0] + len(seeds))):
         raise UsageError(f"seeds {', '.join(map(str, seeds))}: enter each of a row once, so that none is left out")
+    if any("seeds" in record for record in records):
+        raise UsageError("these runs have seeds= of their own, which could be picked: make them with seed= alone")
     if any(epoch["accuracy"] is not None for record in records for epoch in record["epochs"]):
         raise UsageError("these runs were watched: make them in race mode, panel.set(race=True)")
     return _entry(name, records, rules)

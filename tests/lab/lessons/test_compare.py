@@ -81,6 +81,9 @@ def test_recorded_and_live_runs_are_two_rows_never_one_mean(monkeypatch):
     live = [train(recipe, data, seed=0, scale="smoke") for recipe in (AIRBENCH94, OFF)]
     own = Parts(whiten=lambda images, eps: Parts().whiten(images, eps))
     live.append(train(OFF, data, seed=1, scale="smoke", parts=own))  # another training: not one of these
+    live += [
+        train(recipe, data, seed=2, scale="smoke", seeds={"order": 1}) for recipe in (AIRBENCH94, OFF)
+    ]  # nor these
 
     found = {AIRBENCH94: Recorded({0: 0.7, 1: 0.72}), OFF: Recorded({0: 0.6, 1: 0.63})}
     monkeypatch.setattr(module, "lookup", lambda recipe, scale, data, folder: found[recipe])

@@ -46,11 +46,12 @@ def test_what_was_run_before_counts_with_what_is_run_now_each_seed_once(runs, tm
     assert len(runlog.load(log)) == 5
 
 
-def test_a_run_with_a_part_of_ones_own_is_kept_and_is_no_run_of_the_recipe(runs, tmp_path, monkeypatch):
+def test_a_run_with_a_part_or_seeds_of_its_own_is_kept_and_is_no_run_of_the_recipe(runs, tmp_path, monkeypatch):
     data, made, _ = runs
     monkeypatch.setattr(own_runs, "LOG", tmp_path / "log.jsonl")
     parts = Parts(lr_factors=lambda recipe, steps: [1.0] * steps)
-    own_runs.with_earlier([train(AIRBENCH94, data, seed=1, scale="smoke", parts=parts), *made[:2]])
+    picked = [train(recipe, data, seed=2, scale="smoke", seeds={"order": 1}) for recipe in (AIRBENCH94, OFF)]
+    own_runs.with_earlier([train(AIRBENCH94, data, seed=1, scale="smoke", parts=parts), *picked, *made[:2]])
     assert row(data, [made[3]])[0]["n"] == 1  # seed 0: seed 1 has no plain partner
 
 

@@ -29,12 +29,12 @@ def run(seed=0, accuracy=0.603, seconds=10.0, *, recipe=AIRBENCH94, watched=Fals
     epoch = EpochRecord(
         epoch=1, epochs=1.0, train_loss=1.0, accuracy=accuracy if watched else None, seconds=seconds / 2
     )
-    values = {"scale": "laptop", "data_name": "cifar10", "data_digest": "d", "parts": (), "runtime": CPU} | other
+    values = {"scale": "laptop", "data_name": "cifar10", "data_digest": "d", "parts": (), "runtime": CPU}
+    values |= {"seeds": {}} | other
     return RunResult(
         asked=recipe,
         recipe=SCALES[values["scale"]].recipe(recipe),
         seed=seed,
-        seeds={},
         accuracy=accuracy,
         accuracies={"mirror+translate": accuracy},
         predictions={},
@@ -91,6 +91,7 @@ def test_what_lies_clearly_below_the_target_fails_and_what_lies_a_little_below_d
         ([*five()[:4], run(4, data_digest="e")], "mix data sets"),
         ([*five()[:4], run(4, runtime=replace(CPU, threads=2))], "mix machines"),
         ([*five()[:4], run(4, watched=True)], r"were watched: make them in race mode, panel.set\(race=True\)"),
+        ([*five()[:4], run(4, seeds={"order": 7})], "have seeds= of their own, which could be picked: make them with"),
         (five(data_name="svhn"), "are on svhn, and the rules are for cifar10"),
         (five(scale="full"), "of scale full, and the rules are for scale laptop"),
     ],
