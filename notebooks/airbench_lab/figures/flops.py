@@ -78,7 +78,7 @@ def _point(measured: Measured, name: str, runs: pd.DataFrame) -> dict[str, Any]:
     scale = scale_named(measured.scale)
     images = scale.train_images or CIFAR10_TRAIN, scale.test_images or CIFAR10_TEST
     return {
-        "family": re.sub(r" epochs=\S+", "", name),
+        "family": re.sub(r" epochs=[^\s,]+", "", name),
         "recipe": name,
         "source": "own",
         FLOPS: training_flops(runs["trained"].iloc[0], *images) / 1e12,

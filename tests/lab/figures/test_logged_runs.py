@@ -91,6 +91,9 @@ def test_recipes_that_differ_in_epochs_alone_are_one_line(made):
     assert np.all(np.diff(longer[:, 0]) > 0)
     assert longer[:, 1] == pytest.approx([39.5, 34, 29])
     assert len(lines["airbench94 cutout=12 (n=2)"]) == 1
+    compiled = [run | {"runtime": run["runtime"] | {"compile": True}} for run in runs]
+    labels = [text.get_text() for text in flops_against_error(frame(compiled)).legends[0].get_texts()]
+    assert "airbench94, compiled (n=2 to 3)" in labels
 
 
 def test_the_papers_three_points_and_their_line_are_drawn_apart_from_own_runs(made):
