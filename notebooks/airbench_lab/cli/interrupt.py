@@ -20,6 +20,9 @@ def ctrl_c() -> Iterator[threading.Event]:
     Then also after the block: where processes do not answer, it takes minutes to put all away.
     """
     stop = threading.Event()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # on purpose, as of a job in the background of a script
+        yield stop
+        return
 
     def asked(*_: object) -> None:
         stop.set()

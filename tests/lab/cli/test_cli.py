@@ -13,6 +13,7 @@ import pytest
 import torch
 from airbench_lab import runlog
 from airbench_lab.cli import machine, main
+from airbench_lab.cli.interrupt import ctrl_c
 from airbench_lab.data import load_dataset
 from PIL import Image
 
@@ -233,6 +234,17 @@ def test_a_second_ctrl_c_ends_at_once_also_what_hears_none():
         "airbench: ending at the next step; Ctrl-C again ends at once",
         "airbench: stopped",
     ]
+
+
+def test_ctrl_c_that_is_ignored_on_purpose_stays_so():
+    """As a shell does it for a job in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ctrl_c() as stop:
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_warning_of_ours_is_one_bare_line(monkeypatch, capsys):
