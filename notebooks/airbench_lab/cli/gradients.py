@@ -36,7 +36,8 @@ def checked(runtime: Runtime) -> tuple[bool, str]:
         run = subprocess.run(command, capture_output=True, text=True, timeout=120)
         said, ended = run.stdout, f"ended its process ({run.returncode})" if run.returncode else None
     except subprocess.TimeoutExpired as error:
-        said, ended = (error.stdout or b"").decode(), "did not end within 120 s"
+        said, ended = error.stdout or "", "did not end within 120 s"
+        said = said.decode() if isinstance(said, bytes) else said  # text on Windows alone
     errors, remedy = [float(line) for line in said.splitlines()], "use another --dtype, or another version of torch"
     for name, error in zip(NETWORKS, errors, strict=False):
         if not error <= LARGEST[runtime.dtype]:
