@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     variants = grid(variants, axes_from(args.axes))
     check_runs(len(variants) * len(seeds))
     scale = scale_named(args.scale)
-    if args.out.exists():
+    if args.out.exists() and not args.dry_run:
         runlog.check_writable(args.out)
     data = scale.data(data_from(args))
     # Planned and made under one lock: nothing is made twice.

@@ -48,6 +48,14 @@ def test_a_plan_says_what_is_to_do_and_makes_nothing(tmp_path, capsys):
     assert not log.exists()
 
 
+def test_a_plan_only_reads_the_log(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    log.write_bytes(b'{"schema": 2, "asked": {"ep')  # cut off, or being written by another process
+    assert main(["sweep", "airbench94", *SMOKE, "--seeds", "1", "--out", str(log), "--dry-run"]) == 0
+    assert f"{log}, line 1: not a whole record, left out" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {log.name: b'{"schema": 2, "asked": {"ep'}
+
+
 def test_a_plan_counts_the_images_that_there_are(tmp_path, capsys):
     for shade, name in (60, "dark"), (190, "light"):
         (tmp_path / "mine" / name).mkdir(parents=True)
