@@ -114,6 +114,17 @@ def test_a_function_without_a_return_is_told_so_whatever_is_compared_of_it(name)
     assert check(name, mine).differs.endswith(" is None: is there a `return`?")
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda images, *_: torch.empty_like(images, device="meta"), "Cannot copy out of meta tensor; no data!"),
+        (lambda *_: 10**400, "int too large to convert to float"),
+    ],
+)
+def test_an_answer_that_cannot_be_compared_is_told_so(answer, why):
+    assert check("cutout", answer).differs == f"The answer cannot be compared: {why}"
+
+
 def test_in_html_code_is_code_and_nothing_else_is_markup():
     def mine(*arguments):
         return arguments[17] if len(arguments) < 17 else "<b>"
