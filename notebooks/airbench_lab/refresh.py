@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellControlSignal, DeadKernelError
 
 from airbench_lab.figures.drawing import fewer_colours
 
@@ -24,7 +24,7 @@ CELL_SECONDS = 600
 
 
 def refresh(path: Path) -> None:
-    """Execute the notebook at `path` in place. Raises CellExecutionError, and then leaves it as it was."""
+    """Execute the notebook at `path` in place. Raises CellControlSignal or DeadKernelError, and leaves it as it was."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
@@ -86,7 +86,7 @@ def main(names: list[str]) -> int:
         started = time.monotonic()
         try:
             refresh(path)
-        except CellExecutionError as error:
+        except (CellControlSignal, DeadKernelError) as error:
             failed += 1
             print(f"{path.name}: failed and left as it was\n{error}", file=sys.stderr)
         else:

@@ -69,3 +69,18 @@ def test_a_lesson_that_fails_stays_as_it_was(lesson, capsys):
     assert refresh.main(["00_lesson.ipynb"]) == 1
     assert path.read_bytes() == before
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"), [("import os; os._exit(1)", "died"), ("import time; time.sleep(99)", "timed")]
+)
+def test_a_kernel_that_dies_or_takes_too_long_fails_its_lesson_alone(cell, said, lesson, capsys, monkeypatch):
+    monkeypatch.setattr(refresh, "CELL_SECONDS", 2)
+    whole = lesson("print(1)")
+    whole.rename(whole.with_name("01_whole.ipynb"))
+    lesson(cell)
+    assert refresh.main([]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("00_lesson.ipynb: failed and left as it was\n")
+    assert said in printed.err
+    assert printed.out.startswith("01_whole.ipynb: ")
