@@ -1,35 +1,26 @@
 """What the paper and its repositories report, beside which own runs are shown. All at full scale on CIFAR-10.
 
-[P] Jordan, arXiv:2404.00498. [Z] the ablations of github.com/KellerJordan/cifar10-zoo, in an older revision of its
-README where there are two. Both measured on one NVIDIA A100.
+[P] Jordan, arXiv:2404.00498. [Z] the ablations of github.com/KellerJordan/cifar10-zoo. Both measured on one NVIDIA
+A100.
 """
 
 from typing import NamedTuple
 
 HARDWARE = "one NVIDIA A100"
-PAPER, ZOO = "[P] arXiv:2404.00498", "[Z] github.com/KellerJordan/cifar10-zoo"
+PAPER = "[P] arXiv:2404.00498"
 
 
-class Rung(NamedTuple):
-    """Epochs to 94 % on a rung of the ladder; None where a source does not have it."""
-
-    paper: float | None
-    zoo: float
-    zoo_n: int
-
-
-# By the labels of `airbench_lab.study.ladder.LADDER`. The first rung of [Z] is another baseline than the paper's: its
-# first convolution has no bias and is followed by a BatchNorm; [Z]'s newest revision gives it 34 epochs.
-LADDER = {
-    "baseline": Rung(45, 35, 25),
-    "+ whitening": Rung(21, 21, 200),
-    "+ identity initialization": Rung(18, 18, 200),
-    "+ BatchNorm-bias learning rate x 64": Rung(13.5, 13.5, 200),
-    "+ whitening bias frozen after 3 epochs": Rung(None, 13.5, 500),
-    "+ Lookahead": Rung(12.0, 12.0, 200),
-    "+ multi-crop TTA": Rung(10.8, 10.8, 200),
-    "+ alternating flip": Rung(9.9, 9.9, 700),
-    "+ torch.compile": Rung(9.9, 9.9, 700),
+# [P]: epochs to 94 % on each rung of `airbench_lab.study.ladder.LADDER`, by its label; None where it is not in [P].
+LADDER: dict[str, float | None] = {
+    "baseline": 45,
+    "+ whitening": 21,
+    "+ identity initialization": 18,
+    "+ BatchNorm-bias learning rate x 64": 13.5,
+    "+ whitening bias frozen after 3 epochs": None,
+    "+ Lookahead": 12.0,
+    "+ multi-crop TTA": 10.8,
+    "+ alternating flip": 9.9,
+    "+ torch.compile": 9.9,
 }
 
 

@@ -110,6 +110,6 @@ def _paper() -> dict[str, float]:
     found = {but(ALL, "whitening"): published.UNWHITENED_EPOCHS}
     for name, epochs in published.INTERACTIONS.items():
         found |= {but(whitened, name): epochs.added, but(ALL, name): epochs.removed}
-    rungs = {key_of(rung.recipe): published.LADDER[rung.label].paper for rung in reversed(studies.ladder())}
+    rungs = {key_of(rung.recipe): published.LADDER[rung.label] for rung in reversed(studies.ladder())}
     found |= {key: epochs for key, epochs in rungs.items() if epochs}
-    return {key: published.LADDER["baseline"].paper / epochs for key, epochs in found.items()}
+    return {key: published.LADDER["baseline"] / epochs for key, epochs in found.items()}

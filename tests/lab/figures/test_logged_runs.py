@@ -27,8 +27,8 @@ def intervals(axes: Axes) -> list[tuple[list[float], list[float]]]:
 def test_the_published_numbers_are_those_of_the_recipes():
     """Each rung's recipe is trained for the epochs that are published for it."""
     assert published.LADDER.keys() == RUNGS.keys()
-    for label, row in published.LADDER.items():
-        assert RUNGS[label].recipe.epochs == (row.zoo if row.paper is None else row.paper)
+    for label, epochs in published.LADDER.items():
+        assert epochs in (RUNGS[label].recipe.epochs, None)
     assert AIRBENCH94.epochs == published.AIRBENCH94_EPOCHS
     assert WHITENED.epochs == published.WHITENED_EPOCHS
     labels = {variant.label for variant in ablation()}
