@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from airbench_core import RECIPES, SCALES, Recipe
 from airbench_core.fields import SEEDS, legal
 from airbench_lab.panel.settings import MOST_SEEDS, Settings
+from airbench_lab.study.names import nearest
 from airbench_lab.study.settings import brief, read
 
 FIELDS = {f.name: f for f in fields(Recipe)}
@@ -104,11 +105,6 @@ class EpochsControl(Control):
 
     def _set(self, change: Mapping[str, Any]) -> None:
         self._changed(self.name, round(change["new"] / self._factor, ROUNDED))
-
-
-def nearest(recipe: Recipe) -> str:
-    """The name of the published recipe from which `recipe` differs least."""
-    return min(RECIPES, key=lambda name: len(recipe.changes(RECIPES[name]).keys() - {"epochs"}))
 
 
 def trick_control(name: str, settings: Settings, changed: Callable[[str, Any], object]) -> Control:

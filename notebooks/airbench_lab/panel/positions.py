@@ -12,6 +12,7 @@ from typing import Any
 from airbench_core import AIRBENCH94, Dataset, Recipe
 from airbench_lab import published, replay
 from airbench_lab.study import studies
+from airbench_lab.study.names import but_epochs
 from airbench_lab.study.settings import with_fields
 from airbench_lab.study.speedup import curve_of, epochs_to_target
 
@@ -68,16 +69,12 @@ def recipe_at(key: str) -> Recipe:
 
 def position_of(recipe: Recipe) -> str | None:
     """`key_of` a recipe that is airbench94 with some switches off, or one of the paper's, whatever its epochs."""
-    return _positions().get(_without_epochs(recipe))
+    return _positions().get(but_epochs(recipe))
 
 
 def rounded(value: float | None) -> float | None:
     """To four decimals; None for what JSON has no number for."""
     return None if value is None or not math.isfinite(value) else round(float(value), 4)
-
-
-def _without_epochs(recipe: Recipe) -> Recipe:
-    return replace(recipe, epochs=1)
 
 
 @cache
@@ -95,7 +92,7 @@ def _theirs() -> dict[str, dict[str, Recipe]]:
 def _positions() -> dict[Recipe, str]:
     own = map("".join, product("01", repeat=len(SWITCHES)))
     theirs = ((recipe, key) for key, some in _theirs().items() for recipe in some.values())
-    return {_without_epochs(recipe): key for recipe, key in (*theirs, *((recipe_at(key), key) for key in own))}
+    return {but_epochs(recipe): key for recipe, key in (*theirs, *((recipe_at(key), key) for key in own))}
 
 
 @cache

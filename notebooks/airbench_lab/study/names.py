@@ -20,10 +20,20 @@ def recipe_name(asked: Recipe, parts: Sequence[str] = (), *, epochs: bool = True
     training but for "epochs=5", which is left out unless `epochs`. parts: names of those that were somebody's own,
     which come last: "airbench94 flip=random with own lookahead and whiten".
     """
-    changes = {name: asked.changes(recipe) for name, recipe in RECIPES.items()}
-    nearest = min(changes, key=lambda name: len(changes[name].keys() - {"epochs"}))
-    named = [f"{name}={brief(value)}" for name, value in changes[nearest].items() if epochs or name != "epochs"]
-    return " ".join([nearest, *named]) + f" with own {' and '.join(parts)}" * bool(parts)
+    changes = asked.changes(RECIPES[published := nearest(asked)])
+    named = [f"{name}={brief(value)}" for name, value in changes.items() if epochs or name != "epochs"]
+    return " ".join([published, *named]) + f" with own {' and '.join(parts)}" * bool(parts)
+
+
+def nearest(recipe: Recipe) -> str:
+    """The name of the published recipe from which `recipe` differs least, whatever its epochs."""
+    return min(RECIPES, key=lambda name: len(recipe.changes(RECIPES[name]).keys() - {"epochs"}))
+
+
+@cache
+def but_epochs(recipe: Recipe) -> Recipe:
+    """Equal for recipes that differ in their epochs alone."""
+    return replace(recipe, epochs=1)
 
 
 def named(runs: pd.DataFrame, study: Study | None = None) -> pd.DataFrame:
@@ -77,7 +87,7 @@ def _called(asked: Recipe, compile: bool, study: Study) -> tuple[int, tuple[str,
     """The place among the study's variants, both names, and whether the variant is compiled; None if it is of none."""
     variants = _variants(study)
     for compiled in dict.fromkeys((bool(compile), False)):
-        if lengths := variants.get((_but_epochs(asked), compiled)):
+        if lengths := variants.get((but_epochs(asked), compiled)):
             first_place, first = next(iter(lengths.values()))
             other = first_place, f"{first} epochs={brief(asked.epochs)}"
             place, name = lengths.get(asked.epochs, other)
@@ -90,14 +100,9 @@ def _variants(study: Study) -> dict[tuple[Recipe, bool], dict[float, tuple[int, 
     """Place and label of each variant, by its recipe but for the epochs and whether it is compiled; then by epochs."""
     found: dict[tuple[Recipe, bool], dict[float, tuple[int, str]]] = {}
     for place, variant in enumerate(study.variants()):
-        lengths = found.setdefault((_but_epochs(variant.recipe), variant.compile), {})
+        lengths = found.setdefault((but_epochs(variant.recipe), variant.compile), {})
         lengths.setdefault(variant.recipe.epochs, (place, variant.label))
     return found
-
-
-@cache
-def _but_epochs(recipe: Recipe) -> Recipe:
-    return replace(recipe, epochs=1)
 
 
 def _words(runtime: Mapping[str, Any], mixed: Iterable[str]) -> list[str]:
