@@ -71,6 +71,7 @@ def trajectories(panels: Mapping[str, ArrayLike], *, value: str = "value") -> Dr
     if len({len(one) for one in arrays.values()}) > 1:
         raise UsageError("trajectories in one figure need as many steps in each")
     steps = len(next(iter(arrays.values())))
+    spreads = {name: values.std(1, ddof=int(values.shape[1] > 1)) for name, values in arrays.items()}  # as torch's std
     shown = np.unique(np.linspace(1, steps, ROWS).round().astype(int))
     table = pd.DataFrame(
         {
@@ -78,7 +79,7 @@ def trajectories(panels: Mapping[str, ArrayLike], *, value: str = "value") -> Dr
             "step": int(step),
             "parameters": values.shape[1],
             "mean": float(values[step - 1].mean()),
-            "standard deviation": float(values[step - 1].std()),
+            "standard deviation": float(spreads[name][step - 1]),
             "smallest": float(values[step - 1].min()),
             "largest": float(values[step - 1].max()),
         }
@@ -86,7 +87,7 @@ def trajectories(panels: Mapping[str, ArrayLike], *, value: str = "value") -> Dr
         for step in shown
     )
     ends = "; ".join(
-        f"{name} {values[-1].min():.2g} to {values[-1].max():.2g}, standard deviation {values[-1].std():.2g}"
+        f"{name} {values[-1].min():.2g} to {values[-1].max():.2g}, standard deviation {spreads[name][-1]:.2g}"
         for name, values in arrays.items()
     )
     with house_style():
@@ -96,7 +97,7 @@ def trajectories(panels: Mapping[str, ArrayLike], *, value: str = "value") -> Dr
             at = np.arange(1, steps + 1)
             drawn = np.unique(np.linspace(0, values.shape[1] - 1, LINES).round().astype(int))
             axes.plot(at, values[:, drawn], color=SKY, linewidth=0.7, antialiased=False)
-            mean, spread = values.mean(1), values.std(1)
+            mean, spread = values.mean(1), spreads[name]
             axes.plot(at, mean, color=BLACK, linewidth=2)
             for edge in (mean - spread, mean + spread):
                 axes.plot(at, edge, color=BLACK, linewidth=1.2, linestyle=(0, (4, 2)))
