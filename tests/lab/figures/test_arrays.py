@@ -114,6 +114,8 @@ def test_epochs_to_a_target_are_those_of_the_study():
     assert len([line for line in drawing.axes[0].lines if list(line.get_xdata()) == [found.epochs] * 2]) == 1
     assert "more than 8 epochs" in " ".join(late_line.get_label().split())
     assert drawing.table["n"].tolist() == [5] * 6
+    assert [label.get_text() for label in drawing.axes[0].get_xticklabels()] == ["2", "4", "8"]  # what was trained
+    assert "log scale" in drawing.axes[0].get_xlabel()
 
 
 FIRST = {"rank": "1", "entry": "mine", "sure": 0.9375, "n": 5}
