@@ -187,7 +187,8 @@ def test_runs_to_the_end_exports_and_lives_again_after_a_reload(opened, jupyter,
 
 
 def test_a_race_has_no_curve_and_says_all_the_same_how_it_ended(opened, page: Page):
-    panel = opened("race.ipynb", SMOKE)
+    panel = opened("race.ipynb", SMOKE.replace("'builtin'", "'builtin', holdout=500"))
+    expect(panel.locator("figcaption")).to_contain_text("Held-out accuracy")
     panel.get_by_role("checkbox", name="race").check()
     button(panel, "Run").click()
     legend = panel.locator(".legend")

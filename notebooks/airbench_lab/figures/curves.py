@@ -62,11 +62,13 @@ class Line:
         return f"recorded on {self.recorded}" if self.recorded else self.state
 
 
-def curves(lines: Sequence[Line]) -> Drawing:
+def curves(lines: Sequence[Line], data: str = "") -> Drawing:
     """Accuracy without TTA against epochs: of `lines`, oldest first, the newest three run here and three recorded.
 
-    Of several runs the mean, with their 95 % interval as a band.
+    Of several runs the mean, with their 95 % interval as a band. data: the name of their data set, by which images that
+    were held out are told from the test's.
     """
+    what = "held-out accuracy" if "-holdout" in data else "test accuracy"
     own = [line for line in lines if not line.recorded][-MOST:]
     recorded = [line for line in lines if line.recorded][-MOST:]
     shown = own + recorded
@@ -81,7 +83,7 @@ def curves(lines: Sequence[Line]) -> Drawing:
         drawing = Drawing(table, "", height, layout="none")
         axes = drawing.add_axes((0.08, under / height, 0.9, PLOT / height))
         last = max([0, *(line.epochs[-1] for line in shown if len(line.epochs))])
-        axes.set(xlabel="epochs", ylabel="test accuracy without TTA, %", xlim=(0, 1.02 * last or 1))
+        axes.set(xlabel="epochs", ylabel=f"{what} without TTA, %", xlim=(0, 1.02 * last or 1))
         axes.grid(alpha=0.3)
         if not shown:
             axes.text(0.5, 0.5, "no run yet", transform=axes.transAxes, ha="center", va="center")
@@ -91,7 +93,7 @@ def curves(lines: Sequence[Line]) -> Drawing:
         if entries:
             blank = [Line2D([], [], color="none")] * (len(entries) - len(shown))
             drawing.legend(handles + blank, entries, loc="lower left", bbox_to_anchor=(0.02, 0), borderaxespad=0.4)
-    _fit(axes, drawing)
+    _fit(axes, drawing, what)
     return drawing
 
 
@@ -120,7 +122,7 @@ def _entry(line: Line) -> str:
     return wrapped(f"{line.label}, {line.described}: {end}", 6.9)
 
 
-def _fit(axes: Axes, drawing: Drawing) -> None:
+def _fit(axes: Axes, drawing: Drawing, what: str) -> None:
     """An axis of accuracies from ten to ten; and the figure in words."""
     values = drawing.table[["accuracy, %", "low", "high"]].to_numpy(float)
     known = values[np.isfinite(values)]
@@ -131,4 +133,4 @@ def _fit(axes: Axes, drawing: Drawing) -> None:
         f"{end['run']}, {end['state']}: {end['accuracy, %']:.1f} % after {end['epochs']:.3g} epochs (n={end['n']})"
         for end in ends
     )
-    drawing.alt = f"Test accuracy without TTA against epochs: {said or 'nothing yet'}."
+    drawing.alt = f"{what.capitalize()} without TTA against epochs: {said or 'nothing yet'}."

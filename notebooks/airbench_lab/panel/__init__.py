@@ -182,7 +182,7 @@ class Panel:
         if self._view is None:
             return {"text/plain": str(self)}
         now = take_snapshot(self._experiment)
-        figure = curves([*now.others, *filter(None, [now.live])])
+        figure = curves([*now.others, *filter(None, [now.live])], now.settings.data)
         words = f"<p>{html.escape(figure.alt)}</p>{rows_html(now.rows)}"
         picture = base64.b64encode(fewer_colours(png(figure))).decode()
         bundle = self._view.root._repr_mimebundle_()

@@ -156,7 +156,7 @@ const ABOUT = (paper) => markup`Effective speedup: how many epochs the baseline 
  */
 function curves(figure, caption, { height = 300, tta = "with TTA" } = {}) {
   figure.innerHTML = markup`<figcaption>${caption}</figcaption><div class="legend"></div>
-    <div class="plot" role="slider" tabindex="0" aria-label="Test accuracy: the arrow keys read it point by point">
+    <div class="plot" role="slider" tabindex="0" aria-label="Accuracy: the arrow keys read it point by point">
       <svg width="100%" aria-hidden="true"></svg></div>
     <details><summary>The numbers as a table</summary><div class="points"></div></details>`;
   const [legend, plot, svg, points] = [".legend", ".plot", "svg", ".points"].map((one) => figure.querySelector(one));
@@ -223,7 +223,7 @@ function curves(figure, caption, { height = 300, tta = "with TTA" } = {}) {
       ${drawn}<path class="guide" d=""/>${losses.length && drawLoss(losses)}`;
     const head = ["when", ...lines.map((line) => line.name)];
     const rows = moments.map((moment) => [when(moment), ...lines.map((line) => said(line, moment))]);
-    points.innerHTML = table("Test accuracy: mean, 95 % interval, runs", head, rows);
+    points.innerHTML = table("Accuracy: mean, 95 % interval, runs", head, rows);
     read(moments.includes(reading) ? reading : null);
 
     function drawLoss(losses) {

@@ -17,7 +17,7 @@ async function render({ model, el }) {
   el.innerHTML = markup`<p class="said" role="status"></p><figure></figure><div class="effects"></div>
     <div class="rows"></div>`;
   const [said, figure, bars, numbers] = [".said", "figure", ".effects", ".rows"].map((one) => el.querySelector(one));
-  const plot = curves(figure, "Test accuracy: after each epoch without TTA, at the end with the setting's own", {
+  const plot = curves(figure, "", {
     height: 250,
     tta: "with the setting's own TTA",
   });
@@ -27,6 +27,8 @@ async function render({ model, el }) {
     const { line, losses, epochs } = model.get("live");
     const here = data.start && key(data.start.slice(-2)) === key(chosen().slice(-2)); // the same scale and data
     const [found, past, start] = [now, before, key(data.start ?? [])].map((at) => here && recorded[at]);
+    figure.querySelector("figcaption").textContent = `${/-holdout/.test(chosen().at(-1)) ? "Held-out" : "Test"}
+      accuracy: after each epoch without TTA, at the end with the setting's own`;
     el.setAttribute("aria-busy", !(here && data.complete));
     said.textContent = found ? `Recorded of this setting: ${found.n} runs, ${found.where.replace("recorded ", "")}.`
       : here && data.complete && chosen().at(-1) === "builtin" ? `Nothing is recorded on the drawn pictures: press Run.

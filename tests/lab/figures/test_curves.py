@@ -40,6 +40,13 @@ def test_a_single_run_is_drawn_and_tabled_without_interval():
     assert "65.0\xa0% after 2.5 epochs (n=1)" in figure.legends[0].get_texts()[0].get_text()
 
 
+def test_what_was_held_out_is_no_test():
+    for data, what in ("cifar10", "test accuracy"), ("cifar10-holdout5000", "held-out accuracy"):
+        figure = curves([RUN], data)
+        assert figure.axes[0].get_ylabel() == f"{what} without TTA, %"
+        assert figure.alt.startswith(f"{what.capitalize()} without TTA against epochs: airbench94")
+
+
 def test_several_runs_are_their_mean_with_students_interval():
     figure = curves([MANY])
     mean = mean_interval([60, 63, 60])

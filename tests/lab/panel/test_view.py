@@ -129,6 +129,7 @@ def test_a_click_trains_and_a_second_one_is_refused_and_one_thread_paints_four_t
     assert b64decode(page["image/png"]).startswith(b"\x89PNG")
     assert "<caption>The runs made here" in page["text/html"]
     assert metadata["image/png"]["alt"].startswith("Test accuracy")
+    assert make(holdout=64)._repr_mimebundle_()[1]["image/png"]["alt"].startswith("Held-out accuracy")
 
 
 def test_a_failure_is_shown(make):
