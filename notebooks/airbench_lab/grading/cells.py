@@ -33,7 +33,7 @@ def statements(source: str) -> Iterator[ast.stmt]:
     """Those of a cell, as a kernel reads it, with what `%%time` or `%time` runs. Nothing if it is no Python."""
     try:
         tree = ast.parse(TransformerManager().transform_cell(source))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deeply
         return
     for node in tree.body:
         call = node.value if isinstance(node, ast.Expr | ast.Assign) else None
@@ -73,7 +73,10 @@ def written(source: str) -> str:
         for name in "body", "orelse", "finalbody":
             if isinstance(inside := getattr(node, name, None), list):
                 setattr(node, name, [one for one in inside if not _is_text(one)])
-    return ast.unparse(kept)
+    try:
+        return ast.unparse(kept)
+    except RecursionError:  # a sum of thousands, say, which Python itself runs
+        return source
 
 
 def _names_student(node: ast.stmt) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from airbench_lab.grading import submissions
-from airbench_lab.grading.cells import student_id
+from airbench_lab.grading.cells import student_id, written
 from airbench_lab.grading.submissions import find, read_roster
 
 from airbench_core import UsageError
@@ -183,6 +183,15 @@ def test_cells_that_otter_leaves_out_are_left_out(hand_in):
 )
 def test_the_id_is_read_without_running_anything(cells, found):
     assert student_id(cells) == found
+
+
+DEEP = ["x = " + "+".join("1" * 5000), "x = a" + ".b" * 9000, "x = " + "-" * 100_000 + "1"]
+
+
+@pytest.mark.parametrize("cell", DEEP, ids=["a sum", "attributes", "signs"])
+def test_a_cell_that_is_nested_too_deeply_is_a_cell_all_the_same(cell):
+    assert student_id([cell, "student_id = 'a'"]) == "a"
+    assert written(cell) in (cell, "")
 
 
 def test_a_folder_that_holds_nothing_is_refused(tmp_path):
