@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Collection
@@ -9,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from airbench_core import SCALES, AirbenchWarning, UsageError
+from airbench_lab import tell
 from airbench_lab.cli.options import seeds_from
 from airbench_lab.grading import confined
 from airbench_lab.grading.folder import GRADED, feedback_folder, grade
@@ -91,9 +93,9 @@ def run_grade(args: argparse.Namespace) -> int:
     submissions = _submissions(args, assignments)
     _say_how_safe(args.folder, args.assignments)
     os.environ["AIRBENCH_SCALE"] = args.scale  # for the tests' own part of a training
-    rows = grade(submissions, assignments, args.out, scale=args.scale, jobs=args.jobs, limits=limits)
+    rows = grade(submissions, assignments, args.out, scale=args.scale, jobs=args.jobs, limits=limits, say=_say)
     counted = Counter(row["status"] for row in rows)
-    print(f"{', '.join(f'{n} {status}' for status, n in counted.items())}; written to {args.out}")
+    _say(f"{', '.join(f'{n} {status}' for status, n in counted.items())}; written to {args.out}")
     return 0 if set(counted) == {GRADED} else 1
 
 
@@ -107,13 +109,19 @@ def run_leaderboard(args: argparse.Namespace) -> int:
     seeds = seeds_from(args.seed, args.runs, "runs")
     _say_how_safe(args.folder)
     print(rules)
-    rows = compete(submissions, args.out.with_suffix(".jsonl"), rules, seeds, limits=_limits(args))
+    rows = compete(submissions, args.out.with_suffix(".jsonl"), rules, seeds, limits=_limits(args), say=_say)
     named = f"# Leaderboard\n\n{rules}\n\n{layout.table(rows, COLUMNS, 'markdown')}\n"
     args.out.write_text(named, encoding="utf-8")
-    args.out.with_suffix(".csv").write_text(layout.csv(map(asdict, rows)) + "\n", encoding="utf-8")
+    table = layout.csv(map(asdict, rows)) + "\n"
+    args.out.with_suffix(".csv").write_text(table, encoding="utf-8", errors="backslashreplace")
     print(layout.table(rows, COLUMNS))
-    print(f"written to {args.out}")
+    _say(f"written to {args.out}")
     return 0
+
+
+def _say(line: str) -> None:
+    """On standard output, whatever ids and names of files are in it."""
+    tell(line, sys.stdout)
 
 
 def _submissions(args: argparse.Namespace, assignments: Collection[str]) -> list[Submission]:

@@ -39,8 +39,8 @@ class Personal:
 
     def _number(self, purpose: str) -> int:
         # hashlib, since Python's own hash() of a string differs from one process to the next.
-        digest = hashlib.sha256("\n".join([self.assignment, self.student_id, purpose]).encode()).digest()
-        return int.from_bytes(digest[:8], "big")
+        words = "\n".join([self.assignment, self.student_id, purpose])
+        return int.from_bytes(hashlib.sha256(words.encode(errors="surrogatepass")).digest()[:8], "big")
 
 
 def personal(student_id: str | int, assignment: str) -> Personal:

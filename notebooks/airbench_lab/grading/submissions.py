@@ -92,7 +92,7 @@ def read_roster(path: Path) -> list[str]:
 
 def key_of(*made_of: str) -> str:
     """A short name for what depends on these texts alone."""
-    return hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:24]
+    return hashlib.sha256("\n".join(made_of).encode(errors="surrogatepass")).hexdigest()[:24]
 
 
 def _hidden(parts: Collection[str]) -> bool:

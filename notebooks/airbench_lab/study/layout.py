@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tabulate import tabulate
 
+from airbench_core.errors import printable
+
 FEW = "n below 2"  # instead of an interval that nothing is known of
 
 
@@ -23,7 +25,7 @@ def table(rows: Iterable[Any], columns: Sequence[Column], form: str = "text") ->
     if form == "csv":
         return csv(rows)
     bar = "|" if form == "text" else "\\|"
-    cells = [[column.cell(row).replace("|", bar) for column in columns] for row in rows]
+    cells = [[printable(column.cell(row)).replace("|", bar) for column in columns] for row in rows]
     headings, align = zip(*((c.heading, "left" if c.words else "right") for c in columns), strict=True)
     kind = "plain" if form == "text" else "pipe"
     return tabulate(cells, headings, kind, disable_numparse=True, colalign=align)

@@ -1,8 +1,13 @@
 """`airbench grade` and `airbench leaderboard`, as a teacher calls them."""
 
+import os
+import sys
+
 import pytest
 from airbench_lab import cli
+from airbench_lab.grading import cli as verbs
 from airbench_lab.grading import confined
+from airbench_lab.grading.leaderboard import Row
 
 
 def test_grade_writes_the_table_and_says_by_its_status_whether_all_is_well(hand_in, assignments, tmp_path, capsys):
@@ -35,6 +40,31 @@ def test_what_is_asked_for_wrongly_is_told_in_a_line(arguments, error, assignmen
     said = capsys.readouterr().err
     assert error in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names of files")
+def test_names_and_ids_that_are_no_text_stop_nothing(hand_in, assignments, tmp_path, capsys):
+    add = "def add(a, b):\n    return a + b"
+    folder = hand_in("cafe.ipynb", add)
+    (folder / "cafe.ipynb").rename(folder / os.fsdecode(b"caf\xe9.ipynb"))
+    hand_in("id.ipynb", add, student="\\ud800")
+    out = tmp_path / "grades.csv"
+    arguments = ["grade", str(folder), "--out", str(out), "--assignments", str(assignments), "--scale", "smoke"]
+    assert cli.main(arguments) == 0
+    said, table = capsys.readouterr().out, out.read_text(encoding="utf-8")
+    assert "caf\\udce9.ipynb: 3 of 3" in said
+    assert "ab1,adding,caf\\udce9.ipynb,graded,3,3" in table
+    assert "\\ud800,adding,id.ipynb,graded,3,3" in table
+
+
+def test_ids_that_are_no_text_stop_no_leaderboard(hand_in, tmp_path, monkeypatch, capsys):
+    folder = hand_in("a.ipynb", assignment="speedrun")
+    rows = [Row(rank="refused", student="\ud800", note="two\nlines")]
+    monkeypatch.setattr(verbs, "compete", lambda *_, **__: rows)
+    assert cli.main(["leaderboard", str(folder), "--out", str(tmp_path / "board.md")]) == 0
+    line = (tmp_path / "board.md").read_text(encoding="utf-8").splitlines()[-1]
+    assert ("\\ud800" in line, "two\\nlines" in line) == (True, True)
+    assert "refused,\\ud800," in (tmp_path / "board.csv").read_text(encoding="utf-8")
 
 
 def test_what_holds_submissions_here_is_said_and_what_does_not_is_warned_of(
