@@ -41,7 +41,7 @@ def _add_grade(verbs: argparse._SubParsersAction) -> None:
         "--assignments", type=Path, default=GENERATED, metavar="FOLDER", help="what `make assignments` wrote"
     )
     parser.add_argument("--jobs", type=int, default=1, help="submissions at a time (default 1)")
-    _add_grading(parser)
+    _add_grading(parser, SCALES)
     parser.set_defaults(run=run_grade)
 
 
@@ -59,15 +59,15 @@ def _add_leaderboard(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--runs", type=int, default=FEWEST, help=f"of each entry (default {FEWEST})")
     parser.add_argument("--seed", type=int, default=1000, help="of the first run; better one that nobody knows (1000)")
     parser.add_argument("--target", type=float, help="mean accuracy in 0..1 (default: that of lesson 12 for the scale)")
-    _add_grading(parser)
+    _add_grading(parser, RULES)
     parser.set_defaults(run=run_leaderboard)
 
 
-def _add_grading(parser: argparse.ArgumentParser) -> None:
+def _add_grading(parser: argparse.ArgumentParser, scales: Collection[str]) -> None:
     """The options of every command that runs submissions."""
     limits = Limits()
     parser.add_argument("--roster", type=Path, metavar="FILE.csv", help="the students' ids, in the first column")
-    parser.add_argument("--scale", choices=SCALES, default="laptop", help="of the trainings (default laptop)")
+    parser.add_argument("--scale", choices=scales, default="laptop", help="of the trainings (default laptop)")
     parser.add_argument(
         "--seconds", type=float, default=limits.seconds, help=f"for a call of a function (default {limits.seconds:g})"
     )

@@ -30,6 +30,7 @@ def test_grade_writes_the_table_and_says_by_its_status_whether_all_is_well(hand_
         (["grade", ".", "--out", "grades.xlsx"], "the table is a .csv file"),
         (["grade", ".", "--jobs", "0"], "jobs=0 is not legal"),
         (["leaderboard", ".", "--target", "94"], "target=94 is not legal"),
+        (["leaderboard", ".", "--scale", "quarter"], "invalid choice: 'quarter'"),
         (["leaderboard", ".", "--out", "board.csv"], "the leaderboard is a .md file"),
     ],
 )
