@@ -43,7 +43,7 @@ def grade(
     limits = limits or Limits()
     log = out.with_suffix(".jsonl")
     lines.check_writable(log)
-    done = {one["key"]: one for one in lines.load(log)}
+    done = {one["key"]: one for one in lines.load(log, ["key"])}
     keys = {one.file: _key(one, assignments, scale, limits) for one in submissions}
     todo = [one for one in submissions if one.can_be_graded and keys[one.file] not in done]
     again = sum(one.can_be_graded for one in submissions) - len(todo)

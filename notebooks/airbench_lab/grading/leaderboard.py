@@ -84,7 +84,7 @@ def compete(
     if not entries:
         raise UsageError(f"none of the {len(submissions)} files is a submission of the assignment {ASSIGNMENT}")
     lines.check_writable(log)
-    runs = {one["key"]: one for one in lines.load(log)}
+    runs = {one["key"]: one for one in lines.load(log, ["key"])}
     keys = {(one.file, seed): _key(one, rules, seed) for one in entries for seed in seeds}
     refused = dict.fromkeys((one.file for one in entries), "")
     for seed in seeds:

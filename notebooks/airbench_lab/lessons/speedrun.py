@@ -10,7 +10,7 @@ Whether an accuracy passes is decided as by `airbench verify`: by `study.statist
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -103,6 +103,9 @@ class Entry:
         )
 
 
+FIELDS = tuple(field.name for field in fields(Entry))
+
+
 def entry(name: str, results: Sequence[RunResult], rules: Rules) -> Entry:
     """The entry that `results` are, if they keep the rules; whether they reach the target is another question.
 
@@ -141,15 +144,15 @@ def submit(new: Entry, path: str | Path) -> None:
     Raises AirbenchError if it cannot be read or written.
     """
     path, line = Path(path), json.loads(json.dumps(asdict(new)))
-    if not path.exists() or line not in lines.load(path):
+    if not path.exists() or line not in lines.load(path, FIELDS):
         lines.append(path, line, f"entry {new.name}")
 
 
 def entries(path: str | Path, rules: Rules) -> list[tuple[Entry, int]]:
     """The entries under these rules, of each name the newest, with how often something was entered under it."""
     found: dict[str, list[Entry]] = {}
-    for values in lines.load(Path(path)) if Path(path).exists() else ():
-        one = Entry(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    for values in lines.load(Path(path), FIELDS) if Path(path).exists() else ():
+        one = Entry(**{name: tuple(value) if isinstance(value := values[name], list) else value for name in FIELDS})
         if (one.scale, one.data, one.target) == (rules.scale, rules.data, rules.target):
             found.setdefault(one.name, []).append(one)
     return [(of[-1], len(of)) for of in found.values()]

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -160,13 +160,18 @@ def append(path: Path, values: Mapping[str, Any], what: str) -> None:
         ) from error
 
 
-def load(path: Path) -> list[dict[str, Any]]:
-    """The objects in the log at `path`, in the order in which they were written.
+def load(path: Path, fields: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The objects in the log at `path`, in the order in which they were written. fields: what each of them has to have.
 
     Lines that are none, such as one that is not yet or never was wholly written, are left out and reported in one line
-    on stderr. Raises AirbenchError if the file cannot be read, and if nothing in it is an object.
+    on stderr. Raises AirbenchError if the file cannot be read, if nothing in it is an object, and for a missing field.
     """
-    return [values for _, values in numbered(path)]
+    found = numbered(path)
+    for number, values in found:
+        if missing := [name for name in fields if name not in values]:
+            lacking = f"line {number} has no {missing[0]}"
+            raise AirbenchError(f"{path} is another kind of log ({lacking}): name another file (commands: with --out)")
+    return [values for _, values in found]
 
 
 def numbered(path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -149,6 +149,15 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_graded(grade,
         folder.grade(find(handed_in, known), known, handed_in / "no" / "such" / "grades.csv", scale="smoke")
 
 
+def test_a_log_of_another_kind_is_left_as_it_is(grade, hand_in):
+    handed_in = hand_in("a.ipynb", RIGHT)
+    log = handed_in.parent / "grades.jsonl"
+    log.write_text('{"recipe": {}}\n')
+    with pytest.raises(AirbenchError, match=r"grades\.jsonl is another kind of log \(line 1 has no key\): .*--out"):
+        grade(handed_in)
+    assert log.read_text() == '{"recipe": {}}\n'
+
+
 def test_each_file_has_a_page_of_its_own(grade, hand_in):
     handed_in = hand_in("a/b.ipynb", RIGHT)
     hand_in("a_b.ipynb", "def add(a, b):\n    return 5", student="cd2")

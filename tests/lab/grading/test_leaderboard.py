@@ -11,7 +11,7 @@ from airbench_lab.grading.training import data_name
 from airbench_lab.lessons.speedrun import RULES, Rules
 from airbench_lab.study import layout
 
-from airbench_core import UsageError
+from airbench_core import AirbenchError, UsageError
 
 RULE = Rules(scale="laptop", target=0.70)
 ENTRY = """
@@ -163,3 +163,6 @@ def test_too_few_seeds_no_entries_and_other_data_are_refused(hand_in, tmp_path, 
         compete(find(hand_in("one.ipynb"), ["adding"]), log, rules, range(5))
     with pytest.raises(UsageError, match="and not svhn"):
         compete(find(folder, ["speedrun"]), log, replace(rules, data="svhn"), range(5))
+    log.write_text('{"recipe": {}}\n')
+    with pytest.raises(AirbenchError, match="another kind of log"):
+        compete(find(hand_in("one.ipynb", assignment="speedrun"), ["speedrun"]), log, rules, range(5))

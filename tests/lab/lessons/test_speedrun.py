@@ -1,7 +1,8 @@
 """The speedrun: what may be entered, what passes, in which order it stands on the board."""
 
+import json
 import statistics
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from airbench_lab.lessons.speedrun import (
 from airbench_lab.replay import lookup
 from airbench_lab.study.statistics import against_target
 
-from airbench_core import AIRBENCH94, SCALES, EpochRecord, RunResult, Runtime, UsageError
+from airbench_core import AIRBENCH94, SCALES, AirbenchError, EpochRecord, RunResult, Runtime, UsageError
 
 RULE = RULES["laptop"]
 CPU = Runtime(device=torch.device("cpu"), dtype=torch.bfloat16, threads=1)
@@ -145,6 +146,18 @@ def test_entries_under_other_rules_are_on_other_boards(tmp_path):
     assert [one.name for one, _ in entries(log, RULE)] == ["mine"]
     assert [one.name for one, _ in entries(log, other)] == ["digits"]
     assert entries(log, replace(RULE, target=0.8)) == []
+
+
+def test_a_log_of_another_kind_is_no_board(tmp_path):
+    log, mine = tmp_path / "leaderboard.jsonl", entry("mine", five(), RULE)
+    log.write_text('{"key": "1", "student": "ab1"}\n')
+    for used in (lambda: submit(mine, log), lambda: standings(log, RULE)):
+        with pytest.raises(AirbenchError, match=r"leaderboard\.jsonl is another kind of log \(line 1 has no name\)"):
+            used()
+    assert log.read_text().count("\n") == 1
+    newer = asdict(mine) | {"a field of a newer version": 1}
+    log.write_text(json.dumps(newer) + "\n")
+    assert [one.seconds for one, _ in entries(log, RULE)] == [mine.seconds]
 
 
 def test_entries_of_another_machine_than_the_newest_are_not_ranked(tmp_path):
