@@ -61,7 +61,7 @@ def find(
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and (".ipynb" in path.name.lower() or path.suffix.lower() in (".zip", *MEANT))
+        and (_is_notebook(path.name) or path.suffix.lower() in (".zip", *MEANT))
         and not _hidden(path.relative_to(folder).parts)
         and skipped not in path.resolve().parents
     ]
@@ -95,6 +95,11 @@ def key_of(*made_of: str) -> str:
     return hashlib.sha256("\n".join(made_of).encode(errors="surrogatepass")).hexdigest()[:24]
 
 
+def _is_notebook(name: str) -> bool:
+    """However a browser or a course's system may have changed it, as in `Work.IPYNB.txt`."""
+    return ".ipynb" in name.lower()
+
+
 def _hidden(parts: Collection[str]) -> bool:
     """Whether it is what programs leave beside the work: checkpoints, and a Mac's own."""
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
@@ -109,7 +114,9 @@ def _read(path: Path, file: str, assignments: Collection[str]) -> Iterator[Submi
                 inside = [
                     one
                     for one in archive.infolist()
-                    if one.filename.endswith(".ipynb") and not _hidden(PurePosixPath(one.filename).parts)
+                    if not one.is_dir()
+                    and _is_notebook((inner := PurePosixPath(one.filename)).name)
+                    and not _hidden(inner.parts)
                 ]
                 if not inside:
                     held = ", ".join(one.filename for one in archive.infolist())[:100] or "nothing"

@@ -64,19 +64,24 @@ def test_duplicates_are_told_of_each_other_and_may_be_graded(hand_in):
 def test_each_notebook_of_an_archive_is_a_submission(hand_in):
     folder = hand_in("one.ipynb", student="cd2")
     inside = (folder / "one.ipynb").read_bytes()
-    for name, files in ("single.zip", ["a.ipynb"]), ("double.zip", ["a.ipynb", "deep/b.ipynb"]), ("none.zip", []):
+    for name, files in (
+        ("single.zip", ["a.ipynb"]),
+        ("double.zip", ["a.ipynb", "x.ipynb/B.IPYNB.txt"]),
+        ("none.zip", []),
+    ):
         with zipfile.ZipFile(folder / name, "w") as archive:
             for file in files:
                 archive.writestr(f"folder/{file}", inside)
             archive.writestr("folder/.ipynb_checkpoints/a-checkpoint.ipynb", inside)
             archive.writestr("__MACOSX/folder/._a.ipynb", b"what a Mac leaves there")
             archive.writestr("folder/cut.csv", b"data")
+            archive.mkdir("folder/x.ipynb")
     (folder / "one.ipynb").unlink()
     found = {one.file: one for one in find(folder, ["adding"])}
     assert {file: one.note for file, one in found.items()} == {
         "single.zip": submissions.DUPLICATE,
         "double.zip/folder/a.ipynb": submissions.DUPLICATE,
-        "double.zip/folder/deep/b.ipynb": submissions.DUPLICATE,
+        "double.zip/folder/x.ipynb/B.IPYNB.txt": submissions.DUPLICATE,
         "none.zip": submissions.NO_NOTEBOOK,
     }
     assert "folder/cut.csv" in found["none.zip"].details
