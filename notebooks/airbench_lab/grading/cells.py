@@ -46,11 +46,14 @@ def statements(source: str) -> Iterator[ast.stmt]:
 
 
 def student_id(cells: Sequence[str]) -> str:
-    """What the first assignment `student_id = ...` gives, a text or a number; nothing if there is none."""
+    """The first id in an assignment `student_id = ...`, a text or a number; nothing if there is none.
+
+    That of the template, which is empty, may be left above it.
+    """
     for node in (node for source in cells for node in statements(source)):
-        if _names_student(node):
-            value = getattr(node.value, "value", None)
-            return normal_id(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        value = getattr(node.value, "value", None) if _names_student(node) else None
+        if isinstance(value, str | int) and not isinstance(value, bool) and normal_id(str(value)):
+            return normal_id(str(value))
     return ""
 
 

@@ -175,6 +175,7 @@ def test_cells_that_otter_leaves_out_are_left_out(hand_in):
     [
         (["student_id = 'a'", "student_id = 'b'"], "a"),
         (["this is no python", "x = 1\nstudent_id = 'a'  # mine"], "a"),
+        (["student_id = ''", "student_id = ' '", "student_id = 'a'"], "a"),
         (["student_id = input()"], ""),
         (["student_id = 123456"], "123456"),
         (["student_id = True"], ""),
