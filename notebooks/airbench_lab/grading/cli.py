@@ -13,7 +13,7 @@ from airbench_core import SCALES, AirbenchWarning, UsageError
 from airbench_lab import tell
 from airbench_lab.cli.options import seeds_from
 from airbench_lab.grading import confined
-from airbench_lab.grading.folder import GRADED, feedback_folder, grade
+from airbench_lab.grading.folder import GRADED, feedback_folder, grade, harmless
 from airbench_lab.grading.generate import GENERATED
 from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
 from airbench_lab.grading.marking import assignments_in
@@ -112,7 +112,7 @@ def run_leaderboard(args: argparse.Namespace) -> int:
     rows = compete(submissions, args.out.with_suffix(".jsonl"), rules, seeds, limits=_limits(args), say=_say)
     named = f"# Leaderboard\n\n{rules}\n\n{layout.table(rows, COLUMNS, 'markdown')}\n"
     args.out.write_text(named, encoding="utf-8")
-    table = layout.csv(map(asdict, rows)) + "\n"
+    table = layout.csv(harmless(asdict(row)) for row in rows) + "\n"
     args.out.with_suffix(".csv").write_text(table, encoding="utf-8", errors="backslashreplace")
     print(layout.table(rows, COLUMNS))
     _say(f"written to {args.out}")

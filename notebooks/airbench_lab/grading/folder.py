@@ -139,13 +139,16 @@ def _write_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with unfinished.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
-        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+        writer.writerows(map(harmless, rows))
     unfinished.replace(out)
 
 
-def _harmless(value: Any) -> Any:
-    """A spreadsheet takes a text that begins so for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+def harmless(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table in which no text begins as what a spreadsheet takes for a formula."""
+    return {
+        name: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+        for name, value in row.items()
+    }
 
 
 def _write_feedback(

@@ -58,14 +58,15 @@ def test_names_and_ids_that_are_no_text_stop_nothing(hand_in, assignments, tmp_p
     assert "\\ud800,adding,id.ipynb,graded,3,3" in table
 
 
-def test_ids_that_are_no_text_stop_no_leaderboard(hand_in, tmp_path, monkeypatch, capsys):
+def test_neither_ids_that_are_no_text_nor_formulas_harm_a_leaderboard(hand_in, tmp_path, monkeypatch, capsys):
     folder = hand_in("a.ipynb", assignment="speedrun")
-    rows = [Row(rank="refused", student="\ud800", note="two\nlines")]
+    rows = [Row(rank="refused", student=student, note="two\nlines") for student in ("=1+2", "\ud800")]
     monkeypatch.setattr(verbs, "compete", lambda *_, **__: rows)
     assert cli.main(["leaderboard", str(folder), "--out", str(tmp_path / "board.md")]) == 0
     line = (tmp_path / "board.md").read_text(encoding="utf-8").splitlines()[-1]
     assert ("\\ud800" in line, "two\\nlines" in line) == (True, True)
-    assert "refused,\\ud800," in (tmp_path / "board.csv").read_text(encoding="utf-8")
+    table = (tmp_path / "board.csv").read_text(encoding="utf-8")
+    assert ("refused,'=1+2," in table, "refused,\\ud800," in table) == (True, True)
 
 
 def test_what_holds_submissions_here_is_said_and_what_does_not_is_warned_of(
