@@ -23,6 +23,8 @@ from airbench_lab.lessons.speedrun import RULES
 from airbench_lab.study import layout
 from airbench_lab.study.statistics import FEWEST, legal_target
 
+MOST = 1_000_000  # of any limit: poll() counts milliseconds with 31 bits
+
 
 def add(verbs: argparse._SubParsersAction) -> None:
     _add_grade(verbs)
@@ -131,8 +133,8 @@ def _submissions(args: argparse.Namespace, assignments: Collection[str]) -> list
 
 def _limits(args: argparse.Namespace, *others: str) -> Limits:
     for name in ("seconds", "training_seconds", "total_seconds", "memory", "disk", *others):
-        if not getattr(args, name) > 0:
-            raise UsageError(f"{name}={getattr(args, name):g} is not legal: more than 0")
+        if not 0 < getattr(args, name) <= MOST:
+            raise UsageError(f"{name}={getattr(args, name):g} is not legal: more than 0, at most {MOST:,}")
     return Limits(
         seconds=args.seconds,
         training=args.training_seconds,

@@ -29,6 +29,8 @@ def test_grade_writes_the_table_and_says_by_its_status_whether_all_is_well(hand_
         (["grade", ".", "--assignments", "nowhere"], "run `make assignments`"),
         (["grade", ".", "--out", "grades.xlsx"], "the table is a .csv file"),
         (["grade", ".", "--jobs", "0"], "jobs=0 is not legal"),
+        (["grade", ".", "--total-seconds", "inf"], "total_seconds=inf is not legal: more than 0, at most 1,000,000"),
+        (["grade", ".", "--seconds", "1e9"], "seconds=1e+09 is not legal"),
         (["leaderboard", ".", "--target", "94"], "target=94 is not legal"),
         (["leaderboard", ".", "--scale", "quarter"], "invalid choice: 'quarter'"),
         (["leaderboard", ".", "--out", "board.csv"], "the leaderboard is a .md file"),
