@@ -134,10 +134,9 @@ def serve(asked: BinaryIO, answered: BinaryIO) -> None:
     student = Student()
     for what, *arguments in wire.requests(asked):
         try:
-            message = {"ok": getattr(student, what)(*arguments)}
+            wire.reply(answered, {"ok": getattr(student, what)(*arguments)})
         except BaseException as error:
-            message = {"error": _said(error), "kind": type(error).__name__}
-        wire.reply(answered, message)
+            wire.reply(answered, {"error": _said(error), "kind": type(error).__name__})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """What a grader and the process that runs a student's code say to each other, over a pipe.
 
 To the student's process goes anything that can be pickled: the grader is trusted. What comes back is not: only plain
-values are read (numbers, texts, tensors, lists, tuples, dicts, recipes), never an object that could run code. The
-parameters of a network that was sent come back as their numbers, in the network's order.
+values are read (numbers, texts, tensors, lists, tuples, dicts, recipes), never an object that could run code. They come
+as JSON and, behind it, the bytes of all tensors: nothing there can be larger, once read, than what was sent and paid
+for by the student's process. The parameters of a network that was sent come back as their numbers, in the network's
+order.
 """
 
 import io
+import json
+import math
 import pickle
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +24,7 @@ from airbench_core import Recipe
 from airbench_lab.study.settings import with_fields
 
 LARGEST = 1 << 30  # bytes of a reply
+LARGEST_JSON = 1 << 24  # of which all that is not in tensors: it takes much longer to read
 HEADER = struct.Struct("<Q")
 RECIPE = "airbench_core.Recipe"  # the key under which a recipe's fields travel
 PARAMETER = "torch.nn.Parameter"  # and that of a parameter's number
@@ -50,10 +55,13 @@ def requests(stream: BinaryIO) -> Iterator[Any]:
 
 
 def reply(stream: BinaryIO, value: Any) -> None:
-    """From the student's process: `value` has to be `plain`."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    write(stream, buffer.getbuffer())
+    """From the student's process: `value` has to be `plain`. Raises before anything is sent: NotPlain, ValueError."""
+    tensors: list[Tensor] = []
+    text = json.dumps(_coded(value, tensors)).encode()
+    if len(text) > LARGEST_JSON:
+        raise NotPlain("so many numbers or texts cannot be graded: put numbers into a tensor")
+    behind = (one.reshape(-1).view(torch.uint8).numpy() for one in tensors)
+    write(stream, b"".join([HEADER.pack(len(text)), text, *behind]))
 
 
 def answer_in(content: bytes, device: torch.device | str = "cpu") -> dict:
@@ -62,7 +70,11 @@ def answer_in(content: bytes, device: torch.device | str = "cpu") -> dict:
     Raises ValueError for what is none.
     """
     try:
-        answer = torch.load(io.BytesIO(content), weights_only=True, map_location=device)
+        stream = io.BytesIO(content)
+        (size,) = HEADER.unpack(stream.read(HEADER.size))
+        if size > LARGEST_JSON:
+            raise ValueError(f"{size:,} bytes of JSON")
+        answer = _decoded(json.loads(stream.read(size)), stream, device)
     except Exception as error:  # whatever bytes somebody may have written
         raise ValueError("the reply is not one of plain values") from error
     if not isinstance(answer, dict) or not ({"ok", "error"} & set(answer)):
@@ -89,7 +101,7 @@ def plain(value: Any, numbers: Mapping[int, int] | None = None) -> Any:
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True).contiguous()
+        return value.detach().to("cpu", copy=True).contiguous().resolve_conj()
     if isinstance(value, list | tuple):
         items = [plain(item, numbers) for item in value]
         return tuple(items) if isinstance(value, tuple) else items
@@ -111,6 +123,35 @@ def restored(value: Any, parameters: Sequence[Tensor] = ()) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(restored(item, parameters) for item in value)
     return value
+
+
+def _coded(value: Any, tensors: list[Tensor]) -> Any:
+    """A plain value as JSON can hold it; tensors are put into `tensors`. An object has one key, which is its kind."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return {"tensor": [str(value.dtype).removeprefix("torch."), *value.shape]}
+    if isinstance(value, list | tuple):
+        items = [_coded(item, tensors) for item in value]
+        return items if isinstance(value, list) else {"tuple": items}
+    if isinstance(value, dict):
+        return {"dict": [[_coded(key, tensors), _coded(item, tensors)] for key, item in value.items()]}
+    return value
+
+
+def _decoded(value: Any, stream: BinaryIO, device: torch.device | str) -> Any:
+    """The plain value that was `_coded`; the bytes of its tensors come from `stream`."""
+    if isinstance(value, list):
+        return [_decoded(item, stream, device) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, inside),) = value.items()
+    if kind == "tensor":
+        dtype, shape = getattr(torch, inside[0]), inside[1:]
+        content = bytearray(stream.read(math.prod(shape) * dtype.itemsize))
+        flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        return flat.reshape(shape).to(device)
+    items = _decoded(inside, stream, device)
+    return {"tuple": tuple, "dict": dict}[kind](items)
 
 
 def write(stream: BinaryIO, content: bytes | memoryview) -> None:

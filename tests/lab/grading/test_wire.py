@@ -57,6 +57,63 @@ def test_a_reply_that_would_run_code_is_not_read():
             wire.answer_in(content)
 
 
+class Zeros:
+    def __reduce__(self):
+        return bytearray, (10**8,)
+
+
+@pytest.mark.parametrize("what", ["shared lists", "shared numbers", "zeros"])
+def test_no_reply_of_torch_that_is_larger_than_its_bytes_is_read(what):
+    lists = []
+    for _ in range(20):
+        lists = [lists, lists]
+    values = {"shared lists": lists, "shared numbers": torch.zeros(1).expand(10**6, 10**6), "zeros": Zeros()}
+    buffer = io.BytesIO()
+    torch.save({"ok": values[what]}, buffer)
+    assert len(buffer.getvalue()) < 3000
+    with pytest.raises(ValueError, match="plain values"):
+        wire.answer_in(buffer.getvalue())
+
+
+def forged(text, behind=b""):
+    return wire.HEADER.pack(len(text)) + text.encode() + behind
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"tensor": ["float32", 1000000, 1000000]}',
+        '{"tensor": ["float32", -1, -1]}',
+        '{"tensor": ["load", 1]}',
+        '{"dict": [[[], 1]]}',
+        '{"tuple": [], "dict": []}',
+        '{"exec": []}',
+        "[" * 5000 + "]" * 5000,
+        "[" + "[]," * (wire.LARGEST_JSON // 3) + "0]",
+    ],
+    ids=range(8),
+)
+def test_a_reply_that_no_plain_value_gives_is_refused(value):
+    with pytest.raises(ValueError, match="plain values"):
+        wire.answer_in(forged(f'{{"dict": [["ok", {value}]]}}', bytes(64)))
+
+
+def test_values_that_would_take_long_to_read_are_refused_where_they_are():
+    stream = io.BytesIO()
+    with pytest.raises(wire.NotPlain, match="put numbers into a tensor"):
+        wire.reply(stream, {"ok": [0.123456789] * 2_000_000})
+    assert stream.getvalue() == b""
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int64, torch.uint8, torch.complex64, torch.bool])
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+def test_tensors_of_any_kind_and_shape_come_back(dtype, shape):
+    back, after = there_and_back((torch.ones(shape, dtype=dtype), torch.arange(3)))
+    assert (back.dtype, back.shape) == (dtype, shape)
+    assert back.to(torch.complex64).real.eq(1).all()
+    assert after.tolist() == [0, 1, 2]
+
+
 def test_a_length_that_nobody_can_mean_is_not_waited_for():
     with pytest.raises(ValueError, match="at most"):
         wire.read(io.BytesIO(wire.HEADER.pack(1 << 60)))
