@@ -93,9 +93,10 @@ def compete(
             if key not in runs and not refused[one.file]:
                 try:
                     run = _run(one, rules, seed, limits or Limits())
-                except (StudentError, UsageError, ValueError) as error:
-                    refused[one.file] = str(error)
-                    say(f"seed {seed}, {one.student} ({one.file}): {error}")
+                except Exception as error:  # whatever it causes: the others are still to be run
+                    known = isinstance(error, StudentError | UsageError | ValueError)
+                    refused[one.file] = str(error) if known else f"{type(error).__name__}: {error}"
+                    say(f"seed {seed}, {one.student} ({one.file}): {refused[one.file]}")
                     continue
                 runs[key] = {"key": key, "student": one.student, "file": one.file, "seed": seed} | run
                 lines.append(log, runs[key], f"seed {seed} of {one.file} is run")

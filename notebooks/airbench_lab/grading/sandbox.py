@@ -66,7 +66,10 @@ class Sandbox:
     def names(self) -> dict[str, Any]:
         """What the cells define: values, and functions as `Remote`. What cannot be sent is left out."""
         found: dict[str, Any] = {}
-        for name, kind in self._ask("kinds", seconds=self.limits.seconds).items():
+        kinds = self._ask("kinds", seconds=self.limits.seconds)
+        if not (isinstance(kinds, dict) and all(isinstance(name, str) for name in kinds)):
+            raise self._forged("no names")
+        for name, kind in kinds.items():
             if kind == "empty":
                 found[name] = ...
                 continue
@@ -171,8 +174,11 @@ class Sandbox:
         try:
             return wire.answer_in(content)
         except ValueError as error:
-            self._end()
-            raise Ended(f"the process sent something else than an answer ({error})") from None
+            raise self._forged(error) from None
+
+    def _forged(self, why: object) -> Ended:
+        self._end()
+        return Ended(f"the process sent something else than an answer ({why})")
 
     def _exchange(self, content: bytes, seconds: float) -> bytes:
         now = time.monotonic()
@@ -190,8 +196,7 @@ class Sandbox:
         except (EOFError, BrokenPipeError):
             raise Ended(f"the code ended its own process ({self._end(ending=True)})") from None
         except ValueError as error:
-            self._end()
-            raise Ended(f"the process sent something else than an answer ({error})") from None
+            raise self._forged(error) from None
 
     def _process_for(self, module: str) -> Process:
         """A process that is ready, for this module of the folder grading."""

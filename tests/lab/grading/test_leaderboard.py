@@ -6,6 +6,7 @@ import pytest
 from airbench_lab.grading import leaderboard
 from airbench_lab.grading.leaderboard import COLUMNS, compete, ranked
 from airbench_lab.grading.process import Limits
+from airbench_lab.grading.sandbox import NotStarted
 from airbench_lab.grading.submissions import Submission, find
 from airbench_lab.grading.training import data_name
 from airbench_lab.lessons.speedrun import RULES, Rules
@@ -152,6 +153,23 @@ def test_runs_of_another_machine_are_made_again(hand_in, tmp_path, rules, monkey
         monkeypatch.setattr(leaderboard, "machine", lambda name=name: name)
         compete(find(folder, ["speedrun"]), tmp_path / "log.jsonl", rules, range(2), say=lambda _: None)
     assert made == [0, 1, 0, 1]
+
+
+def test_an_entry_that_fails_in_any_way_stops_no_other(hand_in, tmp_path, rules, monkeypatch):
+    hand_in("a.ipynb", student="a", assignment="speedrun")
+    folder = hand_in("b.ipynb", student="b", assignment="speedrun")
+
+    def run(one, rules, seed, limits):
+        if one.student == "a":
+            raise NotStarted("no memory is left")
+        return {"accuracy": 0.5 + seed / 100, "seconds": 1.0, "recipe": "r"}
+
+    monkeypatch.setattr(leaderboard, "_run", run)
+    rows = compete(find(folder, ["speedrun"]), tmp_path / "log.jsonl", rules, range(2), say=lambda _: None)
+    assert [(row.student, row.rank, row.note) for row in rows] == [
+        ("b", "1", ""),
+        ("a", "refused", "NotStarted: no memory is left"),
+    ]
 
 
 def test_too_few_seeds_no_entries_and_other_data_are_refused(hand_in, tmp_path, rules):

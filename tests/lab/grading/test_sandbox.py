@@ -115,6 +115,23 @@ def test_a_machine_that_cannot_start_it_is_told_from_a_fault_of_the_student(monk
             sandbox.names()
 
 
+FORGED = """
+from airbench_lab.grading import wire
+honest = wire.reply
+def forged(stream, answer):
+    if isinstance(answer.get("ok"), dict):
+        answer = {"ok": %s}
+    honest(stream, answer)
+wire.reply = forged
+"""
+
+
+@pytest.mark.parametrize("names", ["[1, 2]", "5", "{5: 'call'}"])
+def test_an_answer_of_another_kind_is_the_end_of_its_process(names):
+    with Sandbox([FORGED % names], QUICK) as sandbox, pytest.raises(Ended, match=r"something else.*no names"):
+        sandbox.names()
+
+
 def test_what_never_ends_is_left_out_and_all_else_goes_on():
     cells = [
         "before = 1",
