@@ -19,6 +19,7 @@ from airbench_lab.grading.leaderboard import ASSIGNMENT, COLUMNS, compete
 from airbench_lab.grading.marking import assignments_in
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, find, read_roster
+from airbench_lab.grading.training import data_name
 from airbench_lab.lessons.speedrun import RULES
 from airbench_lab.study import layout
 from airbench_lab.study.statistics import FEWEST, legal_target
@@ -94,6 +95,7 @@ def run_grade(args: argparse.Namespace) -> int:
     assignments = assignments_in(args.assignments)
     submissions = _submissions(args, assignments)
     _say_how_safe(args.folder, args.assignments)
+    print(f"trainings on this machine: with {data_name()}, at the scale {args.scale}")
     os.environ["AIRBENCH_SCALE"] = args.scale  # for the tests' own part of a training
     rows = grade(submissions, assignments, args.out, scale=args.scale, jobs=args.jobs, limits=limits, say=_say)
     counted = Counter(row["status"] for row in rows)

@@ -20,6 +20,7 @@ from airbench_lab.grading.feedback import page, page_name
 from airbench_lab.grading.marking import Assignment, Check, Marks, Question
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import Submission, key_of
+from airbench_lab.grading.training import data_digest
 from airbench_lab.runlog import lines
 
 Say = Callable[[str], None]
@@ -104,10 +105,10 @@ def marks_from(values: Mapping[str, Any]) -> Marks:
 
 
 def _key(submission: Submission, assignments: Mapping[str, Assignment], scale: str, limits: Limits) -> str:
-    """The same for the same text, tests, scale and limits: then the marks would be, too."""
+    """The same for the same text, tests, scale, limits and data: then the marks would be, too."""
     known = assignments.get(submission.assignment)
     tests = known.digest if known else ""
-    return key_of(submission.digest, tests, scale, json.dumps(asdict(limits)), submission.file)
+    return key_of(submission.digest, tests, scale, json.dumps(asdict(limits)), submission.file, data_digest())
 
 
 def _row(submission: Submission, record: Mapping[str, Any] | None, copied: str) -> dict[str, Any]:

@@ -125,6 +125,11 @@ def data_name() -> str:
     return _data().name
 
 
+def data_digest() -> str:
+    """That of its pictures."""
+    return _data().digest
+
+
 def own_pictures(mine: Personal, n: int) -> Tensor:
     """`n` normalized training pictures (n, 3, 32, 32) of a student's own choice, float32 on the CPU."""
     data = _data()

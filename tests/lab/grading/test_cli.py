@@ -8,6 +8,7 @@ from airbench_lab import cli
 from airbench_lab.grading import cli as verbs
 from airbench_lab.grading import confined
 from airbench_lab.grading.leaderboard import Row
+from airbench_lab.grading.training import data_name
 
 
 def test_grade_writes_the_table_and_says_by_its_status_whether_all_is_well(hand_in, assignments, tmp_path, capsys):
@@ -15,7 +16,9 @@ def test_grade_writes_the_table_and_says_by_its_status_whether_all_is_well(hand_
     out = tmp_path / "grades.csv"
     arguments = ["grade", str(folder), "--out", str(out), "--assignments", str(assignments), "--scale", "smoke"]
     assert cli.main(arguments) == 0
-    assert "1 a.ipynb: 3 of 3" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 a.ipynb: 3 of 3" in said
+    assert f"with {data_name()}, at the scale smoke\n" in said
     (folder / "b.ipynb").write_text("{")
     assert cli.main(arguments) == 1
     assert "1 graded, 1 corrupt notebook; written to" in capsys.readouterr().out

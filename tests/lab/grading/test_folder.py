@@ -6,7 +6,7 @@ import zipfile
 from contextlib import contextmanager
 
 import pytest
-from airbench_lab.grading import folder
+from airbench_lab.grading import folder, training
 from airbench_lab.grading.marking import Assignment, assignments_in
 from airbench_lab.grading.process import Limits
 from airbench_lab.grading.submissions import find
@@ -96,6 +96,14 @@ def test_what_was_graded_is_not_graded_again_but_what_changed_is(grade, hand_in)
     assert len(said) == 2
     assert (rows["a.ipynb"]["points"], rows["b.ipynb"]["points"]) == ("3", "1")
     assert "1 of 3 points" in page_of(out, "b.ipynb")
+
+
+def test_on_other_pictures_all_is_graded_again(grade, hand_in, monkeypatch, noise):
+    handed_in = hand_in("a.ipynb", RIGHT)
+    grade(handed_in)
+    monkeypatch.setattr(training, "_data", lambda: noise)
+    _, said, _ = grade(handed_in)
+    assert said[0].lstrip().startswith("1 a.ipynb: 3 of 3")
 
 
 @pytest.fixture
