@@ -19,6 +19,7 @@ from airbench_lab.grading.copies import alike
 from airbench_lab.grading.feedback import page, page_name
 from airbench_lab.grading.marking import Assignment, Check, Marks, Question
 from airbench_lab.grading.process import Limits
+from airbench_lab.grading.sandbox import Sandbox
 from airbench_lab.grading.submissions import Submission, key_of
 from airbench_lab.grading.training import data_digest
 from airbench_lab.runlog import lines
@@ -51,7 +52,7 @@ def grade(
     if again:
         say(f"{again} of {len(submissions)} were graded before (in {log}) and are not graded again")
     copied = alike(submissions, {name: assignment.given for name, assignment in assignments.items()})
-    lock = threading.Lock()
+    lock, stopped = threading.Lock(), threading.Event()
 
     def one(submission: Submission) -> None:
         started = time.monotonic()
@@ -63,6 +64,8 @@ def grade(
         except Exception as error:  # a defect of ours or of a test: the others are still to be graded
             result = f"{type(error).__name__}: {error}"[:300]
             values = {"status": FAILED, "details": result}
+        if stopped.is_set():  # in the middle: these are no marks
+            return
         seconds = time.monotonic() - started
         record = {"key": keys[submission.file], "file": submission.file, "seconds": round(seconds, 1)} | values
         with lock:
@@ -82,7 +85,9 @@ def grade(
             for future in as_completed(futures):
                 future.result()
         except BaseException:
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            Sandbox.stop_all()  # or they would be waited for
             raise
         finally:
             rows = [_row(one, done.get(keys[one.file]), copied.get(one.file, "")) for one in submissions]

@@ -71,6 +71,10 @@ class Process:
         wire.write(self._pipe, content)
         return wire.read(self._pipe)
 
+    def stop(self) -> None:
+        """From another thread than its own, for which `exchange` then raises EOFError, and which has to `end` it."""
+        self._process.terminate()
+
     def end(self, *, ending: bool = False) -> str:
         """End it, and what it started; gives how it ended. ending: it is just doing so by itself."""
         if ending:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from airbench_core import Parts
 from airbench_lab.grading import wire
@@ -38,6 +38,8 @@ class NotStarted(Exception):
 class Sandbox:
     """The process for one notebook's cells (their sources, in order). To be used as a context."""
 
+    in_use: ClassVar[set["Sandbox"]] = set()  # by any thread
+
     def __init__(
         self, cells: Sequence[str], limits: Limits | None = None, *, environment: dict[str, str] | None = None
     ):
@@ -56,12 +58,22 @@ class Sandbox:
         self.folder = Path(tempfile.mkdtemp(prefix="airbench-submission-"))
         self.folder.chmod(0o711)  # what is in it may be another account's
         self._deadline = time.monotonic() + self.limits.total
+        self.in_use.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.in_use.discard(self)
         self._end()
         self._end_trainer()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @classmethod
+    def stop_all(cls) -> None:
+        """For another thread: end the processes of all, none of which starts another. Who waits for one gets Ended."""
+        for sandbox in list(cls.in_use):
+            sandbox._deadline = 0.0
+            for process in filter(None, [sandbox._process, sandbox._trainer]):
+                process.stop()
 
     def names(self) -> dict[str, Any]:
         """What the cells define: values, and functions as `Remote`. What cannot be sent is left out."""
@@ -145,6 +157,7 @@ class Sandbox:
     def _ready(self) -> None:
         """A process in which all cells have been run but those that end one."""
         while self._process is None:
+            self._check_time()
             if self._started == self.limits.processes:
                 raise Ended(f"the code ended or blocked its process {self._started} times: the rest was not run")
             self._started += 1
@@ -176,16 +189,19 @@ class Sandbox:
         except ValueError as error:
             raise self._forged(error) from None
 
+    def _check_time(self) -> None:
+        if self._deadline <= time.monotonic():
+            self._end()
+            raise Ended(f"the submission took more than {self.limits.total:g} s in all")
+
     def _forged(self, why: object) -> Ended:
         self._end()
         return Ended(f"the process sent something else than an answer ({why})")
 
     def _exchange(self, content: bytes, seconds: float) -> bytes:
+        self._check_time()
         now = time.monotonic()
         deadline = min(now + seconds, self._deadline)
-        if deadline <= now:
-            self._end()
-            raise Ended(f"the submission took more than {self.limits.total:g} s in all")
         try:
             return self._process.exchange(content, deadline)
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import time
 import zipfile
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import pytest
 from airbench_lab.grading import folder, training
 from airbench_lab.grading.marking import Assignment, assignments_in
 from airbench_lab.grading.process import Limits
+from airbench_lab.grading.sandbox import Sandbox
 from airbench_lab.grading.submissions import find
 
 from airbench_core import AirbenchError
@@ -136,6 +138,27 @@ def test_a_kill_in_the_middle_loses_nothing_that_was_graded(grade, hand_in, fail
     rows, said, _ = grade(handed_in)
     assert said[0].startswith("1 of 2 were graded before")
     assert {row["status"] for row in rows.values()} == {"graded"}
+
+
+def test_who_stops_it_waits_for_no_submission_and_it_gets_no_marks(grade, hand_in, monkeypatch):
+    handed_in = hand_in("a.ipynb", "while True: pass")
+    hand_in("b.ipynb", RIGHT, student="cd2")
+    honest = Assignment.mark
+
+    def mark(self, submission, *rest):
+        while submission.file == "b.ipynb":
+            time.sleep(0.1)
+            if any(one._process for one in Sandbox.in_use):
+                raise KeyboardInterrupt
+        return honest(self, submission, *rest)
+
+    monkeypatch.setattr(Assignment, "mark", mark)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        grade(handed_in, limits=Limits(training=60, total=120))
+    assert time.monotonic() - started < 40
+    assert (handed_in.parent / "grades.jsonl").read_text() == ""
+    assert (handed_in.parent / "grades.csv").read_text(encoding="utf-8").count("not graded yet") == 2
 
 
 def test_a_defect_of_a_test_is_told_and_the_others_are_graded(grade, hand_in, failing):
