@@ -72,7 +72,9 @@ def _tried(module: str, *, apart: bool) -> str:
 
 
 def holds() -> dict[str, bool]:
-    """Each limit, in words, and whether it holds here. Raises UsageError where submissions would run as root."""
+    """Each limit, in words, and whether it holds here. Raises UsageError where none may run, or only as root."""
+    if os.name != "posix":
+        raise UsageError("submissions are graded on Linux and macOS, not on this system: use WSL, or another machine")
     apart, version, linux = namespaces() == "", landlock.version(), sys.platform == "linux"
     if os.geteuid() == 0 and not apart and (why := _tried("torch.version", apart=False)):
         raise UsageError(

@@ -217,7 +217,7 @@ class Sandbox:
     def _process_for(self, module: str) -> Process:
         """A process that is ready, for this module of the folder grading."""
         if os.name != "posix":
-            raise Ended("submissions are graded on Linux and macOS")
+            raise NotStarted("submissions are graded on Linux and macOS")
         folder = self.folder / module
         folder.mkdir(exist_ok=True)
         process = Process(f"airbench_lab.grading.{module}", folder, self.limits, self.environment)

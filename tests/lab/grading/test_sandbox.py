@@ -308,6 +308,16 @@ def test_root_is_refused_where_it_cannot_be_dropped(monkeypatch):
     assert not confined.holds()["it changes no rights and dates elsewhere"]
 
 
+def test_a_system_that_cannot_confine_is_refused_at_the_start_and_gives_no_marks(monkeypatch):
+    with Sandbox([], QUICK) as sandbox, monkeypatch.context() as patch:
+        patch.setattr(os, "name", "nt")
+        patch.delattr(os, "geteuid")
+        with pytest.raises(UsageError, match="on Linux and macOS"):
+            confined.holds()
+        with pytest.raises(NotStarted, match="on Linux and macOS"):
+            sandbox.names()
+
+
 TRAINING = """
 from airbench_core.tricks.{file} import {function}
 calls = []
