@@ -51,7 +51,7 @@ def _command(
         + 8 * (os.cpu_count() or 1),  # threads, too: PyTorch starts one for each core
     }
     asked = {"namespaces": apart, "user": user, "limits": limits, "folder": str(folder), "devices": GPUS}
-    asked |= {"disk": int(disk * GIGABYTE), "read": readable(), "lists": listed()}
+    asked |= {"grader": os.getpid(), "disk": int(disk * GIGABYTE), "read": readable(), "lists": listed()}
     return [sys.executable, "-s", str(SCRIPT), json.dumps(asked), module, *map(str, pipes)]
 
 

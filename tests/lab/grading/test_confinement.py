@@ -69,7 +69,7 @@ def test_an_ordinary_user_is_held_too(apart, open_folder, running):
     before = precious.stat()
     limits = {"memory": 1 << 33, "file_size": 1 << 20, "cpu_seconds": 60, "processes": 4000}
     asked = {"namespaces": apart, "user": user, "limits": limits, "folder": str(own), "devices": [], "disk": 1 << 20}
-    asked |= {"read": [*confined.SYSTEM, str(code)], "lists": [str(code)]}
+    asked |= {"grader": os.getpid(), "read": [*confined.SYSTEM, str(code)], "lists": [str(code)]}
     done = subprocess.run(
         [PYTHON, "-s", str(open_folder / "confinement"), json.dumps(asked), "hostile"],
         env={"PYTHONPATH": str(code), "PATH": os.environ["PATH"]},
@@ -94,3 +94,25 @@ def test_an_ordinary_user_is_held_too(apart, open_folder, running):
     deadline = time.monotonic() + 5
     while running("64.321"):  # it ended with the process that started it
         assert time.monotonic() < deadline
+
+
+GRADER = """
+from airbench_lab.grading.sandbox import Sandbox
+with Sandbox(["import subprocess\\nsubprocess.run(['sleep', '66.543'])"]) as sandbox:
+    sandbox.names()
+"""
+
+
+def test_all_ends_with_a_grader_that_is_killed(open_folder, running):
+    grader = subprocess.Popen([sys.executable, "-c", GRADER], env=os.environ | {"TMPDIR": str(open_folder)})
+    deadline = time.monotonic() + 60
+    while not running("66.543"):
+        assert grader.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    grader.kill()
+    grader.wait()
+    deadline = time.monotonic() + 10
+    while running("66.543"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -45,8 +45,11 @@ def become(user: int) -> None:
             raise OSError(ctypes.get_errno(), "rights could not be given up")
 
 
-def fork_and_wait(closing: list[int]) -> None:
-    """Go on in a child. Here: wait until it ends or SIGTERM comes, end all that it left, end as it did."""
+def fork_and_wait(closing: list[int], grader: int | None = None) -> None:
+    """Go on in a child. Here: wait until it ends or SIGTERM comes, end all that it left, end as it did.
+
+    grader: the parent, whose end, even by SIGKILL, is as SIGTERM (Linux).
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_SUBREAPER, 1, 0, 0, 0)  # whatever loses its parent below becomes a child of ours
     child = os.fork()
@@ -55,6 +58,10 @@ def fork_and_wait(closing: list[int]) -> None:
             ctypes.CDLL(None).prctl(SET_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
         return
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
+    if grader and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != grader:  # it has ended before
+            os.kill(child, signal.SIGKILL)
     for end in closing:  # so that the grader sees when the child closes them
         os.close(end)
     _, status = os.waitpid(child, 0)
@@ -83,7 +90,7 @@ def main() -> None:
     user, apart = asked["user"], asked["namespaces"]
     if apart:
         namespaces.leave(user=os.geteuid() != 0)
-    fork_and_wait(fds)
+    fork_and_wait(fds, asked["grader"])
     if apart:
         files = {name: asked[name] for name in ("read", "devices", "folder", "disk")}
         namespaces.enter(**files, owner=user)
