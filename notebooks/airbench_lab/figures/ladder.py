@@ -44,8 +44,9 @@ def ladder(rungs: Mapping[str, tuple[float, Sequence[float]]], *, where: str) ->
         right.grid(axis="x", alpha=0.3)
         right.locator_params(axis="x", nbins=5)
         right.plot(table["accuracy, %"], range(len(rows)), **STYLES[2].point, markersize=8)
-        low, high = table["accuracy, %"].min(), table["accuracy, %"].max()
-        room = max(0.5, 0.3 * (high - low))
+        runs = [100 * one for _, accuracies in rungs.values() for one in accuracies]
+        low, high = min(runs), max(runs)
+        room = max(0.2, 0.15 * (high - low))
         right.set_xlim(low - room, high + room)
         for y, (row, (_, accuracies)) in enumerate(zip(rows, rungs.values(), strict=True)):
             right.plot([100 * one for one in accuracies], [y] * row["n"], ".", color=GREY, gid="runs", zorder=1)

@@ -484,6 +484,7 @@ def test_the_ladder_shows_published_epochs_and_the_mean_of_each_rung_s_own_runs(
     assert drawing.table["high"].iloc[0] - drawing.table["low"].iloc[0] == pytest.approx(2 * 12.706, rel=1e-3)
     runs = [line.get_xdata().tolist() for line in right.lines if line.get_gid() == "runs"]
     assert runs == [pytest.approx([88, 90]), [88.5]]
+    assert right.get_xlim()[0] < 88 < 90 < right.get_xlim()[1]  # no run is cut off
     assert "n=1 to 2." in drawing.get_supxlabel()
     with pytest.raises(UsageError, match="whitening"):
         figures.ladder({"+ whitening": (21, [])}, where="here")
