@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -17,6 +18,10 @@ from airbench_core import AIRBENCH94, SCALES, Dataset, Runtime, Scale
 CPU = {"device": "cpu", "name": "a processor", "dtype": "bfloat16", "threads": 1, "compile": False}
 
 os.environ["AIRBENCH_RUNS"] = ""  # no test adds to somebody's own runs
+
+# In a script's background Ctrl-C is ignored, and by all that is started there: tests of it send one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)  # two would wait for each other at every step, wherever a core is busy with other tests
 
