@@ -86,7 +86,6 @@ class Dataset:
         images = len(self.train_images)
         n, seed = whole("holdout", n, 1, images - 1), whole("seed", seed, 0, SEEDS - 1)
         order = torch.randperm(images, generator=torch.Generator().manual_seed(seed), device="cpu")
-        order = order.to(self.train_images.device)
         (held, _), (kept, _) = order[:n].sort(), order[n:].sort()
         tensors = [tensor[rows] for rows in (kept, held) for tensor in (self.train_images, self.train_labels)]
         return replace(self, name=f"{self.name}-holdout{n}", **dict(zip(TENSORS, tensors, strict=True)))
