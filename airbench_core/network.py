@@ -8,7 +8,6 @@ Source: Jordan, arXiv:2404.00498, section 3; all numbers as in its repository's 
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
@@ -140,8 +139,7 @@ class OwnNetwork(nn.Module):
         self.make, self.network = make, make()
 
     def forward(self, images: Tensor) -> Tensor:
-        low = images.dtype.itemsize < 4  # its weights stay float32
-        with torch.autocast(images.device.type, images.dtype) if low else nullcontext():
+        with torch.autocast(images.device.type, images.dtype, images.dtype.itemsize < 4):  # its weights stay float32
             return self.network(images).float()
 
     def reset(self, generator: torch.Generator) -> None:

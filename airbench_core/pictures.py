@@ -103,7 +103,7 @@ def labelled(data: Any, size: int, classes: Sequence[str] | None = None) -> Labe
 
         images = squares(each(), len(data), size)
         own = getattr(data, "classes", None)
-        names = classes or range(max(labels, default=-1) + 1) if own is None else own
+        names = own if own is not None and len(own) else classes or range(max(labels, default=-1) + 1)
         names = tuple(map(str, names))
         if classes and names != classes:  # a number would not mean the same class in both
             raise UsageError(f"test pictures of {', '.join(names)}, but training pictures of {', '.join(classes)}")

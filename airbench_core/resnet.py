@@ -4,7 +4,6 @@ torchvision's network with a 3x3 stem of stride 1 and without the max-pool.
 """
 
 import math
-from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 
@@ -57,8 +56,7 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         # torchvision's layers want one dtype: their weights stay float32, and autocast lowers the precision.
-        low = images.dtype.itemsize < 4
-        with torch.autocast(images.device.type, images.dtype) if low else nullcontext():
+        with torch.autocast(images.device.type, images.dtype, images.dtype.itemsize < 4):
             x = self.stages(self.stem(images))
             return self.head(x.mean((2, 3))).float()
 
