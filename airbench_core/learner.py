@@ -45,11 +45,10 @@ class Learner:
         self.recipe, self.data, self.runtime, self.parts, self.seed_offset = recipe, data, runtime, parts, 0
         images = len(data.train_images)
         self.steps, self.freeze_step = recipe.steps(images), recipe.freeze_step(images)
-        classes = len(data.classes)
         if parts.network is None:
-            network = make_network(recipe, classes, data.train_images.shape[-1])
+            network = make_network(recipe, len(data.classes), data.train_images.shape[-1])
         else:
-            network = OwnNetwork(lambda: parts.network(recipe, classes))
+            network = OwnNetwork(lambda: parts.network(recipe, len(data.classes)))
         self.network = network.float().to(device=runtime.device, memory_format=LAYOUTS[runtime.device.type])
         for module in self.network.modules():
             if isinstance(module, Conv | Linear):  # BatchNorm stays in float32

@@ -8,6 +8,7 @@ Source: Jordan, arXiv:2404.00498, section 3; all numbers as in its repository's 
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
@@ -132,14 +133,14 @@ class Network(nn.Module):
 
 
 class OwnNetwork(nn.Module):
-    """A network of somebody's own, which `make` gives: drawn anew for each run, and computed in its images' dtype."""
+    """A network of one's own, which `make` gives: drawn anew for each run; its weights are float32 at any precision."""
 
     def __init__(self, make: Callable[[], nn.Module]):
         super().__init__()
         self.make, self.network = make, make()
 
     def forward(self, images: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, images.dtype, images.dtype.itemsize < 4):  # its weights stay float32
+        with torch.autocast(images.device.type, images.dtype) if images.dtype.itemsize < 4 else nullcontext():
             return self.network(images).float()
 
     def reset(self, generator: torch.Generator) -> None:

@@ -46,11 +46,10 @@ def _muon(network: nn.Module, recipe: Recipe, orthogonalize: Callable) -> list[O
     filters, first_bias = ([p for p in others if p.ndim == n] for n in (4, 1))
     if not filters:
         raise UsageError("optimizer=muon is for convolutions, and your own network has none: choose sgd")
-    head = [p for p in others if p.ndim not in (4, 1)]  # in a network of one's own, all else
     groups = decayed(
         recipe.weight_decay * recipe.batch_size,
         {"params": norms, "lr": recipe.bias_lr},
-        {"params": head, "lr": recipe.head_lr},
+        {"params": [p for p in others if p.ndim not in (4, 1)], "lr": recipe.head_lr},  # of one's own: all else
         {"params": first_bias, "lr": recipe.bias_lr, "until_frozen": recipe.whiten},
     )
     steps = recipe.newton_schulz_steps

@@ -4,6 +4,7 @@ torchvision's network with a 3x3 stem of stride 1 and without the max-pool.
 """
 
 import math
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 
@@ -56,7 +57,7 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         # torchvision's layers want one dtype: their weights stay float32, and autocast lowers the precision.
-        with torch.autocast(images.device.type, images.dtype, images.dtype.itemsize < 4):
+        with torch.autocast(images.device.type, images.dtype) if images.dtype.itemsize < 4 else nullcontext():
             x = self.stages(self.stem(images))
             return self.head(x.mean((2, 3))).float()
 
