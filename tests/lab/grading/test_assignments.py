@@ -20,7 +20,7 @@ each_wrong = pytest.mark.parametrize(
     ("name", "wrong"),
     [pytest.param(name, one, id=f"{name}: {one['name']}") for name in NAMES for one in WRONG.get(name, [])],
 )
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]  # the first test waits until all are graded
+pytestmark = pytest.mark.timeout(2700)  # the first test waits until all are graded
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,7 @@ def points(marks):
     return {question.name: question.points for question in marks.questions if question.points is not None}
 
 
+@pytest.mark.slow
 @by_name
 def test_the_solution_has_full_marks(graded, name):
     marks = graded[f"{name}-solution"]
@@ -82,6 +83,7 @@ def test_the_solution_has_full_marks(graded, name):
     assert not marks.errors
 
 
+@pytest.mark.slow
 @by_name
 def test_the_empty_version_has_no_marks_and_fails_on_tests_alone(graded, name):
     marks = graded[f"{name}-empty"]
@@ -91,6 +93,7 @@ def test_the_empty_version_has_no_marks_and_fails_on_tests_alone(graded, name):
     assert all(error.startswith("NotImplementedError") for error in marks.errors.values()), marks.errors
 
 
+@pytest.mark.slow
 @each_wrong
 def test_a_wrong_one_has_the_marks_it_should_have(graded, name, wrong):
     marks = graded[f"{name}-wrong-{WRONG[name].index(wrong)}"]
@@ -99,6 +102,7 @@ def test_a_wrong_one_has_the_marks_it_should_have(graded, name, wrong):
     assert all(said)
 
 
+@pytest.mark.slow
 @by_name
 def test_it_has_three_to_five_questions_of_which_one_is_read(name, graded):
     questions = graded[f"{name}-solution"].questions
@@ -108,6 +112,7 @@ def test_it_has_three_to_five_questions_of_which_one_is_read(name, graded):
     assert any(not check.hidden for question in questions for check in question.checks)
 
 
+@pytest.mark.slow
 @by_name
 def test_students_get_neither_solutions_nor_hidden_tests(generated, name):
     text = (generated / name / "student" / f"{name}.ipynb").read_text(encoding="utf-8")
@@ -121,6 +126,7 @@ def test_students_get_neither_solutions_nor_hidden_tests(generated, name):
     assert [path.name for path in (generated / name / "student").iterdir()] == [f"{name}.ipynb"]
 
 
+@pytest.mark.slow
 @by_name
 def test_no_line_of_code_runs_out_of_its_cell(generated, name):
     student = nbformat.read(generated / name / "student" / f"{name}.ipynb", as_version=4)
@@ -128,6 +134,7 @@ def test_no_line_of_code_runs_out_of_its_cell(generated, name):
     assert [line for line in lines if len(line) > 104] == []  # as in the lessons: tests/notebooks/test_width.py
 
 
+@pytest.mark.slow
 @by_name
 def test_it_says_how_much_it_is_worth(graded, generated, name):
     """The points in the text are those that are given."""
@@ -138,6 +145,9 @@ def test_it_says_how_much_it_is_worth(graded, generated, name):
         assert f"({question.possible:g} points" in text
 
 
-def test_each_assignment_has_two_wrong_submissions_or_more():
-    assert set(WRONG) == set(NAMES)
-    assert all(len(wrong) >= 2 for wrong in WRONG.values())
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_it_has_two_wrong_submissions_or_more_whose_changes_are_of_what_it_says(source):
+    wrong = WRONG[source.stem]
+    assert len(wrong) >= 2
+    for one in wrong:
+        assert changed(nbformat.read(source, as_version=4), one["change"])

@@ -15,7 +15,7 @@ import airbench_core
 from airbench_core import AIRBENCH94, AirbenchError, Parts, UsageError, train
 from airbench_core.tricks.whitening import whitening_filters
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
 
 @pytest.fixture
