@@ -112,7 +112,6 @@ def test_it_has_three_to_five_questions_of_which_one_is_read(name, graded):
     assert any(not check.hidden for question in questions for check in question.checks)
 
 
-@pytest.mark.slow
 @by_name
 def test_students_get_neither_solutions_nor_hidden_tests(generated, name):
     text = (generated / name / "student" / f"{name}.ipynb").read_text(encoding="utf-8")
@@ -126,7 +125,6 @@ def test_students_get_neither_solutions_nor_hidden_tests(generated, name):
     assert [path.name for path in (generated / name / "student").iterdir()] == [f"{name}.ipynb"]
 
 
-@pytest.mark.slow
 @by_name
 def test_no_line_of_code_runs_out_of_its_cell(generated, name):
     student = nbformat.read(generated / name / "student" / f"{name}.ipynb", as_version=4)
