@@ -94,9 +94,8 @@ def main() -> None:
     if apart:
         files = {name: asked[name] for name in ("read", "devices", "folder", "disk")}
         namespaces.enter(**files, owner=user)
-        fork_and_wait(
-            fds
-        )  # the first process of a namespace, which nothing in it can end, and whose end is all its end
+        # The first process of a namespace: nothing in it can end it, and its end is all its end.
+        fork_and_wait(fds)
     limit(**asked["limits"])
     become(user)
     landlock.confine(write=[asked["folder"], "/dev/null", *asked["devices"]], read=asked["read"], lists=asked["lists"])
