@@ -59,8 +59,7 @@ class Augmentation:
         self, images: Tensor, recipe: Recipe, generator: torch.Generator, flip=flip_mask, own=None, order=None
     ):
         self.recipe, self.generator, self.of_order = recipe, generator, order or generator
-        self.flip, self.own = flip, own
-        self.size = images.shape[-1]
+        self.flip, self.own, self.size = flip, own, images.shape[-1]
         for name, largest in ("cutout", self.size), ("translate", self.size - 1):  # a reflection has no more to show
             if (n := getattr(recipe, name)) > largest:
                 side = f"images of {self.size} x {self.size} pixels"

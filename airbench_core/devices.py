@@ -95,11 +95,11 @@ class Runtime:
         }
 
     @contextmanager
-    def active(self) -> Iterator[None]:
+    def active(self, *, random: bool = False) -> Iterator[None]:
         """Apply this runtime, and PyTorch's defaults in place of its global settings; put all back after.
 
-        Random numbers, too. On a CPU freed memory is kept meanwhile (`allocator.freed_memory_kept`). The default dtype
-        is other threads' too, and stays: what is made here states its own. So does the precision of float32 products.
+        random: PyTorch's generators, too, which are other threads' as well. On a CPU freed memory is kept meanwhile
+        (`allocator.freed_memory_kept`). The default dtype and the precision of float32 products stay as they are.
         """
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
         deterministic = torch.get_deterministic_debug_mode()
@@ -110,7 +110,7 @@ class Runtime:
             torch.set_deterministic_debug_mode(0)
             with ExitStack() as stack:
                 stack.enter_context(special.get(self.device.type, nullcontext)())
-                stack.enter_context(torch.random.fork_rng([self.device] if self.device.type == "cuda" else []))
+                stack.enter_context(torch.random.fork_rng([self.device] * (self.device.type == "cuda"), enabled=random))
                 stack.enter_context(torch.inference_mode(False))
                 stack.enter_context(torch.enable_grad())
                 if torch.is_autocast_enabled(self.device.type):

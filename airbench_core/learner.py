@@ -25,12 +25,11 @@ def make_network(recipe: Recipe, classes: int = 10, size: int = 32) -> nn.Module
 
         if size < SMALLEST:
             raise UsageError(f"images of {size} x {size} pixels do not fit resnet18: scale them to {SMALLEST} or more")
-        return ResNet18(recipe, classes)
+        with torch.random.fork_rng([]):  # torchvision draws weights, which `reset` draws anew
+            return ResNet18(recipe, classes)
     if size not in IMAGE_SIZES:
-        raise UsageError(
-            f"images of {size} x {size} pixels do not fit the airbench network: "
-            f"scale them to {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} pixels, best to 32"
-        )
+        fit = f"scale them to {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} pixels, best to 32"
+        raise UsageError(f"images of {size} x {size} pixels do not fit the airbench network: {fit}")
     return Network(recipe, classes)
 
 

@@ -10,8 +10,9 @@ model.shares(data.test_images).argmax(1)           # (N,) classes of uint8 image
 import io
 import math
 import os
+import pickle
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from airbench_core.learner import make_network
 from airbench_core.network import OwnNetwork
 from airbench_core.pictures import squares
 from airbench_core.recipes import Recipe
-from airbench_core.tricks.tta import combine
+from airbench_core.tricks.tta import combine, tta_views
 
 FORMAT = "airbench model 1"
 
@@ -43,6 +44,7 @@ class Model:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     size: int  # pixels a side
+    views: Callable = tta_views  # `Parts.tta_views`
 
     def shares(self, pictures: Any, runtime: Runtime | None = None) -> Tensor:
         """How sure it is of each class, by its recipe's TTA: float32 (N, classes) on the CPU, rows add up to 1.
@@ -58,7 +60,7 @@ class Model:
         data = SimpleNamespace(test_images=images, mean=self.mean, std=self.std)
         network = self.network.to(device=runtime.device, memory_format=LAYOUTS[runtime.device.type]).eval()
         with runtime.active():
-            return combine(*view_logits(network, data, self.recipe.tta, runtime)).softmax(1).cpu()
+            return combine(*view_logits(network, data, self.recipe.tta, runtime, views=self.views)).softmax(1).cpu()
 
     def classify(self, pictures: Any, runtime: Runtime | None = None) -> list[str]:
         """The name of the likeliest class of each picture; arguments are those of `shares`."""
@@ -71,6 +73,8 @@ class Model:
         """
         if isinstance(self.network, OwnNetwork):
             raise UsageError("a network of your own cannot be saved so: keep its weights, model.network.state_dict()")
+        if self.views is not tta_views:
+            raise UsageError("your own tta_views cannot be saved: dataclasses.replace(model, views=tta_views) can")
         check_savable(path)
         values = {"format": FORMAT, "weights": self.network.state_dict(), "recipe": asdict(self.recipe)}
         values |= {name: getattr(self, name) for name in ("classes", "mean", "std", "size")}
@@ -92,16 +96,14 @@ def check_savable(path: str | os.PathLike) -> None:
     """Raise UsageError or AirbenchError if no model can be written to `path`: better before a run than after it."""
     path = Path(path)
     try:
-        there = bool(os.lstat(path))
+        os.lstat(path)
+        load(path)
     except FileNotFoundError:
-        there = False
+        pass
     except OSError as error:  # a name that is too long, for one
         raise AirbenchError(f"cannot write the model {path}: {error.strerror}") from error
-    if there:
-        try:
-            load(path)
-        except AirbenchError:
-            raise UsageError(f"{path} is there already, and no model: name another file for this one") from None
+    except AirbenchError:
+        raise UsageError(f"{path} is there already, and no model: name another file for this one") from None
     if not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
         raise AirbenchError(f"cannot write the model {path}: there is no folder {path.parent}, or it cannot be written")
 
@@ -132,7 +134,8 @@ def load(path: str | os.PathLike) -> Model:
     except OSError as error:
         raise DataError(f"cannot read the model {path}: {error.strerror or error}") from error
     except Exception as error:  # a file of another kind, or a damaged one, can raise almost anything
-        said = str(error).strip().splitlines()
-        raise DataError(f"{path} is no model that airbench wrote ({said[0][:200] if said else error!r})") from error
+        bad_advice = isinstance(error, pickle.UnpicklingError)
+        said = "another format" if bad_advice else (str(error).strip() or repr(error)).splitlines()[0][:200]
+        raise DataError(f"{path} is no model that airbench wrote ({said})") from error
     network = network.to(memory_format=torch.channels_last).eval()
     return Model(recipe=recipe, network=network, classes=classes, mean=mean, std=std, size=size)

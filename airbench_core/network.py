@@ -145,16 +145,27 @@ class OwnNetwork(nn.Module):
 
     def reset(self, generator: torch.Generator) -> None:
         """Draw all weights anew, as `make` does with PyTorch's generator at this one's seed."""
-        torch.default_generator.manual_seed(generator.initial_seed())
-        if (drawn := self.make()) is self.network:
+        with torch.random.fork_rng([]):  # dropout's numbers are those of the run's seed, whatever is drawn here
+            torch.default_generator.manual_seed(generator.initial_seed())
+            drawn = self.make()
+        if drawn is self.network:
             raise UsageError("your own network is the same object each time, and trained already: make a new one")
-        self.network.load_state_dict(drawn.state_dict())
+        for ours in (part for part in drawn.modules() if isinstance(part, Network)):
+            ours.reset(generator)
+        self._fill(drawn)
 
     def __deepcopy__(self, memo: dict) -> "OwnNetwork":
         """Made and filled, not copied: a module may keep what cannot be, such as its last activations."""
         copied = OwnNetwork(self.make).to(next(self.parameters()).device)
-        copied.load_state_dict(self.state_dict())
+        copied._fill(self.network)
         return copied
+
+    @torch.no_grad()
+    def _fill(self, source: nn.Module) -> None:
+        self.network.load_state_dict(source.state_dict())
+        values = dict(source.named_buffers())  # those too that are not in a state_dict
+        for name, value in self.network.named_buffers():
+            value.copy_(values.get(name, value))
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ from airbench_core.tricks.whitening import WHITENING_IMAGES
 
 Observer = Callable[[EpochRecord], None]
 Seeds = Mapping[str, int]
-ALL_ONE: Seeds = {}  # nothing has a seed of its own
+AS_ONE: Seeds = {}  # nothing has a seed of its own
 
 
 def train(
@@ -48,7 +48,7 @@ def train(
     data: Dataset,
     *,
     seed: int = 0,
-    seeds: Seeds = ALL_ONE,
+    seeds: Seeds = AS_ONE,
     scale: str | Scale = "full",
     runtime: Runtime | None = None,
     parts: Parts | None = None,
@@ -90,7 +90,7 @@ class Trainer:
         if parts.network and (self.recipe.whiten or self.recipe.identity_init):
             raise UsageError("whiten and identity_init are made for the airbench network: set both to False for yours")
         self.clock = self.runtime.clock
-        with self.runtime.active():
+        with self.runtime.active(random=bool(self.parts.replaced)):
             self._set_up(data, record)
 
     def _set_up(self, data: Dataset, record: Record | None) -> None:
@@ -115,12 +115,10 @@ class Trainer:
             self.proxy = Proxy(self.learners[1], self.recipe.proxy_keep, self.recipe.proxy_every)
         self.network, self.steps = self.learner.network, self.learner.steps
         self.batch_size = self.recipe.proxy_keep or self.recipe.batch_size  # images that the network learns from
-        self.lookahead = None
-        if self.recipe.lookahead:
-            update = self.parts.lookahead
-            if update is lookahead_update_ and device.type != "cpu":
-                update = fast.lookahead_update_
-            self.lookahead = Lookahead(self.network, self.steps, update)
+        update = self.parts.lookahead
+        if update is lookahead_update_ and device.type != "cpu":
+            update = fast.lookahead_update_
+        self.lookahead = Lookahead(self.network, self.steps, update) if self.recipe.lookahead else None
         self.race = device.type != "cpu"  # unobserved runs never wait: epochs are read when all is done
         self.steps_done = 0  # of the run in progress; a progress bar reads it from another thread
         self.loss_sum: Tensor | None = None  # over the images of the epoch in progress; on the device
@@ -129,7 +127,7 @@ class Trainer:
         self,
         seed: int = 0,
         *,
-        seeds: Seeds = ALL_ONE,
+        seeds: Seeds = AS_ONE,
         clock: AbstractContextManager | None = None,
         after_epoch: Callable[[Tensor], object] = lambda loss: None,
         epochs: Iterable[Iterable[int]] | None = None,
@@ -201,7 +199,7 @@ class Trainer:
         for first in range(0, self.steps, self.steps_per_epoch):
             yield range(first, min(first + self.steps_per_epoch, self.steps))
 
-    def batches(self, seed: int, seeds: Seeds = ALL_ONE) -> tuple[Augmentation, Iterator[Tensor]]:
+    def batches(self, seed: int, seeds: Seeds = AS_ONE) -> tuple[Augmentation, Iterator[Tensor]]:
         """The training images as the network sees them, and the rows (batch_size, 6) of one batch after the other."""
         data, parts = self.data, self.parts
 
@@ -218,11 +216,9 @@ class Trainer:
         self.network.eval()
         return (yield from infer(self.learner.forward, self.data, tta, self.runtime, self.parts.tta_views))
 
-    def run(
-        self, seed: int = 0, *, seeds: Seeds = ALL_ONE, observer: Observer | None = None, stop: Event | None = None
-    ):
+    def run(self, seed: int = 0, *, seeds: Seeds = AS_ONE, observer: Observer | None = None, stop: Event | None = None):
         """Train from scratch with `seed`; see `train`. The first run compiles, before the clock starts."""
-        started, seed = time.time(), whole("seed", seed, 0, SEEDS - 1)
+        started, seed, own = time.time(), whole("seed", seed, 0, SEEDS - 1), self.parts.replaced
         if unknown := seeds.keys() - {"init", "order", "augment"}:
             raise UsageError(f"seeds={dict(seeds)} is not legal: {unknown.pop()!r} is none of init, order, augment")
         seeds = {name: whole(f"seeds[{name!r}]", of, 0, SEEDS - 1) for name, of in seeds.items()}
@@ -231,10 +227,11 @@ class Trainer:
             if stop is not None and stop.is_set():
                 raise Stopped(())
 
-        with self.runtime.active():
+        with self.runtime.active(random=bool(own)):
             self.warm_up(check)
-            torch.default_generator.manual_seed(seed)  # of dropout and the like in a network of one's own
-            if self.runtime.device.type == "cuda":
+            if own:  # dropout and the like in a network of one's own
+                torch.default_generator.manual_seed(seed)
+            if own and self.runtime.device.type == "cuda":
                 torch.cuda.manual_seed(seed)
             self.steps_done, clock = 0, self.clock()
             records: list[EpochRecord] = []
@@ -269,7 +266,7 @@ class Trainer:
             return RunResult(
                 asked=self.asked,
                 recipe=self.recipe,
-                parts=self.parts.replaced,
+                parts=own,
                 scale=self.scale.name,
                 seed=seed,
                 seeds=seeds,
@@ -289,7 +286,7 @@ class Trainer:
     def _model(self) -> Model:
         data, network = self.data, plain_(copy.deepcopy(self.network)).eval()
         about = {"classes": data.classes, "mean": data.mean, "std": data.std, "size": data.train_images.shape[-1]}
-        return Model(recipe=self.recipe, network=network, **about)
+        return Model(recipe=self.recipe, network=network, views=self.parts.tta_views, **about)
 
     def _record(
         self, number: int, steps: int, loss: Tensor, seconds: Callable[[], float], watched: bool, check: Callable
@@ -312,8 +309,8 @@ class Trainer:
             raise DataError(f"{otherwise}: the training images of {self.data.name} are all the same, give others")
         rates = {"sgd": ("lr", "bias_scale"), "torch-sgd": ("lr",), "muon": ("lr", "bias_lr", "head_lr")}
         these = " or ".join(f"{name}={getattr(self.asked, name):g}" for name in rates[self.asked.optimizer])
-        own = f"look at your own {' and '.join(self.parts.replaced)} first, then " if self.parts.replaced else ""
-        raise Diverged(f"{otherwise}: the run diverged; {own}lower {these}")
+        look = f"look at your own {' and '.join(self.parts.replaced)} first, then " if self.parts.replaced else ""
+        raise Diverged(f"{otherwise}: the run diverged; {look}lower {these}")
 
     def warm_up(self, check: Callable = lambda: None) -> None:
         """Compile and touch what a run uses, once; weights are drawn anew afterwards. Nothing to do on a plain CPU."""

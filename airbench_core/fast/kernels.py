@@ -89,10 +89,7 @@ def _name(digest: str, library: Path) -> str:
 
 def _processor() -> str:
     """What this processor is and can do: names alone, such as a virtual machine's, may stand for several."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
     able = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()} {cpu_name()} {able}"
 

@@ -83,8 +83,7 @@ class _NormGelu(torch.autograd.Function):
         work, of_z = _work(n, channels), torch.empty_like(images)
         gradient = gradient.permute(0, 2, 3, 1).contiguous()
         run(c.norm_gelu_backward, len(work), [gradient, images, of_z], [moments], work, pixels, channels)
-        k = torch.empty(3, channels, dtype=torch.float32)
-        of_bias = torch.empty(channels, dtype=torch.float32)
+        k, of_bias = (torch.empty(*shape, channels, dtype=torch.float32) for shape in ([3], []))
         call(c.coefficients, work, moments, k, of_bias, len(work), n * pixels, channels)
         if which is None:
             of_x = of_z

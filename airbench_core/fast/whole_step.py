@@ -35,9 +35,8 @@ class WholeStep:
         lines = torch.tensor([line for _, line in rates], dtype=torch.float32, device=device)
         self.rates = lines.T.contiguous()  # (steps, groups)
         self.now = self.rates[0].clone()  # (groups,)
-        self.learning_rates = [
-            (group, [rate] * len(line)) for (group, line), rate in zip(rates, self.now.unbind(), strict=True)
-        ]
+        groups = zip(rates, self.now.unbind(), strict=True)
+        self.learning_rates = [(group, [rate] * len(line)) for (group, line), rate in groups]
         self.work: Work | None = None
         self.augmentation: Augmentation | None = None
         self.rows: Tensor | None = None  # of the batch, where the graphs look for them

@@ -44,11 +44,9 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        of_x, of_weight = ctx.needs_input_grad
-        return (
-            _convolve(gradient, weight.flip(2, 3).transpose(0, 1)) if of_x else None,
-            _of_weight(x, gradient) if of_weight else None,
-        )
+        wanted = ctx.needs_input_grad
+        of_x = _convolve(gradient, weight.flip(2, 3).transpose(0, 1)) if wanted[0] else None
+        return of_x, _of_weight(x, gradient) if wanted[1] else None
 
 
 conv2d = _Convolution.apply  # F.conv2d(x, weight, padding=1) where `applies` says so

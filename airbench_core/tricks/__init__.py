@@ -54,7 +54,7 @@ class Parts:
     lookahead: Callable = lookahead_update_
     newton_schulz: Callable = newton_schulz
     tta_views: Callable = tta_views
-    # Beyond the tricks; None: the recipe's.
+    # Beyond the tricks; None: the recipe's. Called for a proxy, too.
     optimizer: Callable | None = None  # (network, recipe) -> one of torch's, or several; lr: at the peak
     network: Callable | None = None  # (recipe, classes) -> a module: images (B, 3, H, W) -> logits (B, classes)
     loss: Callable | None = None  # (logits, labels) -> the loss of each image (B,)

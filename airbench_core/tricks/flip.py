@@ -71,10 +71,8 @@ class AlternatingFlip(Dataset):
     def __init__(self, dataset: Any, seed: int = 0):
         needed = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
         if not needed or isinstance(dataset, IterableDataset):  # which inherits a __getitem__ that only raises
-            raise UsageError(
-                f"AlternatingFlip needs a data set with __getitem__ and __len__, and {type(dataset).__name__} is none: "
-                "without an index it cannot tell which image was seen before"
-            )
+            none = f"{type(dataset).__name__} is none: without an index it cannot tell which image was seen before"
+            raise UsageError(f"AlternatingFlip needs a data set with __getitem__ and __len__, and {none}")
         if not isinstance(seed, Integral):
             raise UsageError(f"AlternatingFlip: seed={seed!r} is not legal: an integer")
         self.dataset, self.seed = dataset, int(seed)

@@ -78,6 +78,9 @@ def test_pictures_that_come_class_by_class_are_mixed_so_that_a_scale_keeps_some_
     assert set(sorted_.head(15, None).train_labels.tolist()) == {0, 1, 2}
     shades = sorted_.train_images[:, 0, 0, 0].long()
     assert sorted((shades - 60 * sorted_.train_labels).tolist()) == list(range(60))  # each with its own label
+    joined = of(([0] * 20 + [1] * 20 + [2] * 20) * 2)  # of two folders
+    assert set(joined.head(15, None).train_labels.tolist()) == {0, 1, 2}
+    assert of([0] * 9 + [1] + [0] * 9).train_labels.tolist() == [0] * 9 + [1] + [0] * 9  # neighbours alike by chance
     assert of([1, 0, 2] * 5).train_labels.tolist() == [1, 0, 2] * 5  # who has an order keeps it
 
 
@@ -107,9 +110,10 @@ def test_photographs_are_turned_upright_and_read_at_a_lower_resolution(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     image.save(tmp_path / "photo.jpg", exif=exif)
-    (square,) = squares([tmp_path / "photo.jpg"], 1, 32)
-    assert (square[0, :14].min(), square[2, 18:].min()) > (240, 240)
-    assert (square[2, :14].max(), square[0, 18:].max()) < (15, 15)
+    for photo in tmp_path / "photo.jpg", Image.open(tmp_path / "photo.jpg"):
+        (square,) = squares([photo], 1, 32)
+        assert (square[0, :14].min(), square[2, 18:].min()) > (240, 240)
+        assert (square[2, :14].max(), square[0, 18:].max()) < (15, 15)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from airbench_core import (
 from airbench_core.augmentation import Augmentation
 from airbench_core.devices import Clock
 from airbench_core.evaluation import accuracy, view_logits
+from airbench_core.learner import make_network
 from airbench_core.network import OwnNetwork
 from airbench_core.tricks.bias_scale import parameter_groups
 from airbench_core.tricks.flip import flip_mask
@@ -152,6 +153,23 @@ def test_the_process_is_left_as_it_was(noise, tiny, float32):
     train(SHORT, noise, scale=tiny, runtime=replace(float32, threads=threads + 1))
     assert torch.equal(state, torch.random.get_rng_state())
     assert torch.get_num_threads() == threads
+
+
+def test_what_others_draw_meanwhile_is_theirs_and_a_recipe_s_run_is_its_own(noise, tiny, float32):
+    """As a notebook's cells do while a panel trains beside them."""
+    drawn = []
+
+    def draws(recipe):
+        torch.manual_seed(5)
+        drawn.clear()
+        return train(recipe, noise, scale=tiny, runtime=float32, observer=lambda _: drawn.append(torch.rand(1).item()))
+
+    for recipe in SHORT, replace(RECIPES["resnet18"], epochs=2, batch_size=1024):
+        alone = train(recipe, noise, scale=tiny, runtime=float32)
+        assert same(draws(recipe), alone)
+        drawn.append(torch.rand(1).item())  # after the run: the next number, none of them again
+        torch.manual_seed(5)
+        assert drawn == [torch.rand(1).item() for _ in drawn]
 
 
 @contextmanager
@@ -380,6 +398,49 @@ def test_one_s_own_network_may_be_odd_and_its_chance_is_the_seed_s(base, noise, 
     assert {f"network.{name}.weight" for name in ("first", "used", "head")} <= moved
 
 
+class Projecting(nn.Module):
+    """What is drawn in it is in no state_dict; its weights begin at zero."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.register_buffer("projection", torch.randn(3072, 64) / 55, persistent=False)
+        self.head, self.dropout = nn.Linear(64, classes), nn.Dropout()
+        nn.init.zeros_(self.head.weight), nn.init.zeros_(self.head.bias)
+
+    def forward(self, images):
+        return self.head(self.dropout(images.flatten(1).float() @ self.projection))
+
+
+def test_what_one_s_own_network_holds_beside_its_weights_is_the_seed_s_and_is_kept(noise, tiny, float32):
+    recipe, own = replace(SHORT, **PLAIN), Parts(network=lambda recipe, classes: Projecting(classes))
+    first, again = (train(recipe, noise, scale=tiny, runtime=float32, parts=own) for _ in range(2))
+    assert same(first, again)
+    assert first.model.shares(noise.test_images, float32).argmax(1).equal(first.predictions[recipe.tta])
+
+
+def test_a_seed_of_the_weights_leaves_dropout_as_it_was(noise, tiny, float32):
+    class Dropping(Projecting):
+        def __init__(self, classes):
+            super().__init__(classes)
+            self.projection.fill_(1 / 55)
+
+    recipe, own = replace(SHORT, **PLAIN), Parts(network=lambda recipe, classes: Dropping(classes))
+    of_seed, other, of_weights = (
+        train(recipe, noise, scale=tiny, runtime=float32, parts=own, seed=seed, seeds=seeds)
+        for seed, seeds in ((0, {}), (1, {"order": 0, "augment": 0}), (0, {"init": 1}))
+    )
+    assert same(of_seed, of_weights)
+    assert not same(of_seed, other)
+
+
+def test_the_project_s_network_as_one_s_own_is_drawn_as_ever(noise, tiny, float32):
+    recipe, own = replace(SHORT, **PLAIN), Parts(network=lambda recipe, classes: make_network(recipe, classes))
+    theirs = train(recipe, noise, scale=tiny, runtime=float32)
+    assert train(recipe, noise, scale=tiny, runtime=float32, parts=own).epochs[0].train_loss == pytest.approx(
+        theirs.epochs[0].train_loss, rel=1e-3
+    )
+
+
 def test_one_s_own_network_is_made_anew_and_one_without_convolutions_is_not_for_muon(noise, tiny, float32):
     one = drawn(SHORT, len(noise.classes))
     with pytest.raises(UsageError, match=r"the same object each time.*make a new one"):
@@ -498,7 +559,7 @@ def test_a_different_part_gives_a_different_network(parts, noise, tiny, float32)
     )
 
 
-def test_own_views_decide_the_accuracy(noise, tiny, float32):
+def test_own_views_decide_the_accuracy(noise, tiny, float32, tmp_path):
     upside_down = Parts(tta_views=lambda images, tta: ([images.flip(2)], (1.0,)))
     result = train(SHORT, noise, scale=tiny, runtime=float32, parts=upside_down)
     flipped = replace(noise, test_images=noise.test_images.flip(2))
@@ -507,6 +568,10 @@ def test_own_views_decide_the_accuracy(noise, tiny, float32):
     )
     assert set(result.accuracies) == {"mirror+translate"}
     assert result.parts == ("tta_views",)
+    assert result.model.shares(noise.test_images, float32).argmax(1).equal(result.predictions["mirror+translate"])
+    with pytest.raises(UsageError, match=r"your own tta_views cannot be saved: .*views=tta_views"):
+        result.save(tmp_path / "model.pt")
+    replace(result.model, views=tta_views).save(tmp_path / "model.pt")
     assert train(SHORT, noise, scale=tiny, runtime=float32).parts == ()
 
 

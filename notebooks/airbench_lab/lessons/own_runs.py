@@ -28,9 +28,11 @@ def with_earlier(live: Iterable[RunResult]) -> list[OwnRun | RunResult]:
     """First what the log holds of the same machine and pictures, then `live`, which the log holds from now on.
 
     Raises AirbenchError where the log cannot be read or written, UsageError for a run whose `recipe` was changed and
-    `asked` was not: the log would say of it what is not so.
+    `asked` was not, of which the log would say what is not so, and for runs on several data sets or in several ways.
     """
     live = list(live)
+    if len({(one.data_digest, one.runtime) for one in live}) > 1:
+        raise UsageError("these runs are on several data sets, devices or precisions: compare those of one")
     for one in live:
         if scale_named(one.scale).recipe(one.asked) != one.recipe:
             raise UsageError(f"seed {one.seed}: `recipe` is not `asked` at the scale {one.scale}: change both")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime
+from airbench_core import AIRBENCH94, Dataset, Parts, Recipe, RunResult, Runtime, UsageError
 from airbench_core.published import recipe_named
 from airbench_lab.data import load_dataset
 from airbench_lab.figures import curves, png
@@ -63,7 +63,9 @@ class Panel:
         parts: Parts | None = None,
         runtime: Runtime | None = None,
     ):
-        names, recipe = trick_names(tricks), recipe_named(recipe)
+        names, recipe, parts = trick_names(tricks), recipe_named(recipe), parts or Parts()
+        if not isinstance(parts, Parts):
+            raise UsageError(f"parts: a {type(parts).__name__} is not legal: Parts(name=function)")
         if holdout is not None:
             data = (load_dataset(data) if isinstance(data, str) else data).holdout(holdout)
         runtime = runtime or Runtime.detect()
@@ -80,7 +82,7 @@ class Panel:
             settings,
             datasets,
             runtime,
-            parts=parts or Parts(),
+            parts=parts,
             worker=Foreground() if foreground else WORKER,
         )
         self._replace_older()

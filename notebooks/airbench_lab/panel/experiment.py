@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from airbench_core import AirbenchError, DataError, Parts, RunResult, Runtime, UsageError
 from airbench_lab import runlog
-from airbench_lab.panel.costs import RUN_COSTS
+from airbench_lab.panel.costs import RUN_COSTS, RunCosts
 from airbench_lab.panel.recorded import RecordedRuns
 from airbench_lab.panel.runner import Runner, TrainerCache
 from airbench_lab.panel.runs import InterruptedRun, RunHistory, rows_frame, run_name
@@ -55,6 +55,8 @@ class Experiment:
         self.settings, self.datasets = settings, datasets
         self.recorded = RecordedRuns(datasets, settings.recipe)
         self.runs = RunHistory(self.recorded.baseline)
+        own = {"network", "optimizer", "loss", "augment"} & {*parts.replaced}
+        self.costs = RunCosts() if own else RUN_COSTS  # what is one's own costs what it costs: its runs will tell
         self.device = f"{runtime.device_name}, {str(runtime.dtype).removeprefix('torch.')}"
         self.on_change: Callable[[], object] = lambda: None
         self.on_step: Callable[[], object] | None = None
@@ -189,12 +191,12 @@ class Experiment:
         """Find out, in the worker, what a run costs here, if that is not known; then it shows."""
         with self._lock:
             settings, runtime = self.settings, self.runtime
-            known = RUN_COSTS.estimate(settings, runtime) is not None
+            known = self.costs is not RUN_COSTS or self.costs.estimate(settings, runtime) is not None
             available = self.datasets.is_available(settings.data)
             if known or not available or settings.compile or self.is_measuring or self.in_foreground:
                 return
             self._measuring = job = Job(
-                lambda _: RUN_COSTS.measure(settings, runtime, lambda: self.datasets.load(settings.data)),
+                lambda _: self.costs.measure(settings, runtime, lambda: self.datasets.load(settings.data)),
                 on_over=lambda: self._measured(settings, job),
             )
         self._worker.submit(job)
@@ -250,7 +252,7 @@ class Experiment:
     def _add(self, runner: Runner, result: RunResult, seconds: float) -> None:
         settings = runner.settings
         self.runs.add(settings, self._parts, result)
-        RUN_COSTS.add(settings, runner.runtime, runner.data, result.seconds if settings.race else seconds)
+        self.costs.add(settings, runner.runtime, runner.data, result.seconds if settings.race else seconds)
         self.on_change()
 
     def _finish(self, runner: Runner, state: State, error: BaseException | None) -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from airbench_lab.figures import Line
-from airbench_lab.panel.costs import RUN_COSTS
 from airbench_lab.panel.experiment import STUCK, Experiment, Message
 from airbench_lab.panel.runner import Runner
 from airbench_lab.panel.runs import LatestRun, run_curve, run_name
@@ -48,7 +47,7 @@ def take_snapshot(experiment: Experiment) -> Snapshot:
         state=state,
         message=message,
         cost=_cost(experiment, settings),
-        fraction_done=runner.fraction_done(_expected(runner)) if runner else 0.0,
+        fraction_done=runner.fraction_done(_expected(experiment, runner)) if runner else 0.0,
         progress=_progress(experiment, runner, state) if runner else "",
         epochs=(runner.settings if active and here else settings).scaled.epochs,
         live=live,
@@ -90,7 +89,7 @@ def _live(runner: Runner, state: str) -> tuple[Line | None, LatestRun | None]:
 def _cost(experiment: Experiment, settings: Settings) -> str:
     if not experiment.datasets.is_available(settings.data):
         return f"{settings.data} is not on this machine: `airbench data {settings.data}` fetches it"
-    one = RUN_COSTS.estimate(settings, experiment.runtime)
+    one = experiment.costs.estimate(settings, experiment.runtime)
     if one is not None:
         all_runs = f", {settings.seeds} runs: {duration(one * settings.seeds)}" if settings.seeds > 1 else ""
         return f"cost here: {duration(one)} a run of {settings.scaled.epochs:.3g} epochs{all_runs}"
@@ -99,8 +98,8 @@ def _cost(experiment: Experiment, settings: Settings) -> str:
     return "cost: being measured" if experiment.is_measuring else "cost: known after the first run"
 
 
-def _expected(runner: Runner) -> float | None:
-    return RUN_COSTS.estimate(runner.settings, runner.runtime)
+def _expected(experiment: Experiment, runner: Runner) -> float | None:
+    return experiment.costs.estimate(runner.settings, runner.runtime)
 
 
 def _progress(experiment: Experiment, runner: Runner, state: str) -> str:
@@ -120,6 +119,6 @@ def _progress(experiment: Experiment, runner: Runner, state: str) -> str:
         return f"compiling, which can take minutes; no run's clock is on yet{how}"
     if settings.race:
         return f"racing: {which}nothing is drawn until it is over{how}"
-    left = runner.seconds_left(_expected(runner))
+    left = runner.seconds_left(_expected(experiment, runner))
     epochs = runner.epochs_text()
     return which + f"{epochs} epochs" + ("" if left is None else f", {duration(left)} left") + how

@@ -66,6 +66,12 @@ def test_a_run_read_at_a_lower_level_says_so_in_both_of_its_recipes(runs, tmp_pa
     assert (first["asked"]["tta"], second["asked"]["tta"]) == ("mirror+translate", "none")
 
 
+def test_runs_on_several_data_sets_are_no_pairs(runs):
+    data, made, other = runs
+    with pytest.raises(UsageError, match="on several data sets"):
+        row(data, [*made, other])
+
+
 def test_nothing_is_kept_where_no_log_is_named(runs, tmp_path, monkeypatch):
     data, made, _ = runs
     monkeypatch.chdir(tmp_path)

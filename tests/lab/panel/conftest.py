@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from airbench_lab import replay
-from airbench_lab.panel import costs, runner, snapshot
+from airbench_lab.panel import costs, runner
 from airbench_lab.panel import experiment as experiments
 from airbench_lab.panel.costs import RunCosts
 from airbench_lab.panel.experiment import Experiment
@@ -44,8 +44,7 @@ def chosen() -> Settings:
 def run_costs(monkeypatch) -> RunCosts:
     """Nothing is known yet of what runs cost."""
     none = RunCosts()
-    for module in experiments, snapshot:
-        monkeypatch.setattr(module, "RUN_COSTS", none)
+    monkeypatch.setattr(experiments, "RUN_COSTS", none)
     return none
 
 

@@ -235,6 +235,17 @@ def test_the_cost_is_that_of_what_is_chosen(experiment, run_costs, noise, cpu, c
         assert take_snapshot(one).cost == cost
 
 
+def test_a_network_of_ones_own_costs_what_its_runs_cost_and_others_what_they_did(experiment, run_costs, noise, cpu):
+    plain, own = experiment(), experiment(parts=Parts(network=lambda recipe, classes: None))
+    run_costs.add(plain.settings, cpu, noise, 40.0)
+    assert take_snapshot(plain).cost.startswith("cost here: about 40 s")
+    assert take_snapshot(own).cost == "cost: known after the first run"
+    own.measure_cost()  # which could only measure the recipe's
+    assert not own.is_measuring
+    own.costs.add(own.settings, cpu, noise, 80.0)
+    assert [take_snapshot(one).cost[17:21] for one in (plain, own)] == ["40 s", "80 s"]
+
+
 def test_a_watched_run_costs_what_one_waits_and_a_race_its_clock(experiment, run_costs):
     one = experiment()
     for race in False, True:

@@ -58,6 +58,8 @@ def test_a_part_of_the_training_images_can_be_held_out(panel, noise):
     assert one._experiment.datasets.load("noise-holdout64").digest == noise.holdout(64).digest
     with pytest.raises(UsageError, match="holdout=192 is not legal: a whole number, 1 to 191"):
         panel(holdout=192)
+    with pytest.raises(UsageError, match="parts: a dict is not legal"):
+        panel(parts={"whiten": 1})
 
 
 @pytest.mark.parametrize("holdout", [None, 64])
