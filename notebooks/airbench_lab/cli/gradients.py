@@ -45,7 +45,8 @@ def checked(runtime: Runtime) -> tuple[bool, str]:
     if ended is not None:
         at = [*NETWORKS, "the last network"][len(errors)]
         return False, f"to compute those of {at} {ended}: {remedy}"
-    return True, f"those of {len(errors)} networks differ from float64's by {max(errors):.2g} at most"
+    rounding = f"of their norm; in {dtype} up to {LARGEST[runtime.dtype]:g} is rounding"
+    return True, f"those of {len(errors)} networks differ from float64's by {max(errors):.2g} at most ({rounding})"
 
 
 def largest_error(recipe: Recipe, dtype: torch.dtype) -> float:

@@ -21,7 +21,8 @@ RAISED = {  # what an error's message has in it, and what that means in plain wo
     r"with a bool tensor|on a bool tensor": "`-` does not work on True and False. The opposite of a mask is `~mask`.",
     r"leaf Variable that requires grad": "put `with torch.no_grad():` around the lines that change a weight.",
     r"must match the size of tensor|could not be broadcast|cannot be multiplied": (
-        "two shapes do not fit together. Print both just before that line."
+        "two shapes do not fit together. Print both just before that line. Where a tensor is looked for with `in`, "
+        "compare `id(...)`; where it is divided by a norm, `keepdim=True` keeps the dimensions."
     ),
     r"is invalid for input of size": "the new shape holds another number of entries. Print the shape before that line.",
     r"same dtype|expected scalar type": "two tensors have different kinds of numbers. Bring both to one: `x.float()`.",
