@@ -30,6 +30,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "a recipe; those trained with other epochs than the study's are its runs too",
     )
     parser.add_argument(
+        "--data",
+        metavar="NAME",
+        help="only the runs on this data set, as the log names it, such as cifar10-holdout5000; needed where it holds "
+        "several",
+    )
+    parser.add_argument(
         "--baseline",
         metavar="NAME",
         help="compare the others with this row: their accuracies, seed by seed; with --target the epochs",
@@ -65,7 +71,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     from airbench_lab import runlog  # here and below: what `report --help` does not need is slow to import
     from airbench_lab.study.frames import frame, one_setting
-    from airbench_lab.study.names import failures, named
+    from airbench_lab.study.names import check_named, failures, named
 
     if args.variance and args.baseline is not None:
         raise UsageError("argument --baseline: not allowed with argument --variance")
@@ -73,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("argument --root: only with --variance, whose labels it finds")
     study = None if args.study is None else study_named(args.study)
     records = list(chain(*(runlog.load(log, failed=True) for log in args.logs)))
-    every = frame(records, failed=True)
+    logged = every = frame(records, failed=True)
+    if args.data is not None and len(logged):
+        check_named("data", args.data, logged["data"])
+        every = logged[logged["data"] == args.data]
     runs = named(every, study)
     left_out = every["key"].nunique() - runs["key"].nunique()
     if left_out and runs.empty:
@@ -82,7 +91,10 @@ def run(args: argparse.Namespace) -> int:
     if finished.empty:
         logs, why = ", ".join(map(str, args.logs)), "; ".join(failed[:3]) + "; ..." * (len(failed) > 3)
         raise AirbenchError(f"nothing in {logs} succeeded: {why or 'nothing is logged there'}")
-    one_setting(runs, device=False)
+    if len(counts := finished["data"].value_counts(sort=False)) > 1:
+        mixed = ", ".join(f"{name}: {n}" for name, n in counts.items())
+        raise UsageError(f"these {len(finished)} runs mix data sets ({mixed}): choose one by --data NAME")
+    one_setting(finished, device=False)
     table = _table(finished, records, args)
     if args.format == "text":
         print(_about(finished, args))
@@ -90,8 +102,10 @@ def run(args: argparse.Namespace) -> int:
     beside = sys.stdout if args.format == "text" else sys.stderr
     for line in failed:
         print(line, file=beside)
-    if left_out:
-        print(f"{left_out} run{'s' * (left_out > 1)} left out: not of the study {args.study}", file=beside)
+    others = logged["key"].nunique() - every["key"].nunique()
+    for n, kind in (others, f"data set {args.data}"), (left_out, f"study {args.study}"):
+        if n:
+            print(f"{n} run{'s' * (n > 1)} left out: not of the {kind}", file=beside)
     return 0
 
 

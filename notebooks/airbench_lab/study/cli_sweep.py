@@ -1,6 +1,7 @@
 """`airbench sweep`: the many runs of a study, planned, made and logged; started again it goes on where it was."""
 
 import argparse
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             return 0
         runlog.check_writable(args.out)
-        return _make(planned, engine, args)
+        return _make(planned, engine, args, data.name)
 
 
 @contextmanager
@@ -161,7 +162,7 @@ def _measured(recipe: Recipe, setting: Setting, data: Dataset) -> float:
             torch.cuda.empty_cache()  # a run of the sweep needs it
 
 
-def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
+def _make(planned: Plan, engine: Engine, args: argparse.Namespace, data: str) -> int:
     left = list(planned.todo)
 
     def observer(outcome: Outcome) -> None:
@@ -181,6 +182,7 @@ def _make(planned: Plan, engine: Engine, args: argparse.Namespace) -> int:
         tell(f"airbench: {task} diverged earlier")
     finished = planned.total - len(planned.diverged) - len(left) - len(failed)
     how = " --variance" if study_named(args.study).predictions else f" --study {args.study}" * (args.study in STUDIES)
+    how += f" --data {shlex.quote(data)}" * planned.others
     then = f": `airbench report {args.out}{how}` shows what they say" if finished else ""
     say(f"{finished} of {planned.total} runs are in {args.out}{then}")
     if left:

@@ -40,22 +40,25 @@ def named(runs: pd.DataFrame, study: Study | None = None) -> pd.DataFrame:
     """`runs` with two columns more: `name`, and `family`, which is the name without epochs.
 
     The same only for runs of one recipe and runtime: "airbench94 flip=random, compiled". The runtime: those of its
-    parts that a run's key holds, as far as `runs` differ in them.
+    parts that a run's key holds, as far as the runs differ in them.
 
     study: only the runs that are its, in its order and by its labels: "+ whitening" or, trained longer or shorter,
     "+ whitening epochs=7". A compiled run goes by the label of the eager variant where there is no compiled one.
     """
-    runtimes = [runtime_parts(row | {"name": row["device_name"]}) for row in runs.to_dict("records")]
+    its = []
+    for run, row in runs.to_dict("index").items():
+        asked, parts = row["asked"], row["parts"]
+        if study is None:
+            called = 0, tuple(recipe_name(asked, parts, epochs=on) for on in (True, False)), False
+        else:
+            called = None if parts else _called(asked, row["compile"], study)
+        if called is not None:
+            its.append((run, runtime_parts(row | {"name": row["device_name"]}), *called))
+    runtimes = [runtime for _, runtime, *_ in its]  # of these alone: what is left out tells no rows apart
     kinds = dict.fromkeys(part for runtime in runtimes for part in runtime)
     mixed = [part for part in kinds if len({runtime.get(part) for runtime in runtimes}) > 1]
     rows = []
-    for run, asked, parts, runtime in zip(runs.index, runs["asked"], runs["parts"], runtimes, strict=True):
-        if study is None:
-            place, names, compiled = 0, [recipe_name(asked, parts, epochs=on) for on in (True, False)], False
-        elif (called := None if parts else _called(asked, runtime["compile"], study)) is None:
-            continue
-        else:
-            place, names, compiled = called
+    for run, runtime, place, names, compiled in its:
         words = _words(runtime, (part for part in mixed if not (part == "compile" and compiled)))
         rows.append((run, place, *(", ".join([name, *words]) for name in names)))
     found = pd.DataFrame(rows, columns=["run", "place", "name", "family"]).set_index("run")
@@ -71,15 +74,20 @@ def check_named(option: str, name: str, names: Iterable[str]) -> None:
 
 
 def failures(runs: pd.DataFrame) -> list[str]:
-    """A line for each name of `named` runs, and each way in which they failed; not of those that were finished too."""
+    """A line for each name of `named` runs, and each way in which they failed; not of those that were finished too.
+
+    It says their data and scale where `runs` are of several.
+    """
+    several = len(runs[["data", "scale"]].drop_duplicates()) > 1
     finished = runs[runs["failed"].isna()]
     failed = runs[runs["failed"].notna() & ~runs["key"].isin(finished["key"])].drop_duplicates("key", keep="last")
     lines = []
-    for (name, kind), some in failed.groupby(["name", "failed"], sort=False):
+    for (name, kind, data, scale), some in failed.groupby(["name", "failed", "data", "scale"], sort=False):
         seeds = ", ".join(map(str, some["seed"][:10])) + ", ..." * (len(some) > 10)
         message = next(iter(some["message"].iloc[0].splitlines()), "")
         told = f"{len(some)} run{'s' * (len(some) > 1)} failed"
-        lines.append(f"{told}: {name} (seed{'s' * (len(some) > 1)} {seeds}): {kind}: {message}")
+        where = f" on {data} at scale {scale}" * several
+        lines.append(f"{told}: {name}{where} (seed{'s' * (len(some) > 1)} {seeds}): {kind}: {message}")
     return lines
 
 

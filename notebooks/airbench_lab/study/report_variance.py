@@ -9,6 +9,7 @@ Notation: n runs; N images; p_i, the share of runs that are wrong on image i; q_
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -123,22 +124,25 @@ def rows(
 def labels_of(records: Sequence[Mapping[str, Any]], root: str | Path | None = None) -> NDArray[np.integer]:
     """The labels (N,) of the test images that `records`, of one scale and data set, are of; from this machine.
 
-    root: the first folder to look in. Raises UsageError for runs that have no predictions (better than to miss data
-    that nobody needs), a data set that cannot be loaded by its name, and one that is not that of the records; DataError
-    if it is not on disk.
+    root: the first folder to look in. Of "NAME-holdoutN" they are those that `Dataset.holdout(N)` holds out of NAME.
+    Raises UsageError for runs that have no predictions (better than to miss data that nobody needs), a data set that
+    cannot be loaded by its name, and one that is not that of the records; DataError if it is not on disk.
     """
     if not any("predictions" in record for record in records):
         raise _without_predictions()
     scale, name, digest = records[0]["scale"], records[0]["data"]["name"], records[0]["data"]["digest"]
-    if name not in DATASETS:
+    whole, held = re.fullmatch(r"(.*?)(?:-holdout([0-9]{1,9}))?", name, re.DOTALL).groups()
+    if whole not in DATASETS:
         raise UsageError(
             f"these runs are of the data set {name}, which cannot be loaded by name: in Python give `rows` its labels"
         )
-    data = scale_named(scale).data(load_dataset(name, root))
+    data = load_dataset(whole, root)
+    data = scale_named(scale).data(data if held is None else data.holdout(int(held)))
     if data.digest != digest:
+        other = "" if held is None else ", or in Python give `rows` the labels if another seed than 0 held them out"
         raise UsageError(
             f"the data set {name} at scale {scale} has the digest {data.digest} here, and in the log it is {digest}: "
-            "name the folder of the one that was used by --root"
+            f"name the folder of the one that was used by --root{other}"
         )
     return data.test_labels.numpy()
 

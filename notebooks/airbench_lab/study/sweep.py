@@ -75,6 +75,7 @@ class Plan:
     held: tuple[Task, ...]
     diverged: tuple[Task, ...]
     costs: Costs  # as far as the log tells
+    others: bool  # whether the log holds finished runs on other data sets, by their names
 
     @property
     def total(self) -> int:
@@ -121,7 +122,8 @@ def plan(
             for made in keys & records[False].keys():
                 if (seconds := records[False][made]["seconds"]) is not None:
                     costs.learn(recipe, compile, seconds)
-    return Plan(costs=costs, **{name: tuple(tasks) for name, tasks in groups.items()})
+    others = any(record["data"]["name"] != data.name for record in records[False].values())
+    return Plan(costs=costs, others=others, **{name: tuple(tasks) for name, tasks in groups.items()})
 
 
 def make(

@@ -60,6 +60,31 @@ def test_failed_runs_are_told_beside_the_table(runs, record, write, capsys):
         assert "failed" not in printed.out
 
 
+@pytest.mark.parametrize("other", [{"data": "svhn"}, {"scale": "smoke"}])
+def test_a_failed_run_of_another_setting_does_not_hide_what_the_others_say(other, runs, record, write, capsys):
+    log = write(*runs, record(seed=5, **other) | DIVERGED)
+    where = f"{other.get('data', 'cifar10')} at scale {other.get('scale', 'laptop')}"
+    assert main(["report", log]) == 0
+    title, *_, last = capsys.readouterr().out.splitlines()
+    assert title.startswith("cifar10, scale laptop, ")
+    assert last.startswith(f"1 run failed: airbench94 on {where} (seed 5): diverged: ")
+
+
+def test_the_runs_of_one_data_set_are_chosen_from_a_log_of_several(runs, record, write, capsys):
+    """As a search on pictures that were held out leaves it, and the run without that it ends in."""
+    held = [record(accuracy=0.6, seed=seed, data="cifar10-holdout5000", threads=2) for seed in range(2)]
+    log = write(*runs, *held, record(seed=5, data="cifar10-holdout5000") | DIVERGED)
+    assert main(["report", log, "--data", "cifar10", "--baseline", "airbench94"]) == 0
+    title, _, *lines = capsys.readouterr().out.splitlines()
+    assert title.startswith("cifar10, scale laptop, ")
+    assert [line.split("  ")[0] for line in lines[:2]] == ["airbench94", "airbench94 flip=random"]
+    assert lines[2:] == ["3 runs left out: not of the data set cifar10"]
+    assert main(["report", log, "--data", "cifar10-holdout5000", "--format", "csv"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2
+    assert printed.err.splitlines()[1] == "6 runs left out: not of the data set cifar10-holdout5000"
+
+
 @pytest.fixture
 def ladder(record) -> list[dict]:
     """From the last rung to the first, at the laptop scale, with 10 and 20 epochs; and a run of no rung."""
@@ -149,9 +174,14 @@ def test_variance_between_runs(record, write, capsys):
             "nothing in LOG succeeded: 1 run failed: airbench94 (seed 0): diverged: the training loss is nan after ep",
         ),
         (
-            lambda record: [record(), record(scale="smoke", seed=1) | DIVERGED],
+            lambda record: [record(), record(scale="smoke", seed=1)],
             2,
             "these 2 runs mix scales (laptop: 1, smoke: 1): compare runs of one",
+        ),
+        (
+            lambda record: [record(), record(data="svhn", seed=1)],
+            2,
+            "these 2 runs mix data sets (cifar10: 1, svhn: 1): choose one by --data NAME",
         ),
         (lambda record: [record(), record(accuracy=94.0)], 1, "LOG, line 2: accuracy=94.0 is not legal: 0 to 1"),
         (lambda record: [record(seconds=-5)], 1, "LOG, line 1: seconds=-5 is not legal: 0 to 1,000,000,000.0 or null"),
@@ -192,6 +222,7 @@ def test_logs_of_which_there_is_no_table(logged, status, told, record, write, ca
         (["--study", "laddr"], 2, "'laddr' is neither a study nor a recipe; studies: ladder, "),
         (["--study", "baseline"], 2, "study=baseline: none of the 6 runs in the log is of it"),
         (["--study", "ladder", "--baseline", "airbench94"], 2, "is not in the log; there is: + multi-crop TTA ep"),
+        (["--data", "svhn"], 2, "data=svhn is not in the log; there is: cifar10"),
         (["--format", "html"], 2, "invalid choice: 'html'"),
     ],
 )

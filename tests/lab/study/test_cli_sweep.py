@@ -37,6 +37,11 @@ def runs(log: Path) -> list[dict]:
     return runlog.load(log) if log.exists() else []
 
 
+def proposed(out: str) -> list[str]:
+    """The arguments of the command that a sweep ends by naming."""
+    return shlex.split(re.search(r"`airbench (report .*)` shows what they say", out)[1])
+
+
 def test_a_plan_says_what_is_to_do_and_makes_nothing(tmp_path, capsys):
     log = tmp_path / "runs.jsonl"
     assert main(["sweep", "ladder", *SMOKE, "--seeds", "2", "--out", str(log), "--dry-run"]) == 0
@@ -77,6 +82,9 @@ def test_runs_on_images_that_were_held_out_are_other_runs(tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
     assert main(["report", str(log)]) == 2  # no mean of both
     assert "mix data sets" in capsys.readouterr().err
+    assert main([*command, "--holdout", "700"]) == 0
+    assert main(proposed(capsys.readouterr().out)) == 0
+    assert capsys.readouterr().out.startswith("builtin-holdout700, scale smoke, ")
 
 
 def test_ctrl_c_ends_a_run_at_its_next_step_and_the_same_command_goes_on(tmp_path, capfd):
@@ -170,6 +178,17 @@ def test_variance_keeps_predictions(tmp_path):
             "mirror": 500,
             "mirror+translate": 500,
         }
+
+
+def test_the_variance_on_images_that_were_held_out_is_reported_as_the_sweep_says(tmp_path, capsys):
+    log = tmp_path / "runs.jsonl"
+    arguments = ["sweep", "variance", *SMOKE, "--set", "epochs=1", "--seeds", "2", "--race", "--holdout", "500"]
+    assert main([*arguments, "--out", str(log)]) == 0
+    assert main(proposed(capsys.readouterr().out)) == 0
+    title, _, line, *_ = capsys.readouterr().out.splitlines()
+    assert title.startswith("builtin-holdout500, scale smoke, ")
+    mean = 100 - 50 * sum(run["accuracies"]["none"] for run in runs(log))
+    assert line.split()[:5] == ["airbench94", "epochs=1", "none", "2", f"{mean:.2f}"]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,16 @@ def test_a_study_says_compiled_only_where_its_label_does_not(record):
     assert names(runs[:1], study_named("airbench94")) == ["airbench94"]
 
 
+def test_what_a_study_leaves_out_does_not_rename_its_rows(record):
+    short = replace(AIRBENCH94, epochs=1)
+    beside = [record(replace(AIRBENCH94, depth=3), threads=2, seed=seed) for seed in range(2)]
+    assert names([record(short), *beside], study_named("airbench94")) == ["airbench94 epochs=1"]
+    assert names([record(short), record(short, threads=2), *beside], study_named("airbench94")) == [
+        "airbench94 epochs=1, 1 thread",
+        "airbench94 epochs=1, 2 threads",
+    ]
+
+
 def failed(record, kind="diverged", message="the training loss is nan after epoch 1: lower lr") -> dict:
     return {**record, "failed": {"kind": kind, "message": message}}
 
@@ -91,6 +101,10 @@ def test_failures_of_one_recipe_and_kind_are_told_together(record):
         "2 runs failed: airbench94 lr=90 (seeds 3, 4): diverged: the training loss is nan after epoch 1: lower lr",
         "1 run failed: airbench94 (seed 1): died: killed by signal 9",
         "1 run failed: airbench94 lr=90, compiled (seed 5): diverged: the training loss is nan after epoch 1: lower lr",
+    ]
+    assert [line.split(": ")[1] for line in told([*runs[:1], failed(record(wild, data="svhn", scale="smoke"))])] == [
+        "airbench94 lr=90 on cifar10 at scale laptop (seed 3)",
+        "airbench94 lr=90 on svhn at scale smoke (seed 0)",
     ]
     assert told([failed(record(replace(BASELINE, epochs=7)))], STUDIES["ladder"])[0].startswith(
         "1 run failed: baseline epochs=7 (seed 0)"

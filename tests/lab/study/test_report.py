@@ -112,6 +112,8 @@ def test_seconds_that_are_not_to_be_quoted_are_left_out(record):
     timed = [record(seed=seed) | {"seconds": seconds} for seed, seconds in enumerate((5.0, None, 9.0))]
     (row,) = rows(timed)
     assert row.seconds == 7
+    (row,) = rows([*(one | {"seconds": 90.0} for one in timed), *timed])  # of a seed that was run again the last
+    assert row.seconds == 7
     (row,) = rows([one | {"seconds": None} for one in timed])
     assert row.seconds is None
     assert "None" not in table([row]) + table([row], "csv")

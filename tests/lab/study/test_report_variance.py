@@ -101,6 +101,11 @@ def test_runs_without_predictions_are_left_out(runs, record):
         rows(runs, LABELS, "mirror")
 
 
+def test_a_seed_that_was_run_twice_counts_once_the_last_time(runs, predicted):
+    (row,) = rows([predicted(1 - RUNS[0], seed=0), *runs], LABELS, "mirror+translate")
+    assert (row.n, row.error) == (3, pytest.approx(1 / 8))
+
+
 def test_a_table_has_it_in_hundredths(runs):
     line = table(rows(runs, LABELS)).splitlines()[2]
     assert line.split()[:6] == ["airbench94", "mirror+translate", "3", "12.50", "%", "-18.55"]
@@ -123,6 +128,9 @@ def test_labels_are_those_of_the_data_that_the_runs_were_made_with():
             "the data set builtin at scale laptop has the digest e617709690b1c52a here",
         ),
         ("smoke", "builtin", "e617709690b1c52a", "the data set builtin at scale smoke has the digest"),
+        ("smoke", "builtin-holdout500", "d", "the data set builtin-holdout500 at scale smoke has the digest"),
+        ("smoke", "mine-holdout500", "d", "these runs are of the data set mine-holdout500, which cannot be loaded by"),
+        ("smoke", "builtin-holdout0", "d", "holdout=0 is not legal"),
         ("laptop", "mine", "d", "these runs are of the data set mine, which cannot be loaded by name"),
         ("tiny", "builtin", "d", "scale=tiny is not legal: full, quarter, laptop, smoke"),
     ],

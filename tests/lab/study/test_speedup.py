@@ -53,6 +53,13 @@ def test_where_a_curve_crosses(levels, target, epochs):
     assert (found.low, found.epochs, found.high) == (pytest.approx(epochs),) * 3  # the runs are all the same
 
 
+def test_a_dip_is_levelled_by_the_number_of_runs():
+    """Six runs of 0.96 at 8 epochs and two of 0.92 at 16 become 0.95; alike they would become 0.94."""
+    curve = {4: [0.90] * 2, 8: [0.96] * 6, 16: [0.92] * 2}
+    assert epochs_to_target(curve, 0.925, resamples=100).epochs == pytest.approx(4 * math.sqrt(2))
+    assert epochs_to_target(curve, 0.95, resamples=100).epochs == pytest.approx(8)
+
+
 @pytest.mark.parametrize(
     ("curve", "what"),
     [
