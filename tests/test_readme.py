@@ -18,7 +18,7 @@ from airbench_lab import runlog
 from airbench_lab.data import load_dataset
 from airbench_lab.flops import parameters, training_flops
 from airbench_lab.lessons import regimes
-from airbench_lab.replay import lookup
+from airbench_lab.replay import FOLDER, lookup
 from airbench_lab.runlog import lines
 from airbench_lab.study.statistics import difference
 
@@ -86,6 +86,16 @@ def test_the_full_scale_run_of_muon_is_the_recorded_one():
     (run,) = runlog.load(ROOT / "benchmarks" / "results" / "full-cifar10-cpu-muon.jsonl")
     assert (run["scale"], Recipe(**run["recipe"])) == ("full", RECIPES["airbench94_muon"])
     assert f"reached **{100 * run['accuracy']:.2f} %** with TTA in **{run['seconds']:,.0f} s**" in README
+
+
+def test_what_the_last_rung_of_the_ladder_is_worth_is_what_was_recorded():
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    table = page.partition("report quarter-epochs.jsonl")[2]
+    row = next(line for line in table.splitlines() if line.startswith("| airbench94  "))
+    n, worth, times, least = (row.split("|")[i].strip() for i in (2, 6, 9, 10))
+    told = f"9.9 epochs are worth {worth} of the first one's there, {float(times):.1f} times as many"
+    assert n == "4", "README says four runs of each"
+    assert f"{told}\n({float(least.removeprefix('above ')):.1f} at least; four runs" in README
 
 
 def test_the_ratios_to_the_plain_port_are_those_recorded():
