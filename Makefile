@@ -31,7 +31,7 @@ lab: .venv/.installed-lab
 
 # Two processes side by side, for two cores. (pytest-xdist, tried at 3.8, runs a test that ends its worker again and again.)
 CHECK = AIRBENCH_SCALE=smoke $(BIN)/python -m pytest -rs --nbval-current-env --nbval-lax
-FIRST := tests/core tests/lab/grading
+FIRST := tests/core tests/lab/grading tests/lab/study tests/benchmarks
 LESSONS := $(wildcard notebooks/00_*.ipynb notebooks/02_*.ipynb notebooks/09_*.ipynb)
 
 test: NOT_SLOW := -m "not slow"
